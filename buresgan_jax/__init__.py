@@ -1,0 +1,15 @@
+"""GANs that do not collapse: the Bures distance as a diversity penalty, in JAX and Flax.
+
+This namespace is the array API: pure functions for any JAX program. It loads neither Flax nor TensorFlow and changes
+none of JAX's settings. Training is `python -m buresgan_jax.main`.
+"""
+
+from buresgan_jax.distances import bures_distance as bures_distance
+from buresgan_jax.distances import frobenius_distance as frobenius_distance
+from buresgan_jax.distances import squared_bures_distance as squared_bures_distance
+from buresgan_jax.distances import squared_bures_distance_from_features as squared_bures_distance_from_features
+from buresgan_jax.distances import squared_frobenius_distance as squared_frobenius_distance
+from buresgan_jax.distances import squared_frobenius_distance_from_features as squared_frobenius_distance_from_features
+from buresgan_jax.linalg import sqrtm as sqrtm
+
+__version__ = "0.1.0"
