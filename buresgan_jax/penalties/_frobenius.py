@@ -1,0 +1,27 @@
+"""The Frobenius penalty that BuresGAN is compared with."""
+
+import jax
+
+from buresgan_jax import distances
+
+
+def frobenius_penalty(
+    fake_features: jax.Array, real_features: jax.Array, *, scale: distances.Scale = "sum"
+) -> jax.Array:
+    """Squared Frobenius distance between centred, row-normalised feature covariances of a fake and a real batch.
+
+    Args:
+        fake_features: `[n, dim]`, floating dtype, gets the gradient.
+        real_features: `[m, dim]`, same dtype, treated as a constant.
+        scale: `"sum"` (the authors') or `"mean"`.
+
+    Returns:
+        Scalar, same dtype.
+
+    References:
+        De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
+        https://arxiv.org/abs/2006.09096. Same value as the authors' code without its dim x dim matrices.
+    """
+    return distances.squared_frobenius_distance_from_features(
+        fake_features, jax.lax.stop_gradient(real_features), centre=True, normalise=True, scale=scale
+    )
