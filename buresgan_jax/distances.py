@@ -147,7 +147,8 @@ def squared_bures_distance_from_features(
     r"""Squared Bures distance between the covariances of two batches of features.
 
     With the prepared batches F and R it is :math:`\|F\|_F^2 + \|R\|_F^2 - 2 \|F R^T\|_*` (nuclear norm), evaluated as
-    the Procrustes residual :math:`\min_Q \|F - Q R\|_F^2`, by one decomposition in the smaller of batch and feature space.
+    the Procrustes residual :math:`\min_Q \|F - Q R\|_F^2`, by one
+    decomposition in the smaller of batch and feature space.
 
     Args:
         x: features of one batch, shape `[..., n, dim]`, floating dtype.

@@ -225,7 +225,7 @@ def _kept(x, y, s, rtol):
 
 @_align.defjvp
 def _align_jvp(rtol, primals, tangents):
-    """dQ of the polar factor of `M = X Y^T`, in the singular basis, applied to Y and (transposed) to X.
+    """The change dQ of the polar factor of `M = X Y^T`, in the singular basis, applied to Y and (transposed) to X.
 
     Within the kept singular values `dQ_ij = (dM_ij - dM_ji) / (s_i + s_j)`; between a kept and a dropped direction (or
     one outside the thin basis) `dQ = dM / s`, the derivative along matrices of the same rank.

@@ -1,0 +1,156 @@
+"""Defaults that all configs share, and the methods that a config's argument chooses from.
+
+A config file is `get_config(argument)`: it takes `default(argument)`, overrides what its data set needs, and returns
+`finish(config)`. The argument is a method, or `smoke`, or both: `--config=configs/ring.py:alternating_bures,smoke`.
+"""
+
+from ml_collections import config_dict
+
+# What a method means; everything else in a config is independent of it.
+METHODS = {
+    "gan": {"algorithm.name": "gan", "penalty.name": None},
+    "bures": {"algorithm.name": "gan", "penalty.name": "bures"},
+    "alternating_bures": {"algorithm.name": "alternating", "penalty.name": "bures"},
+    "frobenius": {"algorithm.name": "gan", "penalty.name": "frobenius"},
+}
+
+# Keys that do not change the training so far; a resumed run may differ in them.
+FREE_KEYS = (
+    "data.data_dir",
+    "evaluation.every_steps",
+    "evaluation.num_samples",
+    "training.checkpoint_every_steps",
+    "training.keep_checkpoints",
+    "training.keep_every_steps",
+    "training.log_every_steps",
+    "training.num_steps",
+    "training.sample_every_steps",
+    "training.steps_per_call",
+)
+
+
+def default(argument: str = "bures") -> config_dict.ConfigDict:
+    """The config before a data set's own settings.
+
+    Args:
+        argument: a method, `smoke`, or both with a comma between them. An unknown method is stored; building refuses
+            it (an exception in here would end in a traceback).
+    """
+    words = [word.strip() for word in argument.split(",") if word.strip()]
+    methods = [word for word in words if word != "smoke"] or ["bures"]
+
+    config = config_dict.ConfigDict()
+    config.method = ",".join(methods)
+    config.smoke = "smoke" in words  # tiny networks, 2 steps, random data: does it run at all?
+    config.seed = 0  # of everything: initial weights, z, order of the data, drawn points
+
+    config.data = config_dict.ConfigDict()
+    config.data.name = "ring"  # ring, grid, unbalanced_*, a TFDS image set, stacked_mnist, image_folder
+    config.data.num_examples = config_dict.placeholder(int)  # points drawn once (None: endless); images stacked
+    config.data.base = "mnist"  # stacked_mnist: the grey TFDS set that the digits come from
+    config.data.split = "train"  # of a TFDS set
+    config.data.data_dir = config_dict.placeholder(str)  # of TFDS; None: its own default
+    config.data.path = config_dict.placeholder(str)  # image_folder: the folder
+    config.data.image_size = config_dict.placeholder(int)  # height and width in pixels; None for points
+    config.data.channels = 3  # of images
+    config.data.crop = "center"  # image_folder: center (square) or none (stretched)
+    config.data.on_broken = "skip"  # image_folder: skip broken files with a count, or error
+
+    config.generator = config_dict.ConfigDict()
+    config.generator.name = "mlp"  # mlp, dcgan
+    config.generator.hidden = (128, 128)  # mlp: widths
+    config.generator.variant = "dcgan"  # dcgan: dcgan, veegan (28x28 only)
+    config.generator.base_filters = 64  # dcgan
+    config.generator.dtype = "float32"  # of the computation; parameters stay float32
+
+    config.discriminator = config_dict.ConfigDict()
+    config.discriminator.name = "mlp"
+    config.discriminator.hidden = (128, 128)
+    config.discriminator.variant = "dcgan"
+    config.discriminator.base_filters = 64
+    config.discriminator.use_batch_norm = True  # dcgan
+    config.discriminator.dtype = "float32"
+
+    config.latent = config_dict.ConfigDict()
+    config.latent.name = "normal"  # normal, uniform
+    config.latent.dim = 256
+
+    config.algorithm = config_dict.ConfigDict()
+    config.algorithm.name = "gan"  # gan, alternating
+    config.algorithm.discriminator_steps = 1  # gan: discriminator updates per generator update
+    config.algorithm.simultaneous = True  # gan: both networks move at once
+
+    config.loss = config_dict.ConfigDict()
+    config.loss.name = "non_saturating"
+
+    config.penalty = config_dict.ConfigDict()
+    config.penalty.name = config_dict.placeholder(str)  # bures, frobenius, None
+    config.penalty.weight = 1.0
+    config.penalty.scale = "sum"  # sum (the authors') or mean over the batch
+    config.penalty.method = "eigh"  # bures: eigh (fast) or svd (exact)
+    config.penalty.rtol = config_dict.placeholder(float)  # bures: cut-off of the gradient; None: by dtype and method
+    config.penalty.max_samples = config_dict.placeholder(int)  # rows of the global batch that it looks at; None: all
+
+    config.optimizer = config_dict.ConfigDict()
+    config.optimizer.name = "adam"
+    config.optimizer.generator_learning_rate = 1e-3
+    config.optimizer.discriminator_learning_rate = 1e-3
+    config.optimizer.b1 = 0.5
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-7  # Keras's
+    config.optimizer.schedule = "constant"  # constant, linear or cosine to 0 at decay_steps
+    config.optimizer.decay_steps = config_dict.placeholder(int)
+
+    config.training = config_dict.ConfigDict()
+    config.training.batch_size = 256  # over all devices
+    config.training.num_steps = 25_000
+    config.training.steps_per_call = 1  # updates per device call
+    config.training.ema_decay = 0.999  # of the generator's moving averages
+    config.training.log_every_steps = 100
+    config.training.sample_every_steps = 1_000
+    config.training.checkpoint_every_steps = 1_000
+    config.training.keep_checkpoints = 2  # the newest ones
+    config.training.keep_every_steps = config_dict.placeholder(int)  # and every one at such a step, for ever
+
+    config.evaluation = config_dict.ConfigDict()
+    config.evaluation.every_steps = 1_000
+    config.evaluation.num_samples = 2_500  # the paper's protocol for ring and grid
+
+    for key, value in METHODS.get(config.method, {}).items():
+        _set(config, key, value)
+    return config
+
+
+def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
+    """Shrinks everything where the argument said `smoke`; the last call of every `get_config`."""
+    if not config.smoke:
+        return config
+    for network in (config.generator, config.discriminator):
+        network.hidden = (8, 8)
+        network.base_filters = 2
+    config.latent.dim = 4
+    config.training.batch_size = 8
+    config.training.num_steps = 2
+    for key in ("steps_per_call", "log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
+        config.training[key] = 1
+    config.evaluation.every_steps = 1
+    config.evaluation.num_samples = 16
+    return config
+
+
+def _set(config, key, value):
+    *groups, name = key.split(".")
+    for group in groups:
+        config = config[group]
+    config[name] = value
+
+
+def flatten(config) -> dict:
+    """A config (or its JSON) as `{"group.key": value}`."""
+    flat = {}
+    for key, value in dict(config).items():
+        if isinstance(value, dict | config_dict.ConfigDict):
+            flat |= {f"{key}.{name}": item for name, item in flatten(value).items()}
+        else:
+            flat[key] = value
+    return flat

@@ -1,0 +1,137 @@
+"""What a run writes besides checkpoints: its config, metrics, TensorBoard events, progress. Process 0 only."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import tensorboardX
+import tqdm
+from etils import epath
+
+from buresgan_jax import config as config_lib
+from buresgan_jax.errors import UserError
+
+
+def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
+    """Creates the workdir, or checks that it belongs to this config; saves `config.json`.
+
+    Args:
+        config: the resolved config.
+        workdir: of the run.
+        write: whether this process writes (process 0 does).
+
+    Raises:
+        UserError: the workdir cannot be written, or belongs to a run whose config differs in a key that would change
+            the training so far.
+    """
+    workdir = epath.Path(workdir)
+    file = workdir / "config.json"
+    try:
+        if file.exists():
+            _check_same_run(json.loads(file.read_text()), json.loads(config.to_json()), workdir)
+        if write:
+            workdir.mkdir(parents=True, exist_ok=True)
+            _replace_text(file, config.to_json(indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise UserError(f"Cannot write to workdir {workdir}: {error}. Choose another --workdir.") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{file} is not valid JSON ({error}). Restore it, or choose another --workdir.") from error
+    return workdir
+
+
+def _check_same_run(old, new, workdir):
+    old, new = config_lib.flatten(old), config_lib.flatten(new)
+    changed = sorted(
+        key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and key not in config_lib.FREE_KEYS
+    )
+    if changed:
+        differences = ", ".join(f"{key} (there {old.get(key)!r}, now {new.get(key)!r})" for key in changed)
+        raise UserError(
+            f"Workdir {workdir} belongs to a run with another config: {differences}. Use another --workdir, or the same "
+            "settings to go on."
+        )
+
+
+def _replace_text(file, text):
+    """Writes beside the file, then renames: a kill leaves the old or the new text, never a part."""
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(file)
+
+
+class MetricWriter:
+    """`metrics.jsonl` (one JSON object a line) and TensorBoard events."""
+
+    def __init__(self, workdir: epath.Path, *, start_step: int):
+        """Opens both; drops lines of steps after `start_step`, which a killed run had written and will write again."""
+        self._file = workdir / "metrics.jsonl"
+        self._lines = [line for line in self._read_lines() if line["step"] <= start_step]
+        _replace_text(self._file, "".join(json.dumps(line) + "\n" for line in self._lines))
+        events = workdir / "tensorboard"
+        self._events = tensorboardX.SummaryWriter(str(events), purge_step=start_step + 1 if start_step else None)
+
+    def _read_lines(self):
+        if not self._file.exists():
+            return
+        for line in self._file.read_text().splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:  # the kill came in the middle of a line
+                return
+
+    def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """Adds one line and its TensorBoard scalars; `split` is `train` or `eval`."""
+        with self._file.open("a") as file:
+            file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        for name, value in values.items():
+            self._events.add_scalar(f"{split}/{name}", value, step)
+
+    def write_picture(self, step: int, image: Any) -> None:
+        """Adds a picture `[height, width, channels]`, uint8, to the TensorBoard events."""
+        self._events.add_image("samples", image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flushes the events."""
+        self._events.close()
+
+
+class Progress:
+    """A live line on a terminal; plain lines elsewhere."""
+
+    def __init__(self, start: int, stop: int, *, show: bool):
+        """Shows steps `start` to `stop`; nothing where `show` is False."""
+        self._live = show and sys.stderr.isatty()
+        self._plain = show and not self._live
+        self._start, self._stop, self._begin = start, stop, None
+        self._bar = tqdm.tqdm(
+            total=stop, initial=start, unit="step", disable=not self._live, dynamic_ncols=True, smoothing=0.1
+        )
+
+    def step(self, step: int) -> None:
+        """This many steps are done."""
+        if self._begin is None:  # the first call compiles: its time says nothing about the rest
+            self._begin = (time.monotonic(), step)
+        self._bar.update(step - self._bar.n)
+
+    def report(self, step: int, values: Mapping[str, float]) -> None:
+        """Shows metrics."""
+        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        self._bar.set_postfix_str(text, refresh=False)
+        if self._plain:
+            seconds, first = time.monotonic() - self._begin[0], self._begin[1]
+            rate = (step - first) / seconds if step > first else float("nan")
+            left = (self._stop - step) / rate if rate > 0 else float("nan")
+            print(
+                f"step {step}/{self._stop}  {rate:.1f} steps/s  {left:.0f} s left  {text}", file=sys.stderr, flush=True
+            )
+
+    def say(self, text: str) -> None:
+        """One line of text above the live line."""
+        if self._live or self._plain:
+            self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Ends the live line."""
+        self._bar.close()
