@@ -1,0 +1,38 @@
+"""Data sets and the pipeline that feeds them to training; nothing in here imports TensorFlow."""
+
+from buresgan_jax.data.folder import folder_source
+from buresgan_jax.data.images import IMAGE_SETS, tfds_source
+from buresgan_jax.data.pipeline import batch_indices, prefetch, read_steps
+from buresgan_jax.data.source import Source, decode_images, decode_points
+from buresgan_jax.data.stacked_mnist import stacked_source
+from buresgan_jax.data.synthetic import (
+    MIXTURES,
+    Mixture,
+    grid_mixture,
+    mixture_source,
+    ring_mixture,
+    sample_mixture,
+    unbalanced_grid_mixture,
+    unbalanced_ring_mixture,
+)
+
+__all__ = [
+    "IMAGE_SETS",
+    "MIXTURES",
+    "Mixture",
+    "Source",
+    "batch_indices",
+    "decode_images",
+    "decode_points",
+    "folder_source",
+    "grid_mixture",
+    "mixture_source",
+    "prefetch",
+    "read_steps",
+    "ring_mixture",
+    "sample_mixture",
+    "stacked_source",
+    "tfds_source",
+    "unbalanced_grid_mixture",
+    "unbalanced_ring_mixture",
+]

@@ -1,0 +1,160 @@
+"""From the bytes of a picture to pixels, on all cores: what the TFDS and the folder source share."""
+
+import functools
+import io
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from buresgan_jax.errors import UserError
+
+T = TypeVar("T")
+
+MEMORY_LIMIT_BYTES = 8 * 2**30  # data sets whose decoded pixels need more are decoded batch by batch
+FORMATS = ("PNG", "JPEG")  # JPEG covers MPO, which phones write into .jpg files
+RESIZE_FILTERS = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "box": Image.Resampling.BOX,
+    "nearest": Image.Resampling.NEAREST,
+}
+_WORTH_A_THREAD_SECONDS = 5e-4  # per picture: 32x32 takes a fifth of it, 218x178 twice as much
+_MODES = {1: "L", 3: "RGB"}
+
+
+class PixelFormat(NamedTuple):
+    """What every picture of a source is brought to.
+
+    Attributes:
+        image_size: height and width in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        crop: side in pixels of the square cut from the centre before resizing, "center" for the largest such square, or
+            "none" to squeeze the whole picture into the square.
+        resize: a key of `RESIZE_FILTERS`; all of them but "nearest" filter what they shrink.
+    """
+
+    image_size: int
+    channels: int
+    crop: int | str
+    resize: str
+
+    @property
+    def example_shape(self) -> tuple[int, int, int]:
+        """Shape of a decoded picture."""
+        return (self.image_size, self.image_size, self.channels)
+
+    def check(self) -> "PixelFormat":
+        """Returns itself, or raises `UserError` where a field is out of range."""
+        crop_is_allowed = self.crop in ("center", "none") or (isinstance(self.crop, int) and self.crop >= 1)
+        for what, got, allowed, is_allowed in [
+            ("image_size", self.image_size, "a number of pixels, at least 1", self.image_size >= 1),
+            ("channels", self.channels, "1 (grey) or 3 (colour)", self.channels in _MODES),
+            ("crop", self.crop, "center, none, or a number of pixels", crop_is_allowed),
+            ("resize", self.resize, ", ".join(RESIZE_FILTERS), self.resize in RESIZE_FILTERS),
+        ]:
+            if not is_allowed:
+                raise UserError(f"{what} {got!r} is not possible for pictures. Set it to: {allowed}.")
+        return self
+
+
+def read_pixels(data: bytes, pixel_format: PixelFormat) -> np.ndarray:
+    """Decodes one picture of any size and colour mode.
+
+    The orientation in the EXIF data is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits.
+
+    Args:
+        data: a PNG or JPEG file.
+        pixel_format: what to make of it.
+
+    Returns:
+        uint8, shape `pixel_format.example_shape`.
+
+    Raises:
+        Exception: whatever Pillow raises for broken files: there is no common class below it.
+        UserError: the picture is smaller than the crop.
+    """
+    size = (pixel_format.image_size, pixel_format.image_size)
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.load()
+        if image.info:  # without any metadata the search for the orientation is a waste of time
+            ImageOps.exif_transpose(image, in_place=True)
+        image = _flatten(image, _MODES[pixel_format.channels])
+        box = crop_box(image.size, pixel_format.crop)
+        if box != (0, 0, *size):  # pictures that fit already, as most data sets have, are not copied
+            image = image.resize(size, RESIZE_FILTERS[pixel_format.resize], box=box)
+        return np.asarray(image).reshape(pixel_format.example_shape)
+
+
+def _flatten(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):  # convert() would cut 16-bit values off at 255
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def crop_box(size: tuple[int, int], crop: int | str) -> tuple[int, int, int, int]:
+    """The part of a picture that is kept.
+
+    Args:
+        size: width and height of the picture.
+        crop: as in `PixelFormat`.
+
+    Returns:
+        left, top, right, bottom.
+
+    Raises:
+        UserError: the picture is smaller than the crop.
+    """
+    width, height = size
+    if crop == "none":
+        return (0, 0, width, height)
+    side = min(size) if crop == "center" else crop
+    if side > min(size):
+        raise UserError(f"Cannot cut {crop}x{crop} pixels out of a picture of {width}x{height}. Set a smaller crop.")
+    left, top = (width - side) // 2, (height - side) // 2
+    return (left, top, left + side, top + side)
+
+
+@functools.cache
+def _thread_pool() -> ThreadPoolExecutor:
+    # Pillow decodes without holding Python's lock.
+    return ThreadPoolExecutor(_num_threads(), thread_name_prefix="decode")
+
+
+def _num_threads() -> int:
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(num_cores, 16)
+
+
+def map_in_threads(work: Callable[[np.ndarray], T], num_items: int, *, max_chunk: int = 256) -> Iterator[T]:
+    """Cuts the items into chunks and works on them, in a pool of threads where that pays.
+
+    Two items are tried first. For tiny local pictures nearly all time is Python's, and threads would only take the lock
+    from one another; large pictures and slow file systems gain from as many threads as there are cores.
+
+    Args:
+        work: positions of some items, int64 `[n]` -> anything. Must not call this function.
+        num_items: items are numbered from 0 to `num_items - 1`.
+        max_chunk: most items per call.
+
+    Returns:
+        The results, in the order of the items. Stopping early cancels what has not begun.
+    """
+    trial, rest = np.split(np.arange(num_items), [2])
+    if not trial.size:
+        return iter(())
+    started = time.perf_counter()
+    first = work(trial)
+    in_threads = rest.size and (time.perf_counter() - started) / trial.size > _WORTH_A_THREAD_SECONDS
+    num_chunks = max(-(-rest.size // max_chunk), min(_num_threads(), rest.size) if in_threads else 0)
+    chunks = np.array_split(rest, num_chunks) if num_chunks else []
+    return itertools.chain([first], _thread_pool().map(work, chunks) if in_threads else map(work, chunks))

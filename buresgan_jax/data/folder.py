@@ -1,0 +1,189 @@
+"""A folder of PNG and JPEG files of any size and colour mode as a data set."""
+
+from collections.abc import Callable
+from typing import IO
+
+import numpy as np
+import tqdm
+from absl import logging
+from etils import epath
+from PIL import Image, UnidentifiedImageError
+
+from buresgan_jax.data import _pixels
+from buresgan_jax.data.source import Source, decode_images
+from buresgan_jax.errors import UserError
+
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+_KINDS = "PNG or JPEG"
+_NUM_NAMED = 3  # broken files that a message names
+
+
+def folder_source(
+    path: epath.PathLike,
+    *,
+    image_size: int,
+    channels: int = 3,
+    crop: int | str = "center",
+    resize: str = "lanczos",
+    recursive: bool = True,
+    on_broken: str = "skip",
+    max_broken_share: float = 0.1,
+    in_memory: bool = True,
+    memory_limit_bytes: int = _pixels.MEMORY_LIMIT_BYTES,
+) -> Source:
+    """All PNG and JPEG files of a folder.
+
+    Files are taken in the order of their paths below the folder, compared character by character, so every machine sees
+    the same order. Hidden files and folders (names that begin with a dot) are left out, links to folders not followed.
+    The orientation in EXIF data is applied, transparency laid over white, and grey made of colour and colour of grey as
+    `channels` asks.
+
+    Args:
+        path: the folder, local or `gs://`.
+        image_size: height and width of the examples in pixels.
+        channels: 3 for colour, 1 for grey.
+        crop: what happens before resizing: "center" cuts the largest square from the centre, a number a square of that
+            side, "none" squeezes the whole picture.
+        resize: `lanczos`, `bicubic`, `bilinear`, `box` or `nearest`.
+        recursive: read subfolders too.
+        on_broken: what to do about files that cannot be decoded: "skip" leaves them out and says so in one warning,
+            "error" refuses the first.
+        max_broken_share: with "skip", the folder is refused if more than this share of its files is broken.
+        in_memory: decode everything now and keep it. Otherwise, or above the limit, only the files' headers are checked
+            now, pictures are decoded batch by batch, and a file that turns out to be truncated stops the run.
+        memory_limit_bytes: most memory for decoded pixels; 8 GiB by default.
+
+    Returns:
+        A source of uint8 images `[image_size, image_size, channels]` without labels.
+
+    Raises:
+        UserError: the folder is missing, no folder or empty, too many files are broken, a file cannot be opened, or an
+            argument is out of range.
+    """
+    pixel_format = _pixels.PixelFormat(image_size, channels, crop, resize).check()
+    if on_broken not in ("skip", "error"):
+        raise UserError(f"on_broken {on_broken!r} is unknown. Set it to skip or error.")
+    root = epath.Path(path).expanduser()
+    paths = _list_pictures(root, recursive)
+    in_memory = in_memory and len(paths) * int(np.prod(pixel_format.example_shape)) <= memory_limit_bytes
+    survey = _decode_all if in_memory else _check_headers
+    examples, broken = survey(paths, pixel_format)
+    _judge_broken(root, paths, broken, "error" if on_broken == "error" else max_broken_share)
+    good = np.setdiff1d(np.arange(len(paths)), list(broken))
+
+    def fetch(indices: np.ndarray) -> np.ndarray:
+        return examples[good[indices]] if in_memory else _decode_some(paths, good[indices], pixel_format)
+
+    return Source(str(path), len(good), pixel_format.example_shape, fetch, decode_images)
+
+
+def _list_pictures(root: epath.Path, recursive: bool) -> list[epath.Path]:
+    if not root.exists():
+        raise UserError(f"Folder {str(root)!r} does not exist. Give the path of a folder with {_KINDS} files.")
+    if not root.is_dir():
+        raise UserError(f"{str(root)!r} is a file. Give the path of a folder with {_KINDS} files.")
+    found = []
+    for folder, subfolders, names in root.walk():
+        parts = folder.relative_to(root).parts
+        if not any(part.startswith(".") for part in parts):
+            found += [((*parts, name), folder / name) for name in names if _is_picture(name)]
+        if not recursive and subfolders:
+            break  # the root comes first
+    if not found:
+        where = "it or its subfolders" if recursive else "it (subfolders are not read: recursive is off)"
+        raise UserError(f"Folder {str(root)!r} has no pictures: no {_KINDS} files in {where}. Give another folder.")
+    return [path for _, path in sorted(found)]
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
+
+
+def _decode_all(paths: list[epath.Path], pixel_format: _pixels.PixelFormat) -> tuple[np.ndarray, dict[int, str]]:
+    """Returns all pictures, uint8 `[files, *example_shape]`, and why which of them could not be decoded."""
+    examples = np.empty((len(paths), *pixel_format.example_shape), np.uint8)
+
+    def decode(position: int) -> None:
+        examples[position] = _pixels.read_pixels(_read_bytes(paths[position]), pixel_format)
+
+    return examples, _find_broken(paths, decode)
+
+
+def _check_headers(paths: list[epath.Path], pixel_format: _pixels.PixelFormat) -> tuple[None, dict[int, str]]:
+    """Returns why which pictures cannot be opened; the pixels are not looked at."""
+
+    def check(position: int) -> None:
+        with _open(paths[position]) as file, Image.open(file, formats=_pixels.FORMATS) as image:
+            _pixels.crop_box(image.size, pixel_format.crop)
+
+    return None, _find_broken(paths, check)
+
+
+def _decode_some(paths: list[epath.Path], positions: np.ndarray, pixel_format: _pixels.PixelFormat) -> np.ndarray:
+    examples = np.empty((len(positions), *pixel_format.example_shape), np.uint8)
+
+    def decode(index: int) -> None:
+        examples[index] = _pixels.read_pixels(_read_bytes(paths[positions[index]]), pixel_format)
+
+    for index, reason in _find_broken([paths[position] for position in positions], decode, progress=False).items():
+        raise UserError(f"Cannot decode {str(paths[positions[index]])!r}: {reason}. Replace the file and start again.")
+    return examples
+
+
+def _find_broken(paths: list[epath.Path], work: Callable[[int], None], *, progress: bool = True) -> dict[int, str]:
+    """Calls `work` on the positions of all paths; returns the positions where it failed, with the reasons."""
+
+    def try_some(positions: np.ndarray) -> dict[int, str]:
+        return {position: reason for position in positions.tolist() if (reason := _failure(work, position, paths))}
+
+    broken = {}
+    # Silent for the first seconds, and where nobody watches.
+    show = {"delay": 3, "disable": None if progress else True}
+    with tqdm.tqdm(total=len(paths), desc="Reading pictures", unit="file", **show) as bar:
+        for positions, some in _pixels.map_in_threads(lambda chunk: (chunk, try_some(chunk)), len(paths)):
+            broken.update(some)
+            bar.update(len(positions))
+    return broken
+
+
+def _failure(work: Callable[[int], None], position: int, paths: list[epath.Path]) -> str:
+    """Returns why the picture cannot be decoded, or an empty string."""
+    try:
+        work(position)
+    except UserError as error:
+        raise UserError(f"{str(paths[position])!r}: {error}") from error
+    except UnidentifiedImageError:
+        return f"not a {_KINDS} file"
+    except Exception as error:  # Pillow's readers raise almost anything on damaged files
+        return next(iter(str(error).splitlines()), "") or type(error).__name__
+    return ""
+
+
+def _read_bytes(path: epath.Path) -> bytes:
+    with _open(path) as file:
+        return file.read()
+
+
+def _open(path: epath.Path) -> IO[bytes]:
+    # Not a broken picture: on another process of the run the same file may be readable, and batches would differ.
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UserError(f"cannot be opened ({error.strerror or error}). Mend its permissions or remove it.") from error
+
+
+def _judge_broken(root: epath.Path, paths: list[epath.Path], broken: dict[int, str], max_share: float | str) -> None:
+    """Warns of broken files, or refuses the folder."""
+    if not broken:
+        return
+    named = [f"{paths[position]} ({broken[position]})" for position in sorted(broken)[:_NUM_NAMED]]
+    listing = ", ".join(named) + (", ..." if len(broken) > _NUM_NAMED else "")
+    count = f"{len(broken)} of {len(paths)} pictures in {str(root)!r} cannot be decoded"
+    if max_share == "error":
+        raise UserError(f"{count}: {listing}. Remove or replace them, or set on_broken to skip.")
+    if len(broken) == len(paths) or len(broken) > max_share * len(paths):
+        raise UserError(
+            f"{count}, more than the allowed share of {max_share:g}: {listing}. Remove or replace them, or raise "
+            "max_broken_share."
+        )
+    logging.warning("%s and are left out: %s", count, listing)

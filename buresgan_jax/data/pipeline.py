@@ -1,0 +1,197 @@
+"""From a source to batches on the device: which examples a batch holds, and reading ahead in the background.
+
+Every batch is a function of (seed, batch number) alone, so a resumed run sees what an uninterrupted one would have
+seen, and each process can read its own rows of the global batch without talking to the others.
+"""
+
+import atexit
+import functools
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from buresgan_jax.data._random import Stream, random_bits
+from buresgan_jax.data.source import Source
+from buresgan_jax.errors import UserError
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_POLL_SECONDS = 0.1  # how often a waiting background thread looks whether it should end
+_JOIN_SECONDS = 10.0  # a read that hangs longer than this does not keep the program from ending
+
+
+def batch_indices(num_examples: int | None, *, seed: int, batch_size: int, batch_number: int) -> np.ndarray:
+    """Which examples the batch with this number holds.
+
+    A finite data set is permuted anew in every epoch and cut into batches; the remainder of an epoch is dropped. An
+    endless one is read in order.
+
+    Args:
+        num_examples: size of the data set, or None where it never ends.
+        seed: of the permutations.
+        batch_size: size of the global batch.
+        batch_number: counts batches from the start of training, from 0.
+
+    Returns:
+        int64, shape `[batch_size]`, a function of the arguments only.
+
+    Raises:
+        UserError: the batch is larger than the data set, or the seed is negative.
+        ValueError: `batch_size` is below 1 or `batch_number` negative.
+
+    Note:
+        The permutations of the last 32 epochs asked for are kept (8 bytes per example each), so that several seeds can
+        run side by side. Thread-safe.
+    """
+    if batch_size < 1 or batch_number < 0:
+        raise ValueError(f"Need batch_size >= 1 and batch_number >= 0, got {batch_size} and {batch_number}.")
+    if num_examples is None:
+        return np.arange(batch_number * batch_size, (batch_number + 1) * batch_size, dtype=np.int64)
+    if batch_size > num_examples:
+        raise UserError(
+            f"A batch of {batch_size} does not fit a data set of {num_examples} examples. "
+            f"Set a batch size of at most {num_examples}, or use more data."
+        )
+    epoch, position = divmod(batch_number, num_examples // batch_size)
+    return _epoch_permutation(num_examples, seed, epoch)[position * batch_size : (position + 1) * batch_size]
+
+
+@functools.lru_cache(maxsize=32)
+def _epoch_permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
+    bits = random_bits(np.arange(num_examples), seed=seed, stream=Stream.PERMUTATION, part=epoch)
+    permutation = np.argsort(bits[:, 0], kind="stable")
+    permutation.flags.writeable = False  # it is shared
+    return permutation
+
+
+def read_steps(
+    source: Source, start: int, stop: int, *, seed: int, batch_size: int, batches_per_update: int, rows: slice
+) -> np.ndarray:
+    """Reads this process's rows of all batches of the updates `start` to `stop - 1`.
+
+    Args:
+        source: where to read.
+        start: first update.
+        stop: one past the last update.
+        seed: of the order of the examples.
+        batch_size: size of the global batch.
+        batches_per_update: update s uses the batches `s * batches_per_update` to `(s + 1) * batches_per_update - 1`.
+        rows: this process's part of every global batch.
+
+    Returns:
+        Examples, shape `[stop - start, batches_per_update, rows, *example_shape]`, dtype as the source has it. The
+        parts of all processes, concatenated along `rows`, are the global batches.
+
+    Raises:
+        UserError: the batch is larger than the data set, or the seed is negative.
+    """
+    numbers = range(start * batches_per_update, stop * batches_per_update)
+    indices = [
+        batch_indices(source.num_examples, seed=seed, batch_size=batch_size, batch_number=number)[rows]
+        for number in numbers
+    ]
+    # One fetch for all: sources read many examples at once faster than few at a time.
+    examples = source.fetch(np.concatenate(indices) if indices else np.zeros(0, np.int64))
+    num_rows = len(range(*rows.indices(batch_size)))
+    return examples.reshape(stop - start, batches_per_update, num_rows, *source.example_shape)
+
+
+def prefetch(
+    read: Callable[[int, int], T], plan: Iterable[tuple[int, int]], *, place: Callable[[T], U], depth: int = 2
+) -> Iterator[tuple[int, int, U]]:
+    """Reads ahead in a background thread.
+
+    Args:
+        read: `(start, stop)` -> what the updates from `start` to before `stop` need, on the host.
+        plan: the `(start, stop)` pairs, in the order in which they are consumed; may be endless.
+        place: puts what was read on the devices. Runs in the background thread too, so context managers that hold for
+            one thread only, such as `jax.enable_x64` and `jax.default_device`, do not reach it.
+        depth: how many results wait at most. Beside them exist one that is being made and the one that the consumer
+            holds.
+
+    Returns:
+        An iterator over `(start, stop, place(read(start, stop)))`. What `read`, `place` or `plan` raise is raised by
+        `next`. `close()`, dropping the last reference, or the end of the program stops the thread.
+
+    Raises:
+        ValueError: `depth` is below 1.
+    """
+    return _Prefetcher(read, plan, place, depth)
+
+
+class _Prefetcher(Generic[U]):
+    """The iterator of `prefetch`."""
+
+    def __init__(
+        self, read: Callable[[int, int], T], plan: Iterable[tuple[int, int]], place: Callable[[T], U], depth: int
+    ):
+        if depth < 1:
+            raise ValueError(f"Need depth >= 1, got {depth}.")
+        self._results = queue.Queue(maxsize=depth)
+        stopped = threading.Event()
+        # The thread holds no reference to self, or self would never be collected. It is a daemon, because the
+        # interpreter joins other threads before it runs anything that could stop this one.
+        arguments = (read, plan, place, self._results, stopped)
+        thread = threading.Thread(target=_run_ahead, args=arguments, name="prefetch", daemon=True)
+        self._stop = weakref.finalize(self, _stop_thread, thread, stopped)
+        # At exit the thread must end before jax takes its backends down. atexit runs the last registered function
+        # first, while finalize's own exit hook may have been registered before jax's.
+        atexit.register(self._stop)
+        thread.start()
+
+    def __iter__(self) -> "_Prefetcher[U]":
+        return self
+
+    def __next__(self) -> tuple[int, int, U]:
+        while self._stop.alive:  # a signal handler may close the iterator while this waits
+            try:
+                result, error = self._results.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if result is not None:
+                return result
+            self.close()
+            if error is not None:
+                raise error
+        raise StopIteration
+
+    def close(self) -> None:
+        """Ends the background thread; the iterator is exhausted afterwards."""
+        self._stop()
+        atexit.unregister(self._stop)
+        self._results = queue.Queue()  # frees what was read ahead
+
+
+def _run_ahead(read: Callable, plan: Iterable, place: Callable, results: queue.Queue, stopped: threading.Event) -> None:
+    """Puts `(result, None)` for every entry of the plan, then `(None, error or None)`."""
+    try:
+        for start, stop in plan:
+            if not _put(results, ((start, stop, place(read(start, stop))), None), stopped):
+                return
+    except BaseException as error:  # noqa: B036 (it is raised again, in the consumer)
+        _put(results, (None, error), stopped)
+    else:
+        _put(results, (None, None), stopped)
+
+
+def _put(results: queue.Queue, item: tuple, stopped: threading.Event) -> bool:
+    """Waits for room; False when the thread shall end instead."""
+    while not stopped.is_set():
+        try:
+            results.put(item, timeout=_POLL_SECONDS)
+            return True
+        except queue.Full:
+            continue
+    return False
+
+
+def _stop_thread(thread: threading.Thread, stopped: threading.Event) -> None:
+    stopped.set()
+    # The garbage collector may run this in the background thread itself.
+    if thread is not threading.current_thread() and thread.is_alive():
+        thread.join(_JOIN_SECONDS)

@@ -1,0 +1,88 @@
+"""What the training loop knows of a data set: a `Source`, two pure functions of example numbers and pixels."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Source(NamedTuple):
+    """A data set with random access.
+
+    Attributes:
+        name: what messages call it.
+        num_examples: how many examples there are; None where they never end.
+        example_shape: shape of one example as the networks see it, such as `(28, 28, 3)` or `(2,)`.
+        fetch: int64 indices `[n]` -> examples `[n, *example_shape]`, uint8 images or float32 points. A pure function of
+            the indices (same index, same example, on every process) and safe to call from several threads.
+        decode: what the training step applies on the device, jittable: uint8 images -> float32 in [-1, 1], points
+            unchanged.
+        labels: int64 indices `[n]` -> int64 labels `[n]`; None where the data set has none.
+    """
+
+    name: str
+    num_examples: int | None
+    example_shape: tuple[int, ...]
+    fetch: Callable[[np.ndarray], np.ndarray]
+    decode: Callable[[jax.Array], jax.Array]
+    labels: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+def decode_images(images: jax.Array) -> jax.Array:
+    """Maps pixels to the generator's range.
+
+    Args:
+        images: uint8, any shape.
+
+    Returns:
+        float32 of the same shape, `(images - 127.5) / 127.5`, in [-1, 1].
+    """
+    return (jnp.asarray(images, jnp.float32) - 127.5) / 127.5
+
+
+def decode_points(points: jax.Array) -> jax.Array:
+    """Returns points as they are: they need no decoding.
+
+    Args:
+        points: any shape and dtype.
+
+    Returns:
+        `points`.
+    """
+    return points
+
+
+def memoised(
+    fetch: Callable[[np.ndarray], np.ndarray],
+    *,
+    num_examples: int,
+    example_shape: tuple[int, ...],
+    dtype: type = np.uint8,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Keeps every fetched example in memory, so that each is read and decoded once in a process's life.
+
+    The first epoch runs at the speed of `fetch`, all others at the speed of memory, and nothing is read before it is
+    asked for.
+
+    Args:
+        fetch: int64 indices `[n]` -> examples `[n, *example_shape]`, a pure function.
+        num_examples: indices are below it.
+        example_shape: shape of one example.
+        dtype: dtype of the examples.
+
+    Returns:
+        A function like `fetch`. Thread-safe if `fetch` is.
+    """
+    examples = np.empty((num_examples, *example_shape), dtype)
+    known = np.zeros(num_examples, bool)
+
+    def fetch_memoised(indices: np.ndarray) -> np.ndarray:
+        missing = np.unique(indices[~known[indices]])
+        if missing.size:
+            examples[missing] = fetch(missing)
+            known[missing] = True  # only now: another thread may read between the two lines
+        return examples[indices]
+
+    return fetch_memoised

@@ -1,0 +1,181 @@
+"""Mixtures of isotropic Gaussians in the plane: rings and grids, balanced and unbalanced, finite and endless."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from buresgan_jax.data._random import Stream, random_bits
+from buresgan_jax.data.source import Source, decode_points
+from buresgan_jax.errors import UserError
+
+
+class Mixture(NamedTuple):
+    """A mixture of isotropic Gaussians in the plane.
+
+    Attributes:
+        means: centres of the modes, float64, shape `[modes, 2]`.
+        std: standard deviation of every mode along each axis, in units of `means`.
+        weights: probability of each mode, float64, shape `[modes]`, sums to 1.
+    """
+
+    means: np.ndarray
+    std: float
+    weights: np.ndarray
+
+
+def ring_mixture(
+    *, num_modes: int = 8, radius: float = 2.5, std: float = 0.01, weights: Sequence[float] | None = None
+) -> Mixture:
+    """Gaussians at equal distances on a circle; the defaults are the paper's ring.
+
+    Args:
+        num_modes: number of modes; mode k lies at `radius * (sin t, cos t)`, `t = 2 pi k / num_modes`.
+        radius: of the circle.
+        std: standard deviation of a mode.
+        weights: relative weight of each mode, normalised here; None for equal weights.
+
+    Returns:
+        The mixture.
+
+    Raises:
+        UserError: a number is out of range, or `weights` is not one non-negative number per mode.
+
+    References:
+        H. De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021, and the
+        authors' code. https://arxiv.org/abs/2006.09096. Differs from it in: nothing.
+    """
+    angles = 2 * np.pi * np.arange(num_modes) / max(num_modes, 1)
+    return _mixture(radius * np.stack([np.sin(angles), np.cos(angles)], axis=1), std, weights)
+
+
+def grid_mixture(
+    *, points_per_side: int = 5, spacing: float = 2.0, std: float = 0.05, weights: Sequence[float] | None = None
+) -> Mixture:
+    """Gaussians on a square grid centred at the origin; the defaults are the paper's grid.
+
+    Args:
+        points_per_side: the grid has `points_per_side ** 2` modes; mode `i * points_per_side + j` lies in column i
+            (from the left) and row j (from below).
+        spacing: distance of neighbours.
+        std: standard deviation of a mode.
+        weights: relative weight of each mode, normalised here; None for equal weights.
+
+    Returns:
+        The mixture.
+
+    Raises:
+        UserError: a number is out of range, or `weights` is not one non-negative number per mode.
+
+    References:
+        As for `ring_mixture`.
+    """
+    line = spacing * (np.arange(points_per_side) - (points_per_side - 1) / 2)
+    return _mixture(np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2), std, weights)
+
+
+def unbalanced_ring_mixture() -> Mixture:
+    """The ring with std 0.05 and the first 4 of its 8 modes (half a circle) at 0.05 of the others' weight.
+
+    Returns:
+        The mixture.
+
+    References:
+        J. Schreurs et al., "Leverage Score Sampling for Complete Mode Coverage in GANs", LOD 2021.
+        https://arxiv.org/abs/2104.02373. Differs from it in: which modes are depleted is this library's choice, the
+        first ones.
+    """
+    return ring_mixture(std=0.05, weights=_depleted(8, num_depleted=4))
+
+
+def unbalanced_grid_mixture() -> Mixture:
+    """The grid with the first 10 of its 25 modes (its two left columns) at 0.05 of the others' weight.
+
+    Returns:
+        The mixture.
+
+    References:
+        As for `unbalanced_ring_mixture`.
+    """
+    return grid_mixture(weights=_depleted(25, num_depleted=10))
+
+
+MIXTURES: dict[str, Callable[..., Mixture]] = {
+    "ring": ring_mixture,
+    "grid": grid_mixture,
+    "unbalanced_ring": unbalanced_ring_mixture,
+    "unbalanced_grid": unbalanced_grid_mixture,
+}
+
+
+def sample_mixture(mixture: Mixture, indices: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the points with the given numbers from the endless stream of a seed.
+
+    Args:
+        mixture: what to draw from.
+        indices: which points of the stream, integers, shape `[n]`.
+        seed: of the stream.
+
+    Returns:
+        points, float32, shape `[n, 2]`, and the mode of each, int64, shape `[n]`. Point i depends on `indices[i]`, the
+        seed and the mixture only.
+
+    Raises:
+        UserError: the seed is negative.
+    """
+    bits = random_bits(indices, seed=seed, stream=Stream.POINTS, num_words=3)
+    mode_uniform, radius_uniform, angle_uniform = (bits >> np.uint64(11)).T * 2.0**-53  # in [0, 1)
+    edges = np.cumsum(mixture.weights)[:-1]  # without the last, which rounding may put below 1
+    modes = np.searchsorted(edges, mode_uniform, side="right")
+    # Box-Muller; log1p(-u) is finite because u < 1.
+    radius, angle = np.sqrt(-2 * np.log1p(-radius_uniform)), 2 * np.pi * angle_uniform
+    normal = radius[:, np.newaxis] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return (mixture.means[modes] + mixture.std * normal).astype(np.float32), modes.astype(np.int64)
+
+
+def mixture_source(mixture: Mixture, *, name: str, num_examples: int | None, seed: int) -> Source:
+    """Points of a mixture as a data set; the label of a point is its mode.
+
+    Args:
+        mixture: what the points are drawn from.
+        name: of the source.
+        num_examples: size of the data set, drawn once (the paper: 10,000), or None for one that never ends. The finite
+            set is the beginning of the endless one.
+        seed: of the points.
+
+    Returns:
+        A source of float32 points of shape `(2,)`.
+
+    Raises:
+        UserError: `num_examples` is below 1, or the seed is negative.
+    """
+    if num_examples is not None and num_examples < 1:
+        raise UserError(
+            f"num_examples {num_examples} of {name!r} is below 1. Set at least 1, or None for endless data."
+        )
+
+    def draw(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return sample_mixture(mixture, indices, seed=seed)
+
+    points, modes = draw(np.arange(num_examples or 0))  # for endless data only to have the seed checked
+    fetch, labels = points.__getitem__, modes.__getitem__
+    if num_examples is None:
+        fetch, labels = lambda indices: draw(indices)[0], lambda indices: draw(indices)[1]
+    return Source(name, num_examples, (2,), fetch, decode_points, labels)
+
+
+def _mixture(means: np.ndarray, std: float, weights: Sequence[float] | None) -> Mixture:
+    num_modes = len(means)
+    if num_modes < 1 or not std >= 0:
+        raise UserError(f"A mixture with {num_modes} modes and std {std} cannot be drawn. Set >= 1 modes and std >= 0.")
+    relative = np.ones(num_modes) if weights is None else np.asarray(weights, np.float64)
+    if relative.shape != (num_modes,) or not np.all(relative >= 0) or not 0 < relative.sum() < np.inf:
+        raise UserError(
+            f"weights {relative.tolist()} do not fit {num_modes} modes. "
+            f"Give {num_modes} numbers of at least 0, not all 0."
+        )
+    return Mixture(means, float(std), relative / relative.sum())
+
+
+def _depleted(num_modes: int, *, num_depleted: int, relative_weight: float = 0.05) -> np.ndarray:
+    return np.where(np.arange(num_modes) < num_depleted, relative_weight, 1.0)

@@ -1,0 +1,195 @@
+"""Downloads and prepares an image data set of TensorFlow Datasets, once: `python -m buresgan_jax.prepare cifar10`.
+
+Only this needs TensorFlow (`pip install "buresgan_jax[prepare]"`); what it writes, array_record files, is read without.
+"""
+
+import argparse
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from etils import epath
+
+from buresgan_jax.data.images import IMAGE_SETS, check_set_name, is_prepared
+from buresgan_jax.errors import UserError
+
+# The files that TFDS would download, by the names it knows them by.
+ORIGINAL_FILES: dict[str, tuple[str, ...]] = {
+    "mnist": (
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz",
+    ),
+    "fashion_mnist": (
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+        "t10k-images-idx3-ubyte.gz",
+        "t10k-labels-idx1-ubyte.gz",
+    ),
+    "cifar10": ("cifar-10-binary.tar.gz",),
+    "cifar100": ("cifar-100-binary.tar.gz",),
+    "stl10": ("stl10_binary.tar.gz",),
+    "celeb_a": (
+        "img_align_celeba.zip",
+        "list_eval_partition.txt",
+        "list_attr_celeba.txt",
+        "list_landmarks_align_celeba.txt",
+        "identity_CelebA.txt",
+    ),
+}
+
+
+def prepare(name: str, *, data_dir: str | None = None, manual_dir: str | None = None) -> str:
+    """Downloads a data set and writes it as array_record files; does nothing if that was done before.
+
+    Args:
+        name: one of `data.IMAGE_SETS`.
+        data_dir: where to write, local or `gs://`. Default: TFDS's own, `~/tensorflow_datasets` or the environment
+            variable `TFDS_DATA_DIR`.
+        manual_dir: folder that holds the original files (`ORIGINAL_FILES[name]`), for machines without network.
+
+    Returns:
+        One line that says where the set is, how many pictures it has and how large it is.
+
+    Raises:
+        UserError: unknown name, TensorFlow is missing, no network, missing or wrong original files, or the place cannot
+            be used.
+    """
+    check_set_name(name)
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=data_dir)
+    if is_prepared(builder):
+        _check_format(builder)
+        return f"Already prepared: {_describe(builder)}"
+    if manual_dir is not None:
+        manual_dir = os.path.expanduser(manual_dir)
+        _check_original_files(name, manual_dir)
+    _import_tensorflow()
+    _download_and_prepare(builder, manual_dir)
+    if not is_prepared(builder):
+        raise UserError(f"{builder.data_path} exists, but is no prepared data set. Remove it and start again.")
+    return f"Prepared {_describe(builder)}. {_downloads(builder)} is not needed any more."
+
+
+def _import_tensorflow() -> None:
+    """Makes sure that TensorFlow is there, and that it leaves the GPUs alone."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError('Preparing a data set needs TensorFlow. Run: pip install "buresgan_jax[prepare]"')
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")
+
+
+def _download_and_prepare(builder: Any, manual_dir: str | None) -> None:
+    import requests  # a dependency of TFDS
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+    from tensorflow_datasets.core.download.util import DownloadError
+
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    config = tfds.download.DownloadConfig(
+        manual_dir=manual_dir,
+        # By default what was extracted is found again by its file name alone, and mnist's files are called like
+        # fashion_mnist's: the second set prepared would be a copy of the first.
+        extract_dir=_downloads(builder) / "extracted" / builder.name,
+        try_download_gcs=False,
+        force_checksums_validation=True,
+    )
+    try:
+        if manual_dir is None:
+            # One quick try: TFDS itself goes on trying for minutes before it gives up.
+            requests.head(next(iter(builder.url_infos)), timeout=30)
+        builder.download_and_prepare(download_config=config, file_format="array_record")
+    except NonMatchingChecksumError as error:
+        raise UserError(
+            f"A file of {builder.name!r} is not the original one, its checksum differs. Fetch it again. TFDS says: "
+            f"{_one_line(error)}"
+        ) from error
+    except (requests.exceptions.RequestException, DownloadError) as error:
+        raise UserError(
+            f"Cannot download {builder.name!r}. Check the network, or fetch {', '.join(ORIGINAL_FILES[builder.name])} "
+            f"on another machine and give their folder as --manual_dir. Cause: {_one_line(error)}"
+        ) from error
+    except OSError as error:
+        raise UserError(f"Cannot prepare {builder.name!r} in {builder.data_path}: {_one_line(error)}") from error
+
+
+def _check_format(builder: Any) -> None:
+    file_format = builder.info.file_format.value
+    if file_format != "array_record":
+        raise UserError(
+            f"{builder.name!r} is prepared in {builder.data_path}, but as {file_format}; array_record is needed. Give "
+            "another --data_dir, or remove that folder."
+        )
+
+
+def _check_original_files(name: str, manual_dir: str) -> None:
+    missing = [file for file in ORIGINAL_FILES[name] if not (epath.Path(manual_dir) / file).exists()]
+    if missing:
+        raise UserError(
+            f"manual_dir {manual_dir!r} lacks {', '.join(missing)}. Put the original files of {name!r} there, under "
+            "these names."
+        )
+
+
+def _downloads(builder: Any) -> epath.Path:
+    return epath.Path(builder.data_path).parents[1] / "downloads"  # above name/version
+
+
+def _describe(builder: Any) -> str:
+    splits = ", ".join(f"{split} {info.num_examples:,}" for split, info in builder.info.splits.items())
+    num_bytes = sum(file.stat().length for file in epath.Path(builder.data_path).iterdir())
+    return f"{builder.name} {builder.version} ({splits} pictures), {num_bytes / 2**20:.1f} MiB in {builder.data_path}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    files = "\n".join(f"  {name}: {', '.join(files)}" for name, files in ORIGINAL_FILES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m buresgan_jax.prepare",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Downloads an image data set and prepares it for training, once. Needs TensorFlow:\n"
+            'pip install "buresgan_jax[prepare]". Training and evaluation do not.'
+        ),
+        epilog=f"Files that --manual_dir expects, exactly as published:\n{files}",
+    )
+    parser.add_argument("name", help=f"one of {', '.join(IMAGE_SETS)}")
+    parser.add_argument(
+        "--data_dir", help="where to write it (default: ~/tensorflow_datasets or the variable TFDS_DATA_DIR)"
+    )
+    parser.add_argument("--manual_dir", help="folder with the original files, for machines without network (see below)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Args:
+        arguments: without the program's name; None for the process's own.
+
+    Returns:
+        Exit status: 0, or 2 for what the user can mend, said in one line on standard error.
+    """
+    flags = _parse_arguments(arguments)
+    # TensorFlow's greetings.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    try:
+        print(prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
