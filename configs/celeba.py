@@ -1,0 +1,25 @@
+"""CelebA, centre crop at 64x64. Not in the BuresGAN paper: its DCGAN family at 64x64.
+
+    python -m buresgan_jax.main --config=configs/celeba.py --workdir=runs/celeba
+
+The data set is prepared once by `python -m buresgan_jax.prepare celeb_a`.
+"""
+
+from buresgan_jax import config as defaults
+
+
+def get_config(argument: str = "bures"):
+    """The paper's DCGAN on another set; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    config = defaults.default(argument)
+    config.data.name = "celeb_a"
+    config.data.image_size = 64
+    config.data.channels = 3
+    config.generator.name = "dcgan"
+    config.discriminator.name = "dcgan"
+    config.latent.dim = 100
+    config.training.batch_size = 128
+    config.training.num_steps = 100_000
+    config.training.log_every_steps = 20
+    config.training.sample_every_steps = 500
+    config.training.checkpoint_every_steps = 500
+    return defaults.finish(config)

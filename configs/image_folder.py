@@ -1,0 +1,27 @@
+"""A folder of your own PNG or JPEG images. Not in the BuresGAN paper: its DCGAN family at your size.
+
+    python -m buresgan_jax.main --config=configs/image_folder.py --workdir=runs/mine --config.data.path=FOLDER
+
+Images are cropped to a centred square and resized to `data.image_size` (such as 28, 32, 48, 64, 96, 128: a start of 7
+to 13 doubled a few times); `data.channels=1` for grey. Broken files are skipped with a warning that counts them;
+`data.on_broken=error` refuses them.
+"""
+
+from buresgan_jax import config as defaults
+
+
+def get_config(argument: str = "bures"):
+    """The paper's DCGAN family; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    config = defaults.default(argument)
+    config.data.name = "image_folder"
+    config.data.image_size = 32
+    config.data.channels = 3
+    config.generator.name = "dcgan"
+    config.discriminator.name = "dcgan"
+    config.latent.dim = 100
+    config.training.batch_size = 64
+    config.training.num_steps = 100_000
+    config.training.log_every_steps = 20
+    config.training.sample_every_steps = 500
+    config.training.checkpoint_every_steps = 500
+    return defaults.finish(config)

@@ -1,0 +1,26 @@
+"""STL-10, unlabelled split at 96x96, DCGAN with 4 layers: section "Real images" of the BuresGAN paper, https://arxiv.org/abs/2006.09096.
+
+    python -m buresgan_jax.main --config=configs/stl10.py --workdir=runs/stl10
+
+The data set is prepared once by `python -m buresgan_jax.prepare stl10`.
+"""
+
+from buresgan_jax import config as defaults
+
+
+def get_config(argument: str = "bures"):
+    """The paper's settings; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    config = defaults.default(argument)
+    config.data.name = "stl10"
+    config.data.image_size = 96
+    config.data.channels = 3
+    config.generator.name = "dcgan"
+    config.discriminator.name = "dcgan"
+    config.latent.dim = 100
+    config.training.batch_size = 256
+    config.training.num_steps = 150_000
+    config.training.log_every_steps = 20
+    config.training.sample_every_steps = 500
+    config.training.checkpoint_every_steps = 500
+    config.data.split = "unlabelled"
+    return defaults.finish(config)
