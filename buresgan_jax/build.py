@@ -138,14 +138,14 @@ def _network_options(group, axis_name):
 def _require_points(config, role, shape):
     if len(shape) != 1:
         raise UserError(
-            f"The {role} 'mlp' is for points, the data set {config.data.name!r} has images. Set config.{role}.name=dcgan."
+            f"The {role} 'mlp' is for points, {config.data.name!r} has images. Set config.{role}.name=dcgan."
         )
 
 
 def _require_images(config, role, shape):
     if len(shape) != 3:
         raise UserError(
-            f"The {role} 'dcgan' is for images, the data set {config.data.name!r} has points. Set config.{role}.name=mlp."
+            f"The {role} 'dcgan' is for images, {config.data.name!r} has points. Set config.{role}.name=mlp."
         )
 
 

@@ -67,9 +67,8 @@ def squared_bures_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
         https://arxiv.org/abs/2006.09096. Differs from its code in computing the exact root, in any dtype.
     """
     _check_covariances(cov_x, cov_y)
-    return jnp.vectorize(linalg.procrustes_residual, signature="(d,d),(d,d)->()")(
-        linalg.sqrtm(cov_x), linalg.sqrtm(cov_y)
-    )
+    roots = linalg.sqrtm(cov_x), linalg.sqrtm(cov_y)
+    return linalg.over_leading_axes(linalg.procrustes_residual, "(d,d),(d,d)->()", *roots)
 
 
 @jax.jit
@@ -181,7 +180,7 @@ def squared_bures_distance_from_features(
     if method not in ("svd", "eigh"):
         raise ValueError(f"method must be 'svd' or 'eigh', got {method!r}.")
     residual = functools.partial(linalg.procrustes_residual, rtol=rtol, fast=method == "eigh")
-    return jnp.vectorize(residual, signature="(n,d),(m,d)->()")(x, y)
+    return linalg.over_leading_axes(residual, "(n,d),(m,d)->()", x, y)
 
 
 @jax.jit
@@ -200,7 +199,7 @@ def squared_frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
         TypeError: not floating, or the dtypes differ.
     """
     _check_covariances(cov_x, cov_y)
-    return jnp.vectorize(lambda a, b: jnp.sum((a - b) ** 2), signature="(d,d),(d,d)->()")(cov_x, cov_y)
+    return linalg.over_leading_axes(lambda a, b: jnp.sum((a - b) ** 2), "(d,d),(d,d)->()", cov_x, cov_y)
 
 
 @jax.jit
@@ -237,7 +236,7 @@ def squared_frobenius_distance_from_features(
         Cost O((n + m) dim min(dim, n + m)).
     """
     x, y = _prepare_pair(x, y, centre=centre, normalise=normalise, scale=scale)
-    return jnp.vectorize(_frobenius_of_rows, signature="(n,d),(m,d)->()")(x, y)
+    return linalg.over_leading_axes(_frobenius_of_rows, "(n,d),(m,d)->()", x, y)
 
 
 def _frobenius_of_rows(x, y):

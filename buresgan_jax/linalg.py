@@ -10,6 +10,7 @@ leave that direction out, as a pseudo-inverse does.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,13 @@ def check_square(name: str, matrix: jax.Array) -> None:
     check_floating(name, matrix)
 
 
+def over_leading_axes(function: Callable, signature: str, *arrays: jax.Array) -> jax.Array:
+    """Applies a function of single matrices over their broadcast leading axes, also where ranks may not be promoted."""
+    rank = max(array.ndim for array in arrays)
+    arrays = [jnp.reshape(array, (1,) * (rank - array.ndim) + array.shape) for array in arrays]
+    return jnp.vectorize(function, signature=signature)(*arrays)
+
+
 @jax.jit
 def sqrtm(matrix: jax.Array) -> jax.Array:
     r"""Principal square root of symmetric positive semidefinite matrices, by eigendecomposition.
@@ -73,7 +81,7 @@ def sqrtm(matrix: jax.Array) -> jax.Array:
         is infinite; it is taken as zero. Differentiable to any order in forward and reverse mode.
     """
     check_square("matrix", matrix)
-    return jnp.vectorize(_sqrtm_of_one, signature="(d,d)->(d,d)")(matrix)
+    return over_leading_axes(_sqrtm_of_one, "(d,d)->(d,d)", matrix)
 
 
 def _sqrtm_of_one(matrix):
@@ -156,7 +164,8 @@ def cholesky_rows(x: jax.Array) -> jax.Array:
         return x
     gram = matmul(x.T, x)
     dim = gram.shape[0]
-    shift = dim * jnp.finfo(x.dtype).eps * jnp.maximum(jnp.trace(gram), jnp.finfo(x.dtype).tiny)
+    info = jnp.finfo(x.dtype)
+    shift = dim * jnp.maximum(info.eps * jnp.trace(gram), info.tiny)
     return jnp.linalg.cholesky(gram + shift * jnp.eye(dim, dtype=x.dtype)).T
 
 

@@ -1,0 +1,352 @@
+"""Values against SciPy and closed forms, derivatives against finite differences, and every kind of degenerate input."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+from jax.test_util import check_grads
+
+import buresgan_jax
+from buresgan_jax import linalg
+from buresgan_jax.distances import prepare_features
+
+FROM_FEATURES = {
+    "bures": buresgan_jax.squared_bures_distance_from_features,
+    "bures_eigh": functools.partial(buresgan_jax.squared_bures_distance_from_features, method="eigh"),
+    "frobenius": buresgan_jax.squared_frobenius_distance_from_features,
+}
+FROM_COVARIANCES = {
+    "squared_bures": buresgan_jax.squared_bures_distance,
+    "bures": buresgan_jax.bures_distance,
+    "squared_frobenius": buresgan_jax.squared_frobenius_distance,
+    "frobenius": buresgan_jax.frobenius_distance,
+}
+SHAPES = [(5, 5, 8), (5, 7, 8), (7, 5, 8), (9, 9, 4), (9, 6, 4), (3, 9, 4), (9, 3, 4), (6, 6, 6), (1, 4, 3)]
+SPECTRA = {
+    "flat": lambda d: np.ones(d),
+    "1/k": lambda d: 1 / np.arange(1, d + 1),
+    "1/k^2": lambda d: 1 / np.arange(1, d + 1) ** 2,
+    "exponential": lambda d: 10.0 ** np.linspace(0, -12, d),
+    "half_rank": lambda d: (np.arange(d) < d // 2).astype(float),
+}
+
+
+def features(seed, n, dim, scales=1.0, dtype=np.float64):
+    return (np.random.default_rng(seed).normal(size=(n, dim)) * scales).astype(dtype)
+
+
+def covariance(seed, dim, dtype=np.float64):
+    x = features(seed, dim + 3, dim)
+    return (x.T @ x / dim).astype(dtype)
+
+
+def exact_from_features(x, y):
+    """The nuclear-norm form in float64, without centring."""
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    return np.sum(x**2) + np.sum(y**2) - 2 * np.linalg.svd(x @ y.T, compute_uv=False).sum()
+
+
+# Values
+
+
+@pytest.mark.parametrize("method", ["svd", "eigh"])
+def test_unit_vectors_of_the_paper_by_hand(method):
+    x = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
+    half = np.sqrt(0.5)
+    orthogonal, turned = jnp.array([[0.0, 1.0], [0.0, -1.0]]), x @ jnp.array([[half, half], [-half, half]])
+    options = {"centre": False, "scale": "sum"}
+    bures = functools.partial(buresgan_jax.squared_bures_distance_from_features, method=method, **options)
+    frobenius = functools.partial(buresgan_jax.squared_frobenius_distance_from_features, **options)
+    np.testing.assert_allclose(bures(x, orthogonal), 4, rtol=1e-5)
+    np.testing.assert_allclose(frobenius(x, orthogonal), 8, rtol=1e-6)
+    np.testing.assert_allclose(bures(x, turned), 4 - 2 * np.sqrt(2), rtol=1e-5)
+    np.testing.assert_allclose(frobenius(x, turned), 4, rtol=1e-6)
+    np.testing.assert_allclose(bures(x, x[::-1]), 0, atol=1e-6)
+
+
+def test_bures_of_diagonal_matrices_is_the_difference_of_roots(x64):
+    a, b = jnp.array([4.0, 9.0, 0.0]), jnp.array([1.0, 16.0, 25.0])
+    value = buresgan_jax.squared_bures_distance(jnp.diag(a), jnp.diag(b))
+    np.testing.assert_allclose(value, np.sum((np.sqrt(a) - np.sqrt(b)) ** 2), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 7, 20])
+def test_bures_equals_the_formula_with_scipys_roots(x64, dim):
+    a, b = covariance(0, dim), covariance(1, dim)
+    root = scipy.linalg.sqrtm(a)
+    expected = np.trace(a) + np.trace(b) - 2 * np.trace(scipy.linalg.sqrtm(root @ b @ root)).real
+    np.testing.assert_allclose(buresgan_jax.squared_bures_distance(a, b), expected, rtol=1e-11)
+    np.testing.assert_allclose(buresgan_jax.bures_distance(a, b) ** 2, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize(("n", "m", "dim"), SHAPES)
+@pytest.mark.parametrize("options", [{"centre": False, "scale": "sum"}, {"normalise": True}, {}], ids=str)
+def test_features_and_covariances_agree(x64, n, m, dim, options):
+    x, y = jnp.asarray(features(0, n, dim)), jnp.asarray(features(1, m, dim))
+    prepare = functools.partial(prepare_features, **({"scale": "mean"} | options))
+    f, r = prepare(x), prepare(y)
+    for name, distance in FROM_FEATURES.items():
+        covariance_distance = FROM_COVARIANCES["squared_frobenius" if name == "frobenius" else "squared_bures"]
+        expected = covariance_distance(f.T @ f, r.T @ r)
+        # The roots of singular covariances carry sqrt(eps).
+        np.testing.assert_allclose(distance(x, y, **options), expected, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(FROM_FEATURES["bures"](x, y, **options), exact_from_features(f, r), rtol=1e-12)
+
+
+def test_penalty_floor_of_gaussian_features_is_the_papers():
+    # Two independent batches of n 256, dim 128: 63.6 of at most 512 (method card, NumPy).
+    x, y = features(0, 256, 128, dtype=np.float32), features(1, 256, 128, dtype=np.float32)
+    value = buresgan_jax.squared_bures_distance_from_features(x, y, normalise=True, scale="sum")
+    np.testing.assert_allclose(value, 63.6, rtol=0.02)
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize(("n", "dim"), [(64, 16), (32, 96)])
+def test_float32_features_meet_the_stated_accuracy(spectrum, n, dim):
+    scales = SPECTRA[spectrum](dim)
+    x, y = features(0, n, dim, scales, np.float32), features(1, n, dim, scales, np.float32)
+    exact, traces = exact_from_features(x, y), np.sum(x.astype(float) ** 2) + np.sum(y.astype(float) ** 2)
+    distance = functools.partial(buresgan_jax.squared_bures_distance_from_features, centre=False, scale="sum")
+    assert abs(distance(x, y) - exact) <= max(1e-5 * exact, 2e-7 * traces)
+    assert 0 <= distance(x, x) <= 1e-6 * traces
+
+
+@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize("equal", [False, True])
+def test_float32_covariances_meet_the_stated_accuracy(x64, spectrum, equal):
+    dim = 16
+    basis_x, basis_y = (np.linalg.qr(features(seed, dim, dim))[0] for seed in (0, 0 if equal else 1))
+    eigenvalues = SPECTRA[spectrum](dim)
+    x, y = ((basis * eigenvalues @ basis.T).astype(np.float32) for basis in (basis_x, basis_y))
+    value, traces = buresgan_jax.squared_bures_distance(x, y), np.trace(x) + np.trace(y)
+    assert value.dtype == np.float32
+    assert value >= 0
+    if equal:
+        assert value <= 1e-6 * traces
+        return
+    exact = float(buresgan_jax.squared_bures_distance(x.astype(np.float64), y.astype(np.float64)))
+    regular = eigenvalues.max() <= 1e4 * eigenvalues.min()
+    assert abs(float(value) - exact) <= (max(1e-5 * exact, 2e-7 * traces) if regular else 5e-4 * traces)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6, 1e12])
+def test_scaling_the_input_only_scales_the_result(scale):
+    a, b = covariance(0, 8, np.float32), covariance(1, 8, np.float32)
+    expected = scale * buresgan_jax.squared_bures_distance(a, b)
+    np.testing.assert_allclose(buresgan_jax.squared_bures_distance(a * scale, b * scale), expected, rtol=1e-4)
+
+
+# Properties
+
+
+def test_bures_is_a_metric_and_invariant_under_rotation(x64):
+    a, b, c = (covariance(seed, 6) for seed in range(3))
+    q = np.linalg.qr(features(3, 6, 6))[0]
+    distance = buresgan_jax.bures_distance
+    np.testing.assert_allclose(distance(a, b), distance(b, a), rtol=1e-12)
+    assert distance(a, c) <= distance(a, b) + distance(b, c)
+    np.testing.assert_allclose(distance(q @ a @ q.T, q @ b @ q.T), distance(a, b), rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", FROM_FEATURES)
+def test_the_order_of_the_rows_does_not_matter(x64, name):
+    x, y = features(0, 7, 5), features(1, 7, 5)
+    order = np.random.default_rng(2).permutation(7)
+    distance = FROM_FEATURES[name]
+    np.testing.assert_allclose(distance(x[order], y), distance(x, y), rtol=1e-10)
+
+
+# Derivatives
+
+
+@pytest.mark.parametrize(("n", "m", "dim"), [(5, 7, 8), (9, 9, 4), (9, 3, 4), (4, 4, 4)])
+@pytest.mark.parametrize("normalise", [False, True])
+def test_derivatives_from_features_equal_finite_differences(x64, n, m, dim, normalise):
+    arguments = jnp.asarray(features(0, n, dim)), jnp.asarray(features(1, m, dim))
+    for distance in (FROM_FEATURES["bures"], FROM_FEATURES["frobenius"]):
+        distance = functools.partial(distance, normalise=normalise)
+        check_grads(distance, arguments, order=2, modes=["fwd", "rev"], rtol=1e-4, atol=1e-4)
+
+
+def test_derivatives_of_the_eigh_method_equal_finite_differences(x64):
+    for n, dim in ((5, 8), (12, 4)):
+        y = jnp.asarray(features(1, n, dim))
+        check_grads(lambda x, y=y: FROM_FEATURES["bures_eigh"](x, y), (jnp.asarray(features(0, n, dim)),), order=2)
+
+
+@pytest.mark.parametrize("name", FROM_COVARIANCES)
+def test_derivatives_from_covariances_equal_finite_differences(x64, name):
+    symmetric = lambda a, b: FROM_COVARIANCES[name]((a + a.T) / 2, (b + b.T) / 2)  # noqa: E731
+    arguments = jnp.asarray(covariance(0, 4)), jnp.asarray(covariance(1, 4))
+    check_grads(symmetric, arguments, order=2, modes=["fwd", "rev"], rtol=1e-4, atol=1e-4)
+
+
+def test_the_gradient_of_bures_is_one_minus_the_transport_map(x64):
+    a, b = covariance(0, 5), covariance(1, 5)
+    root = scipy.linalg.sqrtm(a)
+    inverse = np.linalg.inv(root)
+    transport = inverse @ scipy.linalg.sqrtm(root @ b @ root) @ inverse
+    gradient = jax.grad(buresgan_jax.squared_bures_distance)(jnp.asarray(a), jnp.asarray(b))
+    np.testing.assert_allclose(gradient, np.eye(5) - transport, atol=1e-11)
+
+
+def test_float32_gradient_from_features_is_accurate_on_regular_input(x64):
+    x, y = features(0, 64, 24), features(1, 64, 24)
+    gradient = jax.grad(FROM_FEATURES["bures"])
+    exact = gradient(jnp.asarray(x), jnp.asarray(y))
+    error = gradient(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)) - exact
+    assert jnp.linalg.norm(error) <= 1e-4 * jnp.linalg.norm(exact)
+
+
+def test_sqrtm_squares_to_its_input_and_its_derivative_is_exact_at_ties(x64):
+    a = covariance(0, 6)
+    np.testing.assert_allclose(buresgan_jax.sqrtm(a) @ buresgan_jax.sqrtm(a), a, rtol=1e-10)
+    check_grads(buresgan_jax.sqrtm, (jnp.asarray(a),), order=3, modes=["fwd", "rev"])
+    # All eigenvalues equal: d sqrt(A) = dA / (2 sqrt(lambda)).
+    tangent = jnp.asarray(covariance(1, 4))
+    root, derivative = jax.jvp(buresgan_jax.sqrtm, (9 * jnp.eye(4),), (tangent,))
+    np.testing.assert_allclose(root, 3 * np.eye(4), atol=1e-14)
+    np.testing.assert_allclose(derivative, tangent / 6, rtol=1e-13)
+
+
+def degenerate_features(kind, dtype):
+    x, y = features(0, 12, 6, dtype=dtype), features(1, 12, 6, dtype=dtype)
+    return {
+        "equal": (x, x),
+        "collapsed": (np.ones_like(x), y),
+        "both_collapsed": (np.ones_like(x), np.ones_like(x)),
+        "nearly_collapsed": (1 + 1e-6 * x, y),
+        "rank_one": (x[:, :1] * y[:1], y),
+        "repeated_rows": (np.repeat(x[:3], 4, axis=0), y),
+        "zero": (np.zeros_like(x), y),
+        "tied": (np.concatenate([np.eye(6), -np.eye(6)]).astype(dtype), 2 * np.eye(12, 6, dtype=dtype)),
+        "one_row": (x[:1], y),
+    }[kind]
+
+
+DEGENERATE = ["equal", "collapsed", "both_collapsed", "nearly_collapsed", "rank_one", "repeated_rows", "zero", "tied"]
+
+
+def assert_finite(function, x, y, kinds):
+    """Value and both gradients, of a stack of cases in one call."""
+    values = function(x, y)
+    gradients = jax.grad(lambda x, y: function(x, y).sum(), argnums=(0, 1))(x, y)
+    for index, kind in enumerate(kinds):
+        assert np.isfinite(values[index]), kind
+        assert values[index] >= 0, kind
+        assert all(np.isfinite(gradient[index]).all() for gradient in gradients), kind
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", FROM_FEATURES)
+def test_degenerate_features_have_finite_value_and_gradient(x64, name, dtype):
+    x, y = map(np.stack, zip(*(degenerate_features(kind, dtype) for kind in DEGENERATE), strict=True))
+    for normalise in (False, True):
+        distance = functools.partial(FROM_FEATURES[name], normalise=normalise)
+        assert_finite(distance, x, y, DEGENERATE)
+        one_row, other = degenerate_features("one_row", dtype)
+        assert_finite(distance, one_row[None], other[None], ["one_row"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", FROM_COVARIANCES)
+def test_degenerate_covariances_have_finite_value_and_gradient(x64, name, dtype):
+    x, y = map(np.stack, zip(*(degenerate_features(kind, dtype) for kind in DEGENERATE), strict=True))
+    assert_finite(FROM_COVARIANCES[name], x.swapaxes(1, 2) @ x, y.swapaxes(1, 2) @ y, DEGENERATE)
+
+
+# Transformations, over all public functions
+
+
+def public_functions():
+    a, x = covariance(0, 4, np.float32), features(0, 6, 4, dtype=np.float32)
+    b, y = covariance(1, 4, np.float32), features(1, 5, 4, dtype=np.float32)
+    cases = {name: (function, (a, b)) for name, function in FROM_COVARIANCES.items()}
+    cases |= {f"{name}_from_features": (function, (x, y)) for name, function in FROM_FEATURES.items()}
+    return cases | {"sqrtm": (buresgan_jax.sqrtm, (a,))}
+
+
+PUBLIC = public_functions()
+
+
+def test_every_public_function_is_tested_here():
+    exported = {name for name in vars(buresgan_jax) if callable(getattr(buresgan_jax, name))}
+    tested = {getattr(f, "func", f).__name__ for f, _ in PUBLIC.values()}
+    assert tested == exported
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_batched_and_broadcast_equal_single(name):
+    function, arguments = PUBLIC[name]
+    expected = function(*arguments)
+    assert expected.dtype == np.float32
+    stacked = [np.stack([argument, 2 * argument]) for argument in arguments]
+    for result in (function(*stacked), jax.vmap(function)(*stacked), jax.jit(function)(*stacked)):
+        np.testing.assert_allclose(result[0], expected, rtol=1e-4, atol=1e-5)
+    if len(arguments) == 2:
+        broadcast = function(stacked[0][:, None], arguments[1])
+        assert broadcast.shape == (2, 1)
+        np.testing.assert_allclose(broadcast[0, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_value_and_gradient_lower_for_tpu_and_cuda(name):
+    function, arguments = PUBLIC[name]
+    scalar = lambda *arguments: function(*arguments).sum()  # noqa: E731
+    exported = jax.export.export(jax.jit(jax.value_and_grad(scalar)), platforms=["tpu", "cuda"])(*arguments)
+    assert exported.platforms == ("tpu", "cuda")
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_works_under_pmap_checkpoint_and_debug_nans(name):
+    function, arguments = PUBLIC[name]
+    scalar = jax.checkpoint(lambda *arguments: function(*arguments).sum())
+    stacked = [np.stack([argument] * jax.device_count()) for argument in arguments]
+    with jax.debug_nans(True):
+        gradient = jax.grad(scalar)(*arguments)
+        np.testing.assert_allclose(jax.pmap(jax.grad(scalar))(*stacked)[-1], gradient, rtol=1e-4, atol=1e-5)
+
+
+# Errors
+
+
+def test_errors_say_what_was_got_and_what_to_do():
+    x = np.ones((4, 3), np.float32)
+    with pytest.raises(ValueError, match=r"cov_x must be square matrices .* got shape \(4, 3\).*_from_features"):
+        buresgan_jax.bures_distance(x, x)
+    with pytest.raises(ValueError, match=r"equal dim, got shapes \(3, 3\) and \(2, 2\)"):
+        buresgan_jax.squared_bures_distance(np.eye(3), np.eye(2))
+    with pytest.raises(TypeError, match="real floating dtype, got int32"):
+        buresgan_jax.sqrtm(np.eye(3, dtype=np.int32))
+    with pytest.raises(TypeError, match="equal dtypes, got float32 and float16"):
+        buresgan_jax.frobenius_distance(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float16))
+    with pytest.raises(TypeError, match="real floating dtype, got complex64"):
+        buresgan_jax.squared_bures_distance_from_features(x.astype(np.complex64), x)
+    for distance in FROM_FEATURES.values():
+        with pytest.raises(ValueError, match=r"equal feature dim, got shapes \(4, 3\) and \(4, 2\)"):
+            distance(x, x[:, :2])
+        with pytest.raises(ValueError, match=r"non-empty batch .* got shape \(3,\)"):
+            distance(x[0], x)
+        with pytest.raises(ValueError, match="scale must be 'mean' or 'sum', got 'max'"):
+            distance(x, x, scale="max")
+    with pytest.raises(ValueError, match="method must be 'svd' or 'eigh', got 'qr'"):
+        buresgan_jax.squared_bures_distance_from_features(x, x, method="qr")
+
+
+def test_no_gradient_is_taken_from_singular_values_below_rtol():
+    x = jnp.diag(jnp.array([1.0, 0.1]))
+    y = jnp.eye(2)
+    distance = functools.partial(buresgan_jax.squared_bures_distance_from_features, centre=False, scale="sum")
+    full, cut = jax.grad(distance)(x, y), jax.grad(functools.partial(distance, rtol=0.5))(x, y)
+    np.testing.assert_allclose(full, 2 * (x - y), atol=1e-6)
+    np.testing.assert_allclose(cut, 2 * (x - jnp.diag(jnp.array([1.0, 0.0]))), atol=1e-6)
+
+
+def test_cholesky_rows_keep_the_second_moments():
+    x = features(0, 20, 5, dtype=np.float32)
+    rows = linalg.cholesky_rows(jnp.asarray(x))
+    assert rows.shape == (5, 5)
+    np.testing.assert_allclose(rows.T @ rows, x.T @ x, rtol=1e-4, atol=1e-4)
