@@ -109,10 +109,10 @@ def run_on_devices(method, data, num_devices, steps=3):
     tracker = train.make_tracker(local, state, real)
     if num_devices > 1:
         batches = train.Layout(8, slice(0, 8), num_devices).split(batches)
-        run_steps = train.over_devices(run_steps)
+        run_steps, rest = train.over_devices(run_steps), (np.zeros(num_devices, np.int32),)
     else:
-        run_steps = jax.jit(run_steps)
-    state, tracker, _ = run_steps(state, tracker, jax.random.key(1), batches, steps)
+        run_steps, rest = jax.jit(run_steps), ()
+    state, tracker, _ = run_steps(state, tracker, jax.random.key(1), batches, steps, *rest)
     return jax.device_get(state), jax.device_get(tracker)
 
 

@@ -1,0 +1,103 @@
+"""Every config, through its networks; the README's promises about them."""
+
+import importlib.util
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from buresgan_jax import build, config
+from buresgan_jax.errors import UserError
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIGS = {file.stem: file for file in sorted((ROOT / "configs").glob("*.py"))}
+
+
+def load(name, argument):
+    spec = importlib.util.spec_from_file_location(name, CONFIGS[name])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(argument)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_builds_its_networks_for_every_method(name):
+    for method in config.METHODS:
+        full = load(name, method)
+        algorithm = build.algorithm(full)
+        shape = build.example_shape(full)
+        state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
+        z = jax.ShapeDtypeStruct((2, full.latent.dim), np.float32)
+        samples = jax.eval_shape(algorithm.generate, state, z)
+        assert samples.shape == (2, *shape)
+        assert ("bures_weight" in state.hyperparameters) == ("bures" in method)
+
+
+@pytest.mark.parametrize("name", ["grid", "celeba"])
+def test_smoke_shrinks_a_config_and_needs_no_data(name):
+    small = load(name, "alternating_bures,smoke")
+    assert small.training.num_steps == 2
+    source = build.source(small)
+    assert source.example_shape == build.example_shape(small)
+    assert source.fetch(np.arange(3)).shape == (3, *source.example_shape)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_opens_with_the_command_that_runs_it(name):
+    text = CONFIGS[name].read_text(encoding="utf-8")
+    assert f"--config=configs/{name}.py --workdir=" in text.split('"""')[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("method", "burres", r"Unknown method 'burres'. Did you mean 'bures'\?.*--config=FILE.py:METHOD"),
+        ("algorithm.name", "alternate", r"Unknown algorithm 'alternate'. Did you mean 'alternating'\?"),
+        ("penalty.name", "frobenus", r"Unknown penalty 'frobenus'. Did you mean 'frobenius'\?.*config.penalty.name"),
+        ("penalty.scale", "max", r"Unknown scale 'max'"),
+        ("loss.name", "hnge", "Unknown loss 'hnge'.*Available: non_saturating"),
+        ("latent.name", "normall", r"Did you mean 'normal'\?"),
+        (
+            "generator.name",
+            "dcgan",
+            "generator 'dcgan' is for images, 'ring' has points. Set config.generator.name=mlp",
+        ),
+        ("data.name", "rnig", r"Unknown data set 'rnig'. Did you mean 'ring'\?"),
+        ("generator.dtype", "float16", "Unknown dtype 'float16'"),
+        ("optimizer.schedule", "linear", "needs the step at which it reaches 0. Set config.optimizer.decay_steps"),
+    ],
+)
+def test_wrong_names_are_refused_with_the_nearest_right_one(key, value, message):
+    wrong = load("ring", "bures")
+    with wrong.unlocked():
+        group, _, name = key.rpartition(".")
+        (wrong[group] if group else wrong)[name] = value
+    with pytest.raises(UserError, match=message):
+        build.algorithm(wrong)
+
+
+def test_alternating_needs_a_penalty():
+    wrong = load("ring", "alternating_bures")
+    wrong.penalty.name = None
+    with pytest.raises(UserError, match="'alternating' needs a penalty"):
+        build.algorithm(wrong)
+
+
+def test_image_sizes_that_no_network_supports_are_refused():
+    wrong = load("image_folder", "bures")
+    wrong.data.image_size = 17
+    with pytest.raises(UserError, match="17x17"):
+        build.algorithm(wrong)
+
+
+def test_penalties_may_look_at_a_random_part_of_the_batch():
+    part = load("ring", "bures,smoke")
+    part.penalty.max_samples = 4
+    algorithm, all_rows = build.algorithm(part), build.algorithm(load("ring", "bures,smoke"))
+    state = algorithm.init(jax.random.key(0), np.zeros(2, np.float32))
+    real = build.source(part).fetch(np.arange(8))[None]
+    _, metrics = jax.jit(algorithm.update)(state, real, jax.random.key(1))
+    _, full = jax.jit(all_rows.update)(state, real, jax.random.key(1))
+    assert 0 < metrics["bures"] < 8  # at most twice the number of rows
+    assert metrics["generator_loss"] == full["generator_loss"]

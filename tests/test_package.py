@@ -1,0 +1,76 @@
+"""The shape of the package: what may import what, and what importing it loads."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "buresgan_jax"
+
+# What each module may import from the package. Importing goes from the command line down to linear algebra.
+MAY_IMPORT = {
+    "linalg": set(),
+    "errors": set(),
+    "blas": set(),
+    "signals": set(),
+    "config": set(),
+    "distances": {"linalg"},
+    "losses": set(),
+    "penalties": {"distances"},
+    "latents": set(),
+    "networks": set(),
+    "metrics": {"linalg", "distances"},
+    "pictures": set(),
+    "data": {"errors"},
+    "prepare": {"data", "errors"},
+    "algorithms": {"losses", "penalties", "latents", "networks"},
+    "checkpoint": {"errors"},
+    "build": {"algorithms", "config", "data", "errors", "latents", "losses", "metrics", "networks", "penalties"},
+    "writers": {"config", "errors"},
+    "evaluate": {"build", "checkpoint", "errors", "pictures", "writers"},
+    "train": {"algorithms", "build", "checkpoint", "data", "errors", "evaluate", "signals", "writers"},
+    "main": {"blas", "errors", "evaluate", "signals", "train"},
+    "__init__": {"distances", "linalg"},
+}
+
+
+def imported_modules(file):
+    """Top-level modules of the package that a file imports."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith("buresgan_jax."):
+                yield name.split(".")[1]
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_go_one_way(file):
+    module = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert set(imported_modules(file)) - {module} <= MAY_IMPORT[module]
+
+
+def test_nothing_imports_private_parts_of_jax_or_tensorflow_outside_prepare():
+    for file in PACKAGE.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "jax._src" not in text, file
+        assert "import tensorflow\n" not in text or file.name == "prepare.py", file
+
+
+def test_importing_the_package_loads_neither_flax_nor_tensorflow_and_changes_no_setting():
+    code = """
+import sys, os, jax
+environment, settings = dict(os.environ), dict(jax.config.values)
+import buresgan_jax
+loaded = {"flax", "tensorflow", "tensorflow_datasets", "orbax", "optax"} & {name.split(".")[0] for name in sys.modules}
+assert not loaded, loaded
+assert dict(os.environ) == environment and dict(jax.config.values) == settings
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
