@@ -1,0 +1,210 @@
+"""Convolutions of images whose gradients are fast on CPU too.
+
+XLA's CPU backend has fast kernels for convolutions of the layout NHWC, HWIO -> NHWC with an ordinary window. Others run
+up to a hundred times slower, and two things make others of a network's gradients:
+
+- XLA swaps the two operands if the second one (the window) has the larger area, and reverses the window. With
+  `area` = height x width, this happens forward if area(kernel) > area(x) (a 5x5 kernel on a 4x4 feature map), in the
+  gradient for `x` if area(kernel) > area(y) (the 5x5 convolution from 8x8 to 4x4), and in the gradient for the kernel
+  if area(y) > area(x) (every transposed convolution with a stride).
+- Gradients have other layouts. XLA transposes their operands, but in the outermost computation only: not in the body
+  of a `scan`, and not under a nested `jit`.
+
+Here, on CPU, the value and the two gradients are computed each in its own way: a convolution that is not swapped stays
+one, `direct`, written so that its gradient has the fast layout; a swapped one becomes a `product`: of a matrix with all
+patches (convolution), or of a matrix with all pixels, whose results are added up where they overlap (transposed). On
+GPU and TPU everything is the plain convolution. Only differentiable operations and `custom_jvp` are used, so that
+forward mode, derivatives of any order, vmap, scan and pmap work.
+
+Notation: images are `[batch, height, width, channels]`, kernels `[height, width, channels_in, channels_out]`.
+"""
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+Padding = str | Sequence[tuple[int, int]]
+_Pads = tuple[tuple[int, int], tuple[int, int]]
+_Convolution = Callable[..., jax.Array]
+
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+def conv2d(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int] = (1, 1), padding: Padding = "SAME") -> jax.Array:
+    """Convolution (cross-correlation) of images, `lax.conv_general_dilated` with fast gradients on CPU.
+
+    Args:
+        x: images, shape `[batch, height, width, channels_in]`, floating dtype.
+        kernel: shape `[kernel_height, kernel_width, channels_in, channels_out]`, same dtype.
+        strides: step of the window along height and width.
+        padding: "SAME" (TensorFlow's: the output is the input divided by the stride, rounded up, and an odd pixel goes
+            to the bottom or right), "VALID", or pairs `((top, bottom), (left, right))`.
+
+    Returns:
+        Images, shape `[batch, new_height, new_width, channels_out]`.
+
+    Raises:
+        ValueError: the shapes or the padding do not fit.
+        TypeError: the dtypes differ.
+    """
+    strides = _check(x, kernel, strides, padding)
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
+    return _conv2d(x, kernel, strides, tuple(map(tuple, padding)))
+
+
+def conv_transpose2d(
+    x: jax.Array, kernel: jax.Array, *, strides: Sequence[int] = (1, 1), padding: Padding = "SAME"
+) -> jax.Array:
+    """Transposed (fractionally strided) convolution of images, `lax.conv_transpose` with fast gradients on CPU.
+
+    With the kernel flipped in height and width and its channels exchanged, it is the adjoint of `conv2d`, which is what
+    TensorFlow and Keras call a transposed convolution.
+
+    Args:
+        x: images, shape `[batch, height, width, channels_in]`, floating dtype.
+        kernel: shape `[kernel_height, kernel_width, channels_in, channels_out]`, same dtype.
+        strides: factors by which the image grows.
+        padding: "SAME" (height and width are multiplied by the strides), "VALID", or pairs of numbers of pixels added
+            to the image after `stride - 1` zeros were put between neighbours. A 5x5 kernel, strides 2 and
+            `((2, 2), (2, 2))` give an odd size, `2 * height - 1`.
+
+    Returns:
+        Images, shape `[batch, new_height, new_width, channels_out]`.
+
+    Raises:
+        ValueError: the shapes or the padding do not fit.
+        TypeError: the dtypes differ.
+    """
+    strides = _check(x, kernel, strides, padding)
+    if isinstance(padding, str):
+        padding = [_transposed_pads(k, s, padding) for k, s in zip(kernel.shape, strides, strict=False)]
+    return _conv_transpose2d(x, kernel, strides, tuple(map(tuple, padding)))
+
+
+def _conv2d(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: _Pads) -> jax.Array:
+    direct = functools.partial(lax.conv_general_dilated, window_strides=strides, padding=pads)
+    product = functools.partial(_patches_product, strides=strides, pads=pads)
+    return _choose(x, kernel, direct, product, is_strided=max(strides) > 1)
+
+
+def _conv_transpose2d(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: _Pads) -> jax.Array:
+    direct = functools.partial(lax.conv_general_dilated, window_strides=(1, 1), padding=pads, lhs_dilation=strides)
+    product = functools.partial(_overlapping_product, strides=strides, pads=pads)
+    return _choose(x, kernel, direct, product, is_strided=False)
+
+
+def _choose(
+    x: jax.Array, kernel: jax.Array, direct: _Convolution, product: _Convolution, *, is_strided: bool
+) -> jax.Array:
+    """Applies the convolution, on CPU as the mixture of `direct` and `product` that avoids the slow kernels."""
+    plain = functools.partial(direct, dimension_numbers=_DIMENSIONS)
+    old, window = math.prod(x.shape[1:3]), math.prod(kernel.shape[:2])
+    new = math.prod(jax.eval_shape(plain, x, kernel).shape[1:3])
+    forward = plain if window <= old else product
+    # The gradient of a strided convolution is a transposed one, whose own gradient for the kernel (second order:
+    # gradient penalties, unrolled GANs) is swapped. The product's is not, and is as fast in the first order.
+    by_x = functools.partial(_direct_by_x, direct) if window <= min(old, new) and not is_strided else product
+    by_kernel = functools.partial(_direct_by_kernel, direct) if max(window, new) <= old else product
+    return lax.platform_dependent(x, kernel, cpu=_mixture(forward, by_x, by_kernel), default=plain)
+
+
+def _direct_by_x(direct: _Convolution, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The convolution whose transpose by `x` has the fast layout: JAX exchanges the kernel's channels."""
+    return direct(x, kernel.swapaxes(2, 3), dimension_numbers=("NHWC", "HWOI", "NHWC"))
+
+
+def _direct_by_kernel(direct: _Convolution, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The convolution whose transpose by the kernel has the fast layout: JAX exchanges batch and channels."""
+    x, kernel = x.transpose(3, 1, 2, 0), kernel.transpose(2, 0, 1, 3)
+    return direct(x, kernel, dimension_numbers=("CHWN", "IHWO", "HWNC")).transpose(2, 0, 1, 3)
+
+
+def _mixture(forward: _Convolution, by_x: _Convolution, by_kernel: _Convolution) -> _Convolution:
+    """One bilinear function with three ways to compute it: for the value, and for the derivative by each argument."""
+
+    @jax.custom_jvp
+    def convolution(x, kernel):
+        return forward(x, kernel)
+
+    def jvp(primals, tangents):
+        (x, kernel), (x_dot, kernel_dot) = primals, tangents
+        terms = [] if isinstance(x_dot, SymbolicZero) else [by_x(x_dot, kernel)]
+        terms += [] if isinstance(kernel_dot, SymbolicZero) else [by_kernel(x, kernel_dot)]
+        y = convolution(x, kernel)
+        return y, functools.reduce(operator.add, terms) if terms else jnp.zeros_like(y)
+
+    convolution.defjvp(jvp, symbolic_zeros=True)
+    return convolution
+
+
+def _patches_product(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: _Pads) -> jax.Array:
+    """Convolution as a matrix product: all patches of the image, flattened, times the flattened kernel."""
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)))
+    height, width = ((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], kernel.shape[:2], strides, strict=True))
+    patches = [
+        x[:, i : i + (height - 1) * strides[0] + 1 : strides[0], j : j + (width - 1) * strides[1] + 1 : strides[1]]
+        for i in range(kernel.shape[0])
+        for j in range(kernel.shape[1])
+    ]
+    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _overlapping_product(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int], pads: _Pads) -> jax.Array:
+    """Transposed convolution as a matrix product: a patch of the output from each pixel; overlaps are added."""
+    patches = x @ kernel.transpose(2, 0, 1, 3).reshape(x.shape[-1], -1)
+    columns = _overlap_add(patches, 1, kernel.shape[0], strides[0], pads[0])
+    return _overlap_add(columns, 2, kernel.shape[1], strides[1], pads[1])
+
+
+def _overlap_add(patches: jax.Array, axis: int, window: int, stride: int, pads: tuple[int, int]) -> jax.Array:
+    """Spreads the patches, whose rows (or columns) lie first in the last axis, along `axis`, and adds them up.
+
+    Row `tap` of the patch of pixel `i` belongs to row `stride * i + pads[0] - tap` of the output, that is, to its
+    `phase` (the remainder by the stride); in the phase, it is row `i + shift`.
+    """
+    old = patches.shape[axis]
+    new = (old - 1) * stride + 1 + sum(pads) - window + 1
+    rows_per_phase = -(-new // stride)
+    phases = [[] for _ in range(stride)]
+    for tap, rows in enumerate(lax.split(patches, (patches.shape[-1] // window,) * window, axis=-1)):
+        shift, phase = divmod(pads[0] - tap, stride)
+        config = [(0, 0, 0)] * patches.ndim
+        config[axis] = (shift, rows_per_phase - old - shift, 0)
+        phases[phase].append(lax.pad(rows, jnp.zeros((), rows.dtype), config))
+    zeros = jnp.zeros_like(next(rows[0] for rows in phases if rows))
+    phases = [functools.reduce(operator.add, rows) if rows else zeros for rows in phases]
+    interleaved = jnp.stack(phases, axis + 1).reshape(*zeros.shape[:axis], -1, *zeros.shape[axis + 1 :])
+    return lax.slice_in_dim(interleaved, 0, new, axis=axis)
+
+
+def _transposed_pads(window: int, stride: int, padding: str) -> tuple[int, int]:
+    """Pixels before and after the dilated image, as `lax.conv_transpose` has them."""
+    if padding == "VALID":
+        return window - 1, max(window, stride) - 1
+    total = window + stride - 2
+    before = window - 1 if stride > window - 1 else -(-total // 2)
+    return before, total - before
+
+
+def _check(x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Padding) -> tuple[int, int]:
+    """Raises clear errors; returns the strides as a tuple."""
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[-1] != kernel.shape[2]:
+        raise ValueError(
+            "A convolution needs images [batch, height, width, channels] and a kernel [height, width, channels, "
+            f"new_channels]; got shapes {x.shape} and {kernel.shape}."
+        )
+    if x.dtype != kernel.dtype:
+        raise TypeError(f"A convolution needs images and kernel of one dtype; got {x.dtype} and {kernel.dtype}.")
+    if len(strides) != 2 or min(strides) < 1:
+        raise ValueError(f"strides must be two positive integers; got {tuple(strides)}.")
+    known = padding in ("SAME", "VALID") if isinstance(padding, str) else [len(pair) for pair in padding] == [2, 2]
+    if not known:
+        raise ValueError(f"padding must be 'SAME', 'VALID' or two pairs of integers; got {padding!r}.")
+    return tuple(strides)

@@ -1,0 +1,226 @@
+"""DCGAN generators and discriminators of the BuresGAN paper: 5x5 kernels, batch norm after the activation.
+
+Parameter counts from 100 latent dimensions, three channels:
+
+| images | generator | discriminator | without batch norm |
+|---|---|---|---|
+| 28x28, variant "dcgan" | 2,308,672 | 1,034,113 | 1,033,345 |
+| 28x28, variant "veegan" | 4,517,891 | 4,310,401 | 4,308,609 |
+| 32x32 | 2,700,352 | 1,034,113 | 1,033,345 |
+| 96x96 | 6,428,224 | 4,326,785 | 4,324,993 |
+
+Other sizes are the same family continued: `start * 2**k` with `start` from 7 to 13.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from buresgan_jax.networks.layers import BatchNorm, Conv, ConvTranspose, Dense, at_least_float32, leaky_relu
+
+_VARIANTS = ("dcgan", "veegan")
+_SMALLEST_START, _LARGEST_START = 7, 13
+
+
+class DCGANGenerator(nn.Module):
+    """A dense layer and 5x5 transposed convolutions; ReLU and batch norm between them, tanh at the end.
+
+    Attributes:
+        sizes: height and width after the dense layer and after each transposed convolution, which keeps the size,
+            doubles it, or doubles it less one (PyTorch's and Keras' output padding 0).
+        filters: channels after the dense layer and after each transposed convolution but the last.
+        channels: channels of the images.
+        use_bias: whether dense layer and convolutions have biases.
+        axis_name: axis of the devices over which batch norm is synchronised.
+        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+    """
+
+    sizes: Sequence[int]
+    filters: Sequence[int]
+    channels: int = 3
+    use_bias: bool = False
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+        """Maps latent samples to images.
+
+        Args:
+            z: latent samples, shape `[batch, latent_dim]`.
+            train: whether batch norm uses the batch's statistics and updates the moving ones (`batch_stats`).
+
+        Returns:
+            Images in [-1, 1], shape `[batch, sizes[-1], sizes[-1], channels]`, at least float32.
+
+        Raises:
+            ValueError: `sizes` and `filters` do not fit each other, or a size is not reachable from the one before.
+        """
+        if len(self.sizes) != len(self.filters) + 1:
+            raise ValueError(
+                f"A DCGAN generator needs one size more than filters; got sizes {tuple(self.sizes)}, "
+                f"filters {tuple(self.filters)}."
+            )
+
+        def activate(x):
+            return BatchNorm(train=train, axis_name=self.axis_name, dtype=self.dtype)(nn.relu(x))
+
+        def enlarge(x, filters, new_size):
+            options = _enlargement(x.shape[1], new_size)
+            return ConvTranspose(filters, use_bias=self.use_bias, dtype=self.dtype, **options)(x)
+
+        start, *sizes = self.sizes
+        x = activate(Dense(start * start * self.filters[0], use_bias=self.use_bias, dtype=self.dtype)(z))
+        x = x.reshape(-1, start, start, self.filters[0])
+        for filters, size in zip(self.filters[1:], sizes[:-1], strict=True):
+            x = activate(enlarge(x, filters, size))
+        return nn.tanh(at_least_float32(enlarge(x, self.channels, sizes[-1])))
+
+
+class DCGANDiscriminator(nn.Module):
+    """5x5 convolutions of stride 2 with LeakyReLU, batch norm after all but the first, and a dense layer.
+
+    Attributes:
+        num_layers: number of convolutions; each halves height and width, rounding up.
+        base_filters: channels after the first convolution; each further one doubles them.
+        output_dim: dimension of the outputs; 1 for a logit.
+        use_batch_norm: whether there is batch norm (WGAN-GP and Unrolled GAN have none).
+        axis_name: axis of the devices over which batch norm is synchronised.
+        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+    """
+
+    num_layers: int = 3
+    base_filters: int = 64
+    output_dim: int = 1
+    use_batch_norm: bool = True
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
+        """Judges images.
+
+        Args:
+            x: images, shape `[batch, height, width, channels]`, any size.
+            train: whether batch norm uses the batch's statistics and updates the moving ones (`batch_stats`).
+
+        Returns:
+            Outputs, shape `[batch, output_dim]`, and features (the flattened last convolution), shape
+            `[batch, dim]`, both at least float32.
+        """
+        for layer in range(self.num_layers):
+            x = leaky_relu(Conv(self.base_filters * 2**layer, strides=(2, 2), dtype=self.dtype)(x))
+            if layer > 0 and self.use_batch_norm:
+                x = BatchNorm(train=train, axis_name=self.axis_name, dtype=self.dtype)(x)
+        features = x.reshape(x.shape[0], -1)
+        outputs = Dense(self.output_dim, dtype=self.dtype)(features)
+        return at_least_float32(outputs), at_least_float32(features)
+
+
+def dcgan_generator(
+    image_size: int,
+    channels: int,
+    *,
+    variant: str = "dcgan",
+    base_filters: int = 64,
+    axis_name: str | None = None,
+    dtype: Any = None,
+) -> DCGANGenerator:
+    """Chooses the generator for square images.
+
+    The paper has the sizes 28, 32 and 96; the rule behind them gives the others, such as 64 (CelebA).
+
+    Args:
+        image_size: height and width, `start * 2**k` with `start` from 7 to 13 and `k` at least 1: 14, 16, 18, 20, 22,
+            24, 26, 28, 32, ..., 48, 52, 56, 64, ..., 96, 104, 112, 128 and so on.
+        channels: channels of the images, 1 or 3 as a rule.
+        variant: "dcgan", or "veegan" for the larger network with biases, which exists for images of 28x28 only.
+        base_filters: filters before the last layer; all others are multiples (64 in the paper).
+        axis_name: see `DCGANGenerator`.
+        dtype: see `DCGANGenerator`.
+
+    Returns:
+        The generator, not yet initialised.
+
+    Raises:
+        ValueError: the size is not supported or the variant is unknown.
+    """
+    if variant == "veegan":
+        sizes, multiples = _veegan_sizes(image_size), (8, 4, 2, 1)
+    else:
+        sizes = _dcgan_sizes(image_size, variant)
+        num_doublings = len(sizes) - 2
+        multiples = (4, *(min(4, 2**power) for power in reversed(range(num_doublings))))
+    return DCGANGenerator(
+        sizes=sizes,
+        filters=tuple(base_filters * multiple for multiple in multiples),
+        channels=channels,
+        use_bias=variant == "veegan",
+        axis_name=axis_name,
+        dtype=dtype,
+    )
+
+
+def dcgan_discriminator(image_size: int, *, variant: str = "dcgan", **attributes: Any) -> DCGANDiscriminator:
+    """Chooses the discriminator that goes with `dcgan_generator(image_size, ...)`.
+
+    Args:
+        image_size: height and width of the images, as for `dcgan_generator`.
+        variant: "dcgan" or "veegan", as for `dcgan_generator`.
+        **attributes: other attributes of `DCGANDiscriminator`.
+
+    Returns:
+        The discriminator, not yet initialised. Its last feature map is 4x4 to 7x7 (2x2 for the variant "veegan").
+
+    Raises:
+        ValueError: the size is not supported or the variant is unknown.
+    """
+    sizes = _veegan_sizes(image_size) if variant == "veegan" else _dcgan_sizes(image_size, variant)
+    return DCGANDiscriminator(num_layers=len(sizes) - 1, **attributes)
+
+
+def _dcgan_sizes(image_size: int, variant: str) -> tuple[int, ...]:
+    """Sizes of the feature maps: the start twice (one layer of stride 1), then doubled up to the image's."""
+    if variant not in _VARIANTS:
+        raise ValueError(f"Unknown DCGAN variant {variant!r}. Available: {', '.join(_VARIANTS)}.")
+    sizes = (image_size,)
+    while sizes[0] > _LARGEST_START and sizes[0] % 2 == 0:
+        sizes = (sizes[0] // 2, *sizes)
+    if len(sizes) == 1 or not _SMALLEST_START <= sizes[0] <= _LARGEST_START:
+        raise ValueError(
+            f"DCGAN networks do not support images of {image_size}x{image_size}. Allowed: start * 2**k with start from "
+            f"{_SMALLEST_START} to {_LARGEST_START} and k >= 1; the nearest is {_nearest_size(image_size)}. "
+            "Resize the images, or give DCGANGenerator your own sizes and filters."
+        )
+    return (sizes[0], *sizes)
+
+
+def _nearest_size(image_size: int) -> int:
+    starts = range(_SMALLEST_START, _LARGEST_START + 1)
+    allowed = (start * 2**power for start in starts for power in range(1, max(2, image_size.bit_length())))
+    return min(allowed, key=lambda size: abs(size - image_size))
+
+
+def _veegan_sizes(image_size: int) -> tuple[int, ...]:
+    if image_size != 28:
+        raise ValueError(
+            f"The DCGAN variant 'veegan' is for images of 28x28, got {image_size}x{image_size}. "
+            "Use the variant 'dcgan' for other sizes."
+        )
+    return (2, 4, 7, 14, 28)
+
+
+def _enlargement(old_size: int, new_size: int) -> dict[str, Any]:
+    """Strides and padding of the 5x5 transposed convolution between two sizes."""
+    if new_size == old_size:
+        return {"strides": (1, 1)}
+    if new_size == 2 * old_size:
+        return {"strides": (2, 2)}
+    if new_size == 2 * old_size - 1:
+        return {"strides": (2, 2), "padding": ((2, 2), (2, 2))}
+    raise ValueError(
+        f"A DCGAN generator cannot go from size {old_size} to {new_size}. "
+        f"Allowed after {old_size}: {old_size}, {2 * old_size - 1}, {2 * old_size}."
+    )

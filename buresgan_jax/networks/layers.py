@@ -1,0 +1,100 @@
+"""Linen layers with the conventions of Keras, in which the reference networks were written.
+
+Kernels are Glorot-uniform and biases zero (Linen's default is LeCun-normal); batch norm has momentum 0.99 and eps 1e-3
+(Linen: 1e-5); LeakyReLU has slope 0.3 (Linen: 0.01).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from buresgan_jax.networks.convolution import Padding, conv2d, conv_transpose2d
+
+_kernel_init = nn.initializers.glorot_uniform()
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """Casts half-precision network outputs to float32: losses and distances are not computed in bfloat16."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+    """LeakyReLU with the slope of Keras, 0.3."""
+    return nn.leaky_relu(x, negative_slope=0.3)
+
+
+def Dense(features: int, *, use_bias: bool = True, dtype: Any = None) -> nn.Dense:
+    """A dense layer with a Glorot-uniform kernel."""
+    return nn.Dense(features, use_bias=use_bias, dtype=dtype, kernel_init=_kernel_init)
+
+
+def BatchNorm(*, train: bool, axis_name: str | None = None, dtype: Any = None) -> nn.BatchNorm:
+    """Batch norm with momentum 0.99 and eps 1e-3, synchronised over the devices of `axis_name`.
+
+    Statistics are computed in float32 or better, whatever `dtype` is. The moving variance averages the biased
+    variance (divisor n); Keras does so after dense layers, and its fused kernel uses divisor n - 1 after convolutions,
+    where n = batch x height x width is a thousand or more.
+    """
+    return nn.BatchNorm(use_running_average=not train, momentum=0.99, epsilon=1e-3, axis_name=axis_name, dtype=dtype)
+
+
+class Conv(nn.Module):
+    """A convolution of images, `conv2d` with a kernel and a bias.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: height and width of the kernel.
+        strides: step of the window along height and width.
+        padding: "SAME", "VALID" or `((top, bottom), (left, right))`.
+        use_bias: whether to add a bias per channel.
+        dtype: dtype of the computation; parameters are float32.
+    """
+
+    features: int
+    kernel_size: Sequence[int] = (5, 5)
+    strides: Sequence[int] = (1, 1)
+    padding: Padding = "SAME"
+    use_bias: bool = True
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps images `[batch, height, width, channels]` to `[batch, new_height, new_width, features]`."""
+        return _apply(self, conv2d, x)
+
+
+class ConvTranspose(nn.Module):
+    """A transposed convolution of images, `conv_transpose2d` with a kernel and a bias.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: height and width of the kernel.
+        strides: factor by which height and width grow.
+        padding: "SAME", "VALID" or `((top, bottom), (left, right))` of the dilated input.
+        use_bias: whether to add a bias per channel.
+        dtype: dtype of the computation; parameters are float32.
+    """
+
+    features: int
+    kernel_size: Sequence[int] = (5, 5)
+    strides: Sequence[int] = (1, 1)
+    padding: Padding = "SAME"
+    use_bias: bool = True
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps images `[batch, height, width, channels]` to `[batch, new_height, new_width, features]`."""
+        return _apply(self, conv_transpose2d, x)
+
+
+def _apply(layer: Conv | ConvTranspose, convolution: Any, x: jax.Array) -> jax.Array:
+    """Creates the layer's parameters and applies them."""
+    kernel = layer.param("kernel", _kernel_init, (*layer.kernel_size, x.shape[-1], layer.features), jnp.float32)
+    bias = layer.param("bias", nn.initializers.zeros_init(), (layer.features,), jnp.float32) if layer.use_bias else None
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
+    y = convolution(x, kernel, strides=layer.strides, padding=layer.padding)
+    return y if bias is None else y + bias.reshape(1, 1, 1, -1)

@@ -1,0 +1,74 @@
+"""Fully connected networks for two-dimensional data (ring, grid), tanh throughout, without batch norm."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from buresgan_jax.networks.layers import Dense, at_least_float32
+
+
+class MLPGenerator(nn.Module):
+    """Dense layers with tanh, then a linear layer: 49,666 parameters from 256 latent dimensions.
+
+    Attributes:
+        output_dim: dimension of a sample.
+        hidden: widths of the hidden layers.
+        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronise.
+        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+    """
+
+    output_dim: int = 2
+    hidden: Sequence[int] = (128, 128)
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, z: jax.Array, *, train: bool) -> jax.Array:
+        """Maps latent samples to data samples.
+
+        Args:
+            z: latent samples, shape `[batch, latent_dim]`.
+            train: accepted so that all networks are called alike; it changes nothing here.
+
+        Returns:
+            Samples, shape `[batch, output_dim]`, at least float32.
+        """
+        for width in self.hidden:
+            z = nn.tanh(Dense(width, dtype=self.dtype)(z))
+        return at_least_float32(Dense(self.output_dim, dtype=self.dtype)(z))
+
+
+class MLPDiscriminator(nn.Module):
+    """Dense layers with tanh, then a linear layer: 17,025 parameters from 2 input dimensions.
+
+    Attributes:
+        hidden: widths of the hidden layers; the last one is the dimension of the features.
+        output_dim: dimension of the outputs; 1 for a logit.
+        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronise.
+        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+    """
+
+    hidden: Sequence[int] = (128, 128)
+    output_dim: int = 1
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
+        """Judges samples.
+
+        Args:
+            x: samples, shape `[batch, ...]`; each is flattened.
+            train: accepted so that all networks are called alike; it changes nothing here.
+
+        Returns:
+            Outputs, shape `[batch, output_dim]`, and features (the last hidden layer, within [-1, 1]),
+            shape `[batch, hidden[-1]]`, both at least float32.
+        """
+        features = x.reshape(x.shape[0], -1)
+        for width in self.hidden:
+            features = nn.tanh(Dense(width, dtype=self.dtype)(features))
+        outputs = Dense(self.output_dim, dtype=self.dtype)(features)
+        return at_least_float32(outputs), at_least_float32(features)

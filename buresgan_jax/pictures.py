@@ -1,0 +1,180 @@
+"""Pictures of samples: grids of images, and scatters of two-dimensional samples over the true modes.
+
+Nothing here needs a display, and every file appears under its name only when it is complete.
+"""
+
+import io
+
+import numpy as np
+from etils import epath
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import EllipseCollection
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from PIL import Image
+
+_MIN_CELL_SIZE = 64
+_GREY, _BLUE, _ORANGE, _RED = "#9aa0a6", "#1f77b4", "#e8710a", "#c5221f"
+
+
+def image_grid(
+    images: ArrayLike, *, columns: int | None = None, padding: int = 2, scale: int | None = None
+) -> np.ndarray:
+    """Arranges images in a grid, row by row, on white.
+
+    Args:
+        images: shape `[n, height, width, channels]`, channels 1 or 3; floating in [-1, 1] (clipped), or uint8.
+        columns: images in a row. Default: the grid is as square as possible.
+        padding: white pixels around and between images.
+        scale: integer factor by which images are enlarged, pixel by pixel. Default: so that the longer side has at
+            least 64 pixels.
+
+    Returns:
+        The grid as uint8, shape `[grid_height, grid_width, channels]`.
+
+    Raises:
+        ValueError: `images` has another shape or dtype, or an option is out of range.
+    """
+    images = _to_uint8(np.asarray(images))
+    n, height, width, channels = images.shape
+    columns = int(np.ceil(np.sqrt(n))) if columns is None else columns
+    scale = -(-_MIN_CELL_SIZE // max(height, width)) if scale is None else scale
+    if columns < 1 or padding < 0 or scale < 1:
+        raise ValueError(
+            f"image_grid needs columns >= 1, padding >= 0 and scale >= 1; got {columns}, {padding} and {scale}."
+        )
+    rows = -(-n // columns)
+    images = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    # Each cell is an image with the padding above and to the left of it; the grid's last edges are added at the end.
+    cells = np.full((rows * columns, height * scale + padding, width * scale + padding, channels), 255, np.uint8)
+    cells[:n, padding:, padding:] = images
+    cells = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
+    grid = cells.reshape(rows * cells.shape[1], columns * cells.shape[3], channels)
+    return np.pad(grid, ((0, padding), (0, padding), (0, 0)), constant_values=255)
+
+
+def save_png(path: epath.PathLike, array: ArrayLike) -> None:
+    """Writes an image as PNG: under a temporary name first, so that no half-written picture is ever seen.
+
+    Args:
+        path: a local path or a URL such as `gs://bucket/picture.png`; missing folders are made.
+        array: uint8, shape `[height, width, 3]`, `[height, width, 1]` or `[height, width]`.
+
+    Raises:
+        ValueError: the array has another shape or dtype.
+    """
+    array = np.asarray(array)
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3))):
+        raise ValueError(
+            f"save_png needs uint8 of shape [height, width, 1 or 3]; got {array.dtype} of shape {array.shape}. "
+            "image_grid makes such an array of a batch of images."
+        )
+    buffer = io.BytesIO()
+    Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array).save(buffer, format="png")
+    _write(path, buffer.getvalue())
+
+
+def scatter(
+    path: epath.PathLike,
+    samples: ArrayLike,
+    *,
+    real: ArrayLike | None = None,
+    means: ArrayLike | None = None,
+    std: float | None = None,
+    title: str | None = None,
+) -> None:
+    """Draws two-dimensional samples over the true modes and writes the picture as PNG.
+
+    Size and limits depend on `means`, or else on `real`, and not on `samples`: pictures of a training run make an
+    animation. With `means` and `std`, samples within three standard deviations of a mean are blue, others orange, and
+    modes that no sample reaches have a red circle.
+
+    Args:
+        path: a local path or a URL; missing folders are made.
+        samples: shape `[n, 2]`. Those outside the limits are counted in the picture.
+        real: samples of the data, shape `[m, 2]`, drawn in grey below.
+        means: means of the data's modes, shape `[modes, 2]`.
+        std: standard deviation of the modes; a circle of three of them is drawn around each mean.
+        title: text above the picture.
+
+    Raises:
+        ValueError: an array has another shape.
+    """
+    samples, real, means = (
+        _check_points(name, x) for name, x in (("samples", samples), ("real", real), ("means", means))
+    )
+    figure = Figure(figsize=(6.0, 6.0), dpi=120)
+    axes = figure.add_axes((0.07, 0.05, 0.9, 0.9))
+    if real is not None:
+        axes.scatter(*real.T, s=4, color=_GREY, alpha=0.35, linewidths=0)
+    good = np.ones(len(samples), bool)
+    if means is not None:
+        good = _draw_modes(axes, samples, means, std)
+    axes.scatter(*samples[~good].T, s=7, color=_ORANGE, alpha=0.5, linewidths=0, zorder=3)
+    axes.scatter(*samples[good].T, s=7, color=_BLUE, alpha=0.5, linewidths=0, zorder=4)
+    _frame(axes, samples, next(x for x in (means, real, samples) if x is not None), 3 * (std or 0.0))
+    axes.set_title(title or "")
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    _write(path, buffer.getvalue())
+
+
+def _to_uint8(images: np.ndarray) -> np.ndarray:
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
+        raise ValueError(f"image_grid needs images of shape [n, height, width, 1 or 3], n >= 1; got {images.shape}.")
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind in "biuc":
+        raise ValueError(f"image_grid needs floating images in [-1, 1] or uint8; got {images.dtype}.")
+    # JAX's bfloat16 is of no NumPy kind, hence the exclusion above. A NaN is drawn black.
+    images = np.nan_to_num(images.astype(np.float32), nan=-1.0)
+    return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+
+
+def _check_points(name: str, points: ArrayLike | None) -> np.ndarray | None:
+    if points is None:
+        return None
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+        raise ValueError(f"scatter needs {name} of shape [n, 2], n >= 1; got {points.shape}.")
+    return points
+
+
+def _draw_modes(axes, samples: np.ndarray, means: np.ndarray, std: float | None) -> np.ndarray:
+    """A cross for each mean; with `std`, the modes' circles too. Returns which samples are within a circle."""
+    axes.scatter(*means.T, s=60, marker="+", color="black", alpha=0.6, linewidths=0.8, zorder=2)
+    if std is None:
+        return np.ones(len(samples), bool)
+    inside = np.linalg.norm(samples[:, None] - means[None], axis=-1) <= 3 * std
+    diameters, angles = np.full(len(means), 6 * std), np.zeros(len(means))
+    circles = EllipseCollection(
+        diameters, diameters, angles, units="xy", offsets=means, offset_transform=axes.transData, zorder=5
+    )
+    circles.set(facecolor="none", edgecolor="black", linewidth=0.8, alpha=0.6)
+    axes.add_collection(circles)
+    missed = means[~inside.any(0)]
+    axes.scatter(*missed.T, s=260, facecolors="none", edgecolors=_RED, linewidths=1.5, zorder=5)
+    return inside.any(1)
+
+
+def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> None:
+    """Square limits around the reference points, and the number of samples that lie outside."""
+    reference = reference[np.isfinite(reference).all(1)]
+    low, high = (reference.min(0), reference.max(0)) if len(reference) else (np.zeros(2), np.zeros(2))
+    # A single point has no extent of its own.
+    centre, reach = (low + high) / 2, 0.6 * ((high - low).max() or 2.0) + margin
+    axes.set(xlim=centre[0] + reach * np.array([-1, 1]), ylim=centre[1] + reach * np.array([-1, 1]), aspect="equal")
+    axes.grid(visible=True, alpha=0.2, linewidth=0.5)
+    num_outside = int((~(np.abs(samples - centre) <= reach).all(1)).sum())
+    if num_outside:
+        axes.text(
+            0.99, 0.01, f"{num_outside} of {len(samples)} outside", transform=axes.transAxes, ha="right", color=_ORANGE
+        )
+
+
+def _write(path: epath.PathLike, content: bytes) -> None:
+    path = epath.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)

@@ -1,0 +1,99 @@
+"""Modes and high-quality samples of mixtures in the plane."""
+
+import numpy as np
+import pytest
+
+from buresgan_jax.metrics import mode_statistics
+
+_MEANS = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+
+
+def _ring(num_samples, std, seed=0):
+    angles = 2 * np.pi * np.arange(8) / 8
+    means = 2.5 * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    random = np.random.default_rng(seed)
+    return means[random.integers(8, size=num_samples)] + std * random.normal(size=(num_samples, 2)), means
+
+
+def test_perfect_samples_reach_the_known_ceiling():
+    samples, means = _ring(200_000, 0.01)
+    statistics = mode_statistics(samples, means, 0.01)
+    assert statistics.modes == 8
+    assert statistics.high_quality_share == pytest.approx(1 - np.exp(-4.5), abs=1e-3)
+    assert statistics.high_quality_share == pytest.approx(0.9889, abs=1e-3)
+    assert statistics.reverse_kl == pytest.approx(0, abs=1e-3)
+
+
+def test_counts_equal_a_loop():
+    samples, means = _ring(500, 0.3)
+    counts = [0] * 8
+    for sample in samples:
+        distances = [np.hypot(*(sample - mean)) for mean in means]
+        if min(distances) <= 2 * 0.3:
+            counts[int(np.argmin(distances))] += 1
+    statistics = mode_statistics(samples, means, 0.3, num_stds=2, min_hits=60)
+    assert statistics.counts == tuple(counts)
+    assert statistics.modes == sum(count >= 60 for count in counts)
+    assert statistics.high_quality_share == sum(counts) / 500
+
+
+def test_the_border_belongs_to_the_mode():
+    samples = [[0.5, 0.0], [2.0, 0.5001], [0.0, 2.0]]
+    statistics = mode_statistics(samples, _MEANS, 0.25, num_stds=2)
+    assert statistics.counts == (1, 0, 1)
+    assert statistics.modes == 2
+
+
+def test_collapse_to_one_mode_has_the_kl_of_a_point_mass():
+    statistics = mode_statistics(np.zeros((10, 2)), _MEANS, 0.1)
+    assert statistics.modes == 1
+    assert statistics.high_quality_share == 1.0
+    assert statistics.reverse_kl == pytest.approx(np.log(3))
+
+
+def test_reverse_kl_is_against_the_weights():
+    samples = np.repeat(_MEANS, [1, 1, 2], axis=0)
+    assert mode_statistics(samples, _MEANS, 0.1, weights=[5, 5, 10]).reverse_kl == pytest.approx(0, abs=1e-12)
+    expected = 0.25 * np.log(0.25 / 0.5) + 0.25 * np.log(0.25 / 0.25) + 0.5 * np.log(0.5 / 0.25)
+    assert mode_statistics(samples, _MEANS, 0.1, weights=[2, 1, 1]).reverse_kl == pytest.approx(expected)
+
+
+def test_a_mode_of_weight_zero_gives_a_large_finite_kl():
+    value = mode_statistics(np.zeros((4, 2)), _MEANS, 0.1, weights=[0, 1, 1]).reverse_kl
+    assert value == pytest.approx(np.log(1e7), rel=1e-3)
+
+
+def test_results_are_plain_python_numbers():
+    statistics = mode_statistics(np.zeros((4, 2), np.float32), _MEANS, 0.1)
+    assert [type(value) for value in statistics] == [int, float, float, tuple]
+    assert all(type(count) is int for count in statistics.counts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros((4, 3)), _MEANS, 0.1), r"got \(4, 3\) and \(3, 2\)"),
+        ((np.zeros(4), _MEANS, 0.1), r"got \(4,\)"),
+        ((np.zeros((0, 2)), _MEANS, 0.1), "got 0 and 3"),
+        ((np.full((4, 2), np.nan), _MEANS, 0.1), "4 of 4 samples are not finite"),
+        ((np.zeros((4, 2)), _MEANS, 0.0), "std must be positive, got 0.0"),
+    ],
+)
+def test_errors_say_what_was_got(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        mode_statistics(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": [1, 1]}, r"expected shape \(3,\), got \(2,\)"),
+        ({"weights": [1, 1, -1]}, "must not be negative"),
+        ({"weights": [0, 0, 0]}, "at least one positive"),
+        ({"num_stds": -1}, "num_stds must be positive, got -1"),
+        ({"min_hits": 0}, "min_hits must be positive, got 0"),
+    ],
+)
+def test_option_errors_say_what_was_got(options, message):
+    with pytest.raises(ValueError, match=message):
+        mode_statistics(np.zeros((4, 2)), _MEANS, 0.1, **options)
