@@ -109,7 +109,8 @@ def _choose(
     new = math.prod(jax.eval_shape(plain, x, kernel).shape[1:3])
     forward = plain if window <= old else product
     # The gradient of a strided convolution is a transposed one, whose own gradient for the kernel (second order:
-    # gradient penalties, unrolled GANs) is swapped. The product's is not, and is as fast in the first order.
+    # gradient penalties) is swapped. The product's is not, and is about as fast in the first order. Derivatives of
+    # `by_kernel` itself (unrolled GANs) still meet slow kernels: a product there would slow every first-order step.
     by_x = functools.partial(_direct_by_x, direct) if window <= min(old, new) and not is_strided else product
     by_kernel = functools.partial(_direct_by_kernel, direct) if max(window, new) <= old else product
     return lax.platform_dependent(x, kernel, cpu=_mixture(forward, by_x, by_kernel), default=plain)
