@@ -1,11 +1,14 @@
-"""Checkpoints of the whole training state: orbax, plus a checksum per array that is verified on restoring.
+"""Checkpoints of everything a run needs to go on: orbax, plus a checksum per array that is verified on restoring.
 
-Orbax writes a step atomically, but restores wrong numbers without a word where a byte has flipped on the disk, and its
-newest step may be truncated. So each step carries a CRC-32 of every array; a step that cannot be restored exactly is
-moved to `bad_checkpoints/` and the one before it is used.
+Orbax writes a step atomically, but restores wrong numbers without a word where a byte has flipped on the disk, and does
+not always see that a file is missing. So each step carries a manifest with a CRC-32 of every array; a step that cannot
+be restored exactly is moved to `bad_checkpoints/` and the one before it is used.
 """
 
+import itertools
+import json
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,101 +16,180 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
+from jax.experimental import multihost_utils
 
 from buresgan_jax.errors import UserError
 
 PyTree = Any
 
 
-def checksums(tree: PyTree) -> dict[str, str]:
-    """CRC-32 of the bytes, with dtype and shape, of every array by its path in the tree."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): _checksum(np.asarray(leaf)) for path, leaf in leaves}
-
-
-def _checksum(array):
-    return f"{zlib.crc32(np.ascontiguousarray(array).tobytes()):08x} {array.dtype} {array.shape}"
-
-
 class Checkpointer:
     """The checkpoints of one workdir.
 
-    States are saved as NumPy arrays: process 0 writes, every process reads, and nothing depends on the number of
-    devices that a state was saved on.
+    Arrays are saved as NumPy arrays: process 0 writes, every process reads, and nothing depends on the number of
+    devices that they were saved on.
     """
 
-    def __init__(self, workdir: epath.PathLike, *, keep: int = 2, keep_every_steps: int | None = None):
-        """Opens (and creates) `workdir/checkpoints`.
+    def __init__(
+        self,
+        workdir: epath.PathLike,
+        *,
+        keep: int | None = None,
+        keep_every_steps: int | None = None,
+        read_only: bool = False,
+    ):
+        """Opens `workdir/checkpoints`.
 
         Args:
             workdir: of the run.
-            keep: how many of the newest steps to keep.
+            keep: how many of the newest steps to keep; None: all.
             keep_every_steps: keep steps that are multiples of this for ever; None: none.
+            read_only: create, move and delete nothing: a training may be running there.
         """
         self._folder = epath.Path(workdir).resolve() / "checkpoints"
         self._bad_folder = self._folder.parent / "bad_checkpoints"
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, keep_period=keep_every_steps)
+        self._read_only = read_only
+        options = ocp.CheckpointManagerOptions(create=False)  # orbax's own read_only prints a warning
+        if not read_only:
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=keep, keep_period=keep_every_steps, cleanup_tmp_directories=True
+            )
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
-    def save(self, step: int, state: PyTree) -> None:
-        """Starts to save a state of NumPy arrays; does nothing where the step is there already."""
+    def save(self, step: int, items: Mapping[str, PyTree]) -> None:
+        """Starts to save named trees of NumPy arrays; does nothing where the step is there already."""
         if step in self._manager.all_steps():
             return
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state), checksums=ocp.args.JsonSave(checksums(state)))
-        self._manager.save(step, args=items)
+        saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+        self._manager.save(step, args=ocp.args.Composite(manifest=ocp.args.JsonSave(_manifest(items)), **saved))
 
     def latest_step(self) -> int | None:
         """The newest step that is there, good or bad."""
-        return self._manager.latest_step()
+        return max(self._steps(), default=None)
 
-    def restore(self, like: PyTree) -> PyTree | None:
-        """The newest state that can be restored exactly, as NumPy arrays; None where there is no checkpoint at all.
+    def restore(self, like: Mapping[str, PyTree]) -> tuple[int, dict[str, PyTree]] | None:
+        """The newest step that can be restored exactly, and its trees; None where there is no checkpoint at all.
 
         Args:
-            like: a tree with the expected structure, shapes and dtypes.
+            like: for every wanted name a tree with the expected structure, shapes and dtypes.
 
         Raises:
-            UserError: there are checkpoints, but not one good.
+            UserError: there are checkpoints, but not one good; or they hold other arrays than `like`.
         """
-        like = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
-            try:
-                return self._restore_exactly(step, like)
-            except Exception as error:  # orbax raises anything, bare Exception included, on a damaged step
-                self._set_aside(step, error)
-        if steps:
+        like = {name: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree) for name, tree in like.items()}
+        bad = {}
+        while steps := set(self._steps()) - bad.keys():
+            step = max(steps)
+            items, problem = self._try(step, like)
+            if not problem:
+                self._set_aside(bad, step)
+                return step, items
+            bad[step] = problem
+        if bad:
+            reasons = "; ".join(f"step {step}: {problem}" for step, problem in bad.items())
             raise UserError(
-                f"None of the checkpoints in {self._folder} can be restored (steps {', '.join(map(str, steps))}; they are "
-                f"in {self._bad_folder} now). Start again in another --workdir, or repair them and move them back."
+                f"None of the checkpoints in {self._folder} can be restored ({reasons}). Nothing was changed. "
+                "Bring them back from a copy, or use another --workdir."
             )
         return None
-
-    def _restore_exactly(self, step, like):
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(like), checksums=ocp.args.JsonRestore())
-        restored = self._manager.restore(step, args=items)
-        found, expected = checksums(restored.state), restored.checksums
-        if jax.tree.structure(restored.state) != jax.tree.structure(like):
-            raise ValueError("its arrays are not those of this config")
-        wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-        if wrong:
-            raise ValueError(f"checksum of {wrong[0]} is {found.get(wrong[0])}, expected {expected.get(wrong[0])}")
-        return restored.state
-
-    def _set_aside(self, step, error):
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        logging.error("Checkpoint %d is damaged (%s); moving it to %s.", step, reason[:300], self._bad_folder)
-        if jax.process_index() == 0:
-            target = self._bad_folder / str(step)
-            if target.exists():
-                target.rmtree()
-            self._bad_folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / str(step)).rename(target)
-        if jax.process_count() > 1:
-            jax.experimental.multihost_utils.sync_global_devices(f"bad_checkpoint_{step}")
-        self._manager.reload()
 
     def close(self) -> None:
         """Waits until everything is written."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+    def _steps(self):
+        # Not orbax's own list: it leaves out a step that lacks one of some small files, and could then not save it.
+        if not self._folder.exists():
+            return []
+        return [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
+
+    def _try(self, step, like):
+        """`(items, None)`, or `(None, why not)` where any process cannot restore the step."""
+        try:
+            items, problem = self._restore_exactly(step, like), None
+        except UserError:
+            raise
+        except Exception as error:  # orbax raises anything, bare Exception included, on a damaged step
+            items, problem = None, " ".join(str(error).split())[:200] or type(error).__name__
+        if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(problem is None)).all():
+            items, problem = None, problem or "another process cannot read it"
+        return items, problem
+
+    def _restore_exactly(self, step, like):
+        expected = self._read_manifest(step, like)
+        args = {name: ocp.args.StandardRestore(tree) for name, tree in like.items()}
+        restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+        items = {name: restored[name] for name in like}
+        if jax.tree.structure(items) != jax.tree.structure(like):
+            raise ValueError("its trees have another structure")
+        found = _checksums(items)
+        wrong = next((path for path in found if found[path] != expected[path]), None)
+        if wrong is not None:
+            raise ValueError(f"the checksum of {wrong} is wrong")
+        return items
+
+    def _read_manifest(self, step, like):
+        """Checksums by path of the arrays that are wanted, all of which are there with the wanted shapes."""
+        manifest = self._manager.restore(step, args=ocp.args.Composite(manifest=ocp.args.JsonRestore())).manifest
+        arrays = manifest["arrays"]
+        if manifest["crc32"] != _crc32(json.dumps(arrays, sort_keys=True).encode()):
+            raise ValueError("the checksum of its manifest is wrong")
+        found = {path: (array["dtype"], array["shape"]) for path, array in arrays.items()}
+        wanted = {path: (str(leaf.dtype), list(leaf.shape)) for path, leaf in _leaves(like).items()}
+        roots = tuple(jax.tree_util.keystr((jax.tree_util.DictKey(name),)) for name in like)
+        found = {path: array for path, array in found.items() if path.startswith(roots)}
+        for path in sorted(found.keys() | wanted.keys()):
+            if found.get(path) != wanted.get(path):
+                raise UserError(
+                    f"Checkpoint {step} in {self._folder} does not fit this config or version of buresgan_jax: "
+                    f"{path} is {found.get(path)} there and {wanted.get(path)} here. Use another --workdir."
+                )
+        return {path: array["crc32"] for path, array in arrays.items()}
+
+    def _set_aside(self, bad, good_step):
+        for step, problem in bad.items():
+            if self._read_only:
+                logging.warning("Checkpoint %d cannot be read (%s).", step, problem)
+                continue
+            target = self._free_bad_folder(step)
+            logging.error("Checkpoint %d is damaged (%s); it is in %s now.", step, problem, target)
+            if jax.process_index() == 0:
+                self._bad_folder.mkdir(parents=True, exist_ok=True)
+                (self._folder / str(step)).rename(target)
+        if bad:
+            logging.warning("Using checkpoint %d.", good_step)
+            _wait_for_all_processes("bad_checkpoints")
+            self._manager.reload()
+
+    def _free_bad_folder(self, step):
+        names = (f"{step}_{number}" if number else str(step) for number in itertools.count())
+        return next(self._bad_folder / name for name in names if not (self._bad_folder / name).exists())
+
+
+def _wait_for_all_processes(name):
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def _manifest(items):
+    checksums = _checksums(items)
+    arrays = {
+        path: {"crc32": checksums[path], "dtype": str(leaf.dtype), "shape": list(leaf.shape)}
+        for path, leaf in _leaves(items).items()
+    }
+    return {"arrays": arrays, "crc32": _crc32(json.dumps(arrays, sort_keys=True).encode())}
+
+
+def _checksums(tree):
+    """CRC-32 of every array by its path in the tree."""
+    return {path: _crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in _leaves(tree).items()}
+
+
+def _leaves(tree):
+    leaves = jax.tree_util.tree_leaves_with_path(dict(tree))
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _crc32(data):
+    return f"{zlib.crc32(data):08x}"

@@ -1,14 +1,13 @@
 """Samples, pictures and metrics of a generator."""
 
-import json
+import contextlib
 from collections.abc import Callable
 
 import jax
 import numpy as np
 from etils import epath
-from ml_collections import config_dict
 
-from buresgan_jax import build, pictures
+from buresgan_jax import build, pictures, writers
 from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
 
@@ -59,20 +58,19 @@ def draw_picture(config, path: epath.PathLike, samples: np.ndarray, title: str) 
 
 
 def load(workdir: epath.PathLike):
-    """Config, algorithm and newest state of a workdir; needs no data set."""
+    """Config, algorithm and newest good state of a workdir; needs no data set, writes nothing."""
     workdir = epath.Path(workdir)
     file = workdir / "config.json"
     if not file.exists():
         raise UserError(f"{workdir} holds no run: {file} does not exist. Give the --workdir of a training run.")
-    config = config_dict.ConfigDict(json.loads(file.read_text()))
+    config = writers.read_config(workdir)
     algorithm = build.algorithm(config)
     like = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(build.example_shape(config), np.float32))
-    checkpointer = Checkpointer(workdir)
-    state = checkpointer.restore(like)
-    checkpointer.close()
-    if state is None:
+    with contextlib.closing(Checkpointer(workdir, read_only=True)) as checkpointer:
+        restored = checkpointer.restore({"state": like})
+    if restored is None:
         raise UserError(f"{workdir} has no checkpoint yet. Train first, or wait for the first one.")
-    return config, algorithm, state
+    return config, algorithm, restored[1]["state"]
 
 
 def run_evaluation(workdir: epath.PathLike, *, seed: int = 0) -> dict[str, float]:

@@ -1,14 +1,14 @@
 """`python -m buresgan_jax.main`: train, evaluate, sample. Flags only; the work is in `train` and `evaluate`."""
 
 import json
-import re
+import signal
 import sys
 
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from buresgan_jax import blas, evaluate, train
+from buresgan_jax import blas, evaluate, flag_errors, train
 from buresgan_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -17,10 +17,10 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics, pictures.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do; all but train need no config.")
 _OUT = flags.DEFINE_string("out", "samples.png", "sample: x.png, x.npz, or a folder for one PNG per image.")
-_NUM_SAMPLES = flags.DEFINE_integer("num_samples", 64, "sample: how many.")
+_NUM_SAMPLES = flags.DEFINE_integer("num_samples", 64, "sample: how many.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "sample, evaluate: of the latent draws (training: config.seed).")
 _EMA = flags.DEFINE_bool("ema", True, "sample: the averaged generator, or (--noema) the raw one.")
-_BLAS_THREADS = flags.DEFINE_integer("blas_threads", 1, "OpenBLAS threads of small decompositions on a CPU.")
+_BLAS_THREADS = flags.DEFINE_integer("blas_threads", 1, "OpenBLAS threads of small matrices on a CPU.", lower_bound=1)
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join a cluster that jax.distributed recognises by itself.")
 _COORDINATOR = flags.DEFINE_string("coordinator_address", None, "Host:port of process 0, where it does not.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes, with --coordinator_address.")
@@ -29,37 +29,47 @@ _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of this process, with --
 
 def main(argv: list[str]) -> int:
     """Does what the flags say; returns the exit status."""
-    if argv[1:]:
-        return _fail(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")
     logging.set_verbosity(logging.WARNING)
     blas.limit_threads(_BLAS_THREADS.value)
-    if _DISTRIBUTED.value or _COORDINATOR.value:
-        jax.distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     try:
-        _run()
+        _run(argv)
     except UserError as error:
         return _fail(str(error))
     except train.DivergedError as error:
         return _fail(f"Training diverged at {error}", status=1)
-    except train.StoppedError as error:
-        return _fail(str(error), status=128 + error.signal_number)
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or "Interrupted.", status=128 + getattr(error, "signal_number", signal.SIGINT))
     return 0
 
 
-def _run():
+def _run(argv):
+    if argv[1:]:
+        raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")
     if _WORKDIR.value is None:
         raise UserError("--workdir is missing. Give a folder for the run, such as --workdir=runs/ring.")
-    if _MODE.value == "evaluate":
-        print(json.dumps(evaluate.run_evaluation(_WORKDIR.value, seed=_SEED.value)))
-    elif _MODE.value == "sample":
-        evaluate.run_sampling(
-            _WORKDIR.value, _OUT.value, num_samples=_NUM_SAMPLES.value, seed=_SEED.value, ema=_EMA.value
-        )
-        print(f"Wrote {_NUM_SAMPLES.value} samples to {_OUT.value}.")
-    elif _CONFIG.value is None:
+    if _MODE.value == "train" and _CONFIG.value is None:
         raise UserError("--config is missing. Give a config file, such as --config=configs/ring.py.")
-    else:
+    _join_cluster()
+    if _MODE.value == "train":
         train.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+    elif _MODE.value == "evaluate":
+        print(json.dumps(evaluate.run_evaluation(_WORKDIR.value, seed=_SEED.value)))
+    else:
+        options = {"num_samples": _NUM_SAMPLES.value, "seed": _SEED.value, "ema": _EMA.value}
+        evaluate.run_sampling(_WORKDIR.value, _OUT.value, **options)
+        print(f"Wrote {_NUM_SAMPLES.value} samples to {_OUT.value}.")
+
+
+def _join_cluster():
+    where = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    if any(value is not None for value in where) and None in where:
+        raise UserError("Give --coordinator_address, --num_processes and --process_id together, or none of them.")
+    if not _DISTRIBUTED.value and None in where:
+        return
+    try:
+        jax.distributed.initialize(*where)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"Cannot join the other processes: {error}") from error
 
 
 def _fail(message, status=2):
@@ -68,12 +78,13 @@ def _fail(message, status=2):
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser, with one line and status 2 instead of a traceback."""
+    """Parses as absl does, with one line and status 2 instead of a traceback."""
     try:
-        return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
-        text = re.sub(r"^'|'$|\"", "", str(error).replace("\\n", " "))
-        sys.exit(_fail(text or type(error).__name__))
+        return flag_errors.parse(argv)
+    except SystemExit:  # --help, after which absl exits with status 1
+        sys.exit(0)
+    except UserError as error:
+        sys.exit(_fail(str(error)))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ every batch is a function of (seed, step), so a run that was stopped goes on as 
 import collections
 import contextlib
 import json
-import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,12 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from flax import struct
-from jax.experimental import multihost_utils
 
 from buresgan_jax import build, data, evaluate, writers
+from buresgan_jax import config as config_lib
 from buresgan_jax.algorithms import Algorithm, GANState
 from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
+from buresgan_jax.signals import StoppedError, StopSignals
 
 AXIS = "batch"
 _CALLS_IN_FLIGHT = 2
@@ -33,14 +32,6 @@ _CALLS_IN_FLIGHT = 2
 
 class DivergedError(RuntimeError):
     """A loss or a parameter is not finite."""
-
-
-class StoppedError(RuntimeError):
-    """A signal ended training early; the state is saved."""
-
-    def __init__(self, message: str, signal_number: int):
-        super().__init__(message)
-        self.signal_number = signal_number
 
 
 @struct.dataclass
@@ -94,11 +85,34 @@ def make_run_steps(algorithm: Algorithm, decode: Callable, steps_per_call: int) 
     return run_steps
 
 
-def over_devices(run_steps: Callable) -> Callable:
-    """The pmap: batches are split over devices, everything else is equal on all of them; the state is donated."""
-    return jax.pmap(
-        run_steps, axis_name=AXIS, in_axes=(None, None, None, 0, None), out_axes=None, donate_argnums=(0, 1)
-    )
+def over_devices(run_steps: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+    """The pmap: batches are split over devices, everything else is equal on all of them; the state is donated.
+
+    Args:
+        run_steps: of `make_run_steps`, for an algorithm built with the axis `AXIS`.
+        devices: of all processes; None: all there are.
+
+    Returns:
+        `(state, tracker, key, batches, num_steps, stop) -> (state, tracker, (step, stop))`. `stop` is `[local_devices]`
+        int32, a signal's number or 0; the result's is the largest of all processes, so that all of them hear of a
+        signal to one after the same call, without waiting for each other.
+    """
+
+    def run(state, tracker, key, batches, num_steps, stop):
+        state, tracker, step = run_steps(state, tracker, key, batches, num_steps)
+        return state, tracker, (step, jax.lax.pmax(stop, AXIS))
+
+    axes = (None, None, None, 0, None, 0)
+    return jax.pmap(run, axis_name=AXIS, in_axes=axes, out_axes=None, donate_argnums=(0, 1), devices=devices)
+
+
+def on_local_devices(tree, *axes: str):
+    """Places arrays on this process's devices: whole, or with `AXIS` split along the first axis.
+
+    The first call of a pmapped function on NumPy arrays and the next one on its own results would each compile.
+    """
+    mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.P(*axes)))
 
 
 class Layout(NamedTuple):
@@ -143,43 +157,46 @@ class _Run:
     """One run of training: what is built from the config, and what is opened on the disk."""
 
     def __init__(self, config, workdir):
-        _check_training(config)
+        _check_numbers(config)
         self.config, self.is_writer = config, jax.process_index() == 0
         self.layout = Layout.create(config.training.batch_size)
         self.algorithm = build.algorithm(config, AXIS)
         self.local_algorithm = build.algorithm(config)  # for one device: initial state, samples
-        shape = build.example_shape(config)
+        self.key = jax.random.key(config.seed)
         self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
-        # Before anything slow: a data set that is not there is the commonest mistake.
+        # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
         self.source = build.source(config)
+        data.batch_indices(
+            self.source.num_examples, seed=config.seed, batch_size=self.layout.batch_size, batch_number=0
+        )
+        if self.is_writer:
+            writers.save_config(config, self.workdir)
         options = config.training
         self.checkpointer = Checkpointer(
             self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
         )
-        self.key = jax.random.key(config.seed)
-        self.state = self._restore_or_init(shape)
-        self.saved_step = self.checkpointer.latest_step()
-        self.start = int(self.state.step)
+        self.saved_step, self.state, self.tracker = self._restore_or_init()
+        self.start = int(_local(self.state.step))
         self.sampler = evaluate.make_sampler(self.local_algorithm)
-        self.tracker = self._zero_tracker(shape)
         self.evaluated = {}
-        show = self.is_writer
         self.writer = writers.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
-        self.progress = writers.Progress(self.start, options.num_steps, show=show)
+        self.progress = writers.Progress(self.start, options.num_steps, show=self.is_writer)
 
-    def _restore_or_init(self, shape):
-        example = np.zeros(shape, np.float32)
+    def _restore_or_init(self):
+        example = np.zeros(build.example_shape(self.config), np.float32)
         init_key = jax.random.fold_in(self.key, 2**31 - 1)  # apart from every step's key
         like = jax.eval_shape(self.local_algorithm.init, init_key, example)
-        state = self.checkpointer.restore(like)
-        if state is None:
-            state = jax.device_get(jax.jit(self.local_algorithm.init)(init_key, example))
-        return state
+        tracker = self._zero_tracker(like, example.shape)
+        restored = self.checkpointer.restore({"state": like, "tracker": tracker})
+        if restored is None:
+            return None, on_local_devices(jax.jit(self.local_algorithm.init)(init_key, example)), tracker
+        step, items = restored
+        return step, *on_local_devices((items["state"], items["tracker"]))
 
-    def _zero_tracker(self, shape):
+    def _zero_tracker(self, state, shape):
         rows = self.layout.batch_size // jax.device_count()
         real = jax.ShapeDtypeStruct((self.algorithm.batches_per_update, rows, *shape), jnp.float32)
-        return make_tracker(self.local_algorithm, self.state, real)
+        return on_local_devices(make_tracker(self.local_algorithm, state, real))
 
     def calls(self):
         """`(start, stop, batches)` for every device call, read ahead in the background."""
@@ -201,12 +218,11 @@ class _Run:
             # A short call is filled up, so that every call has the shape that was compiled.
             return self.layout.split(np.resize(batches, (options.steps_per_call, *batches.shape[1:])))
 
-        sharding = jax.sharding.NamedSharding(jax.sharding.Mesh(jax.local_devices(), (AXIS,)), jax.P(AXIS))
-        return data.prefetch(read, plan, place=lambda batches: jax.device_put(batches, sharding))
+        return data.prefetch(read, plan, place=lambda batches: on_local_devices(batches, AXIS))
 
     def host_state(self):
         """The state as NumPy arrays."""
-        return jax.tree.map(lambda leaf: np.asarray(_local(leaf)), self.state)
+        return _on_host(self.state)
 
     def check_finite(self):
         """Raises DivergedError if any metric so far was not finite."""
@@ -230,7 +246,7 @@ class _Run:
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
                 raise DivergedError(self._diverged(f"step {step}: state{jax.tree_util.keystr(path)} is not finite"))
-        self.checkpointer.save(step, state)
+        self.checkpointer.save(step, {"state": state, "tracker": _on_host(self.tracker)})
         self.saved_step = step
 
     def log(self, step):
@@ -238,13 +254,13 @@ class _Run:
         self.check_finite()
         count = int(_local(self.tracker.count))
         values = {name: float(_local(total)) / count for name, total in self.tracker.sums.items()}
-        self.tracker = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.tracker)
+        self.tracker = on_local_devices(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.tracker))
         if self.is_writer:
             self.writer.write(step, "train", values)
             self.progress.report(step, values)
 
-    def evaluate(self, step):
-        """Writes the metrics of samples."""
+    def evaluate(self, step, *, write=True):
+        """Computes the metrics of samples, and writes them."""
         if not self.is_writer:
             return
         values = evaluate.evaluate(
@@ -252,7 +268,8 @@ class _Run:
         )
         if values:
             self.evaluated = values
-            self.writer.write(step, "eval", values)
+            if write:
+                self.writer.write(step, "eval", values)
             self.progress.say(f"step {step}: " + "  ".join(f"{name} {value:.4g}" for name, value in values.items()))
 
     def draw(self, step):
@@ -276,16 +293,37 @@ class _Run:
             self.writer.close()
 
 
+def _on_host(tree):
+    return jax.tree.map(lambda leaf: np.asarray(_local(leaf)), tree)
+
+
 def _local(leaf):
     """This process's copy of an array that is equal on all devices."""
     return leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf
 
 
-def _check_training(config):
-    options = config.training
-    for name in ("batch_size", "num_steps", "steps_per_call", "log_every_steps", "checkpoint_every_steps"):
-        if options[name] < 1:
-            raise UserError(f"config.training.{name} must be at least 1, got {options[name]}.")
+_AT_LEAST = {
+    "evaluation.every_steps": 0,
+    "evaluation.num_samples": 1,
+    "latent.dim": 1,
+    "optimizer.decay_steps": 1,
+    "penalty.max_samples": 1,
+    "training.batch_size": 1,
+    "training.checkpoint_every_steps": 1,
+    "training.keep_checkpoints": 1,
+    "training.keep_every_steps": 1,
+    "training.log_every_steps": 1,
+    "training.num_steps": 1,
+    "training.sample_every_steps": 0,
+    "training.steps_per_call": 1,
+}
+
+
+def _check_numbers(config):
+    values = config_lib.flatten(config)
+    for key, minimum in _AT_LEAST.items():
+        if values[key] is not None and values[key] < minimum:
+            raise UserError(f"config.{key} must be at least {minimum}, got {values[key]}.")
 
 
 def train_and_evaluate(config, workdir) -> GANState:
@@ -303,11 +341,13 @@ def train_and_evaluate(config, workdir) -> GANState:
         DivergedError: a loss or parameter is not finite; nothing after that step is saved.
         StoppedError: SIGTERM or Ctrl-C; the state is saved.
     """
-    with _stop_signals() as stop_requested:
+    # One of several processes must not leave alone: the others would wait for it.
+    with StopSignals(defer=jax.process_count() > 1) as signals:
         run = _Run(config, workdir)
         with contextlib.closing(run):
             begin = time.monotonic()
-            _loop(run, stop_requested)
+            signals.defer = True
+            _loop(run, signals)
             state = run.host_state()
         if run.is_writer:
             seconds = round(time.monotonic() - begin, 2)
@@ -315,28 +355,30 @@ def train_and_evaluate(config, workdir) -> GANState:
     return state
 
 
-def _loop(run: _Run, stop_requested: Callable[[int], int | None]) -> None:
+def _loop(run: _Run, signals: StopSignals) -> None:
     options, last = run.config.training, run.config.training.num_steps
     run_steps = over_devices(make_run_steps(run.algorithm, run.source.decode, options.steps_per_call))
-    in_flight = collections.deque()
+    in_flight, key, stop_signal = collections.deque(), on_local_devices(run.key), 0
     if run.start >= last:
         logging.warning("The run is at step %d already, config.training.num_steps is %d.", run.start, last)
-        run.evaluate(run.start)
+        run.evaluate(run.start, write=False)
     if run.start == 0:
         run.draw(0)
     with contextlib.closing(run.calls()) as calls:
         for start, stop, batches in calls:
-            run.state, run.tracker, done = run_steps(run.state, run.tracker, run.key, batches, stop - start)
+            noticed = np.full(run.layout.local_devices, signals.number, np.int32)
+            run.state, run.tracker, done = run_steps(run.state, run.tracker, key, batches, stop - start, noticed)
             in_flight.append(done)
             # The host stays a little ahead of the devices, not so far that batches pile up in their memory.
             while len(in_flight) > _CALLS_IN_FLIGHT or (in_flight and stop == last):
-                run.progress.step(int(_local(in_flight.popleft())))
+                step, stop_signal = (int(_local(value)) for value in in_flight.popleft())
+                run.progress.step(step)
             _after_call(run, stop, last)
-            if (number := stop_requested(stop)) and stop < last:
+            if stop_signal and stop < last:
                 run.save(stop)
-                name = signal.Signals(number).name
+                name = signal.Signals(stop_signal).name
                 raise StoppedError(
-                    f"{name}: stopped at step {stop}, saved in {run.workdir}. Run it again to go on.", number
+                    f"{name}: stopped at step {stop}, saved in {run.workdir}. Run it again to go on.", stop_signal
                 )
 
 
@@ -357,36 +399,3 @@ def _after_call(run, step, last):
         run.draw(step)
     if due(options.checkpoint_every_steps):
         run.save(step)
-
-
-@contextlib.contextmanager
-def _stop_signals():
-    """Gives `step -> signal number or None`: whether to stop after a step, the same answer on all processes.
-
-    With several processes SIGTERM belongs to JAX's coordination service, which tells all of them at which step to stop;
-    Ctrl-C is passed on to it.
-    """
-    received = []
-
-    def on_signal(number, _):
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt  # pressed twice: at once, without saving
-        received.append(number)
-        print(f"{signal.Signals(number).name}: saving after this step.", file=sys.stderr, flush=True)
-
-    if jax.process_count() > 1:
-        old = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))}
-
-        def requested(step):
-            return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
-    else:
-        old = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-
-        def requested(step):
-            return received[0] if received else None
-
-    try:
-        yield requested
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

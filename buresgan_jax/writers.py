@@ -1,5 +1,7 @@
 """What a run writes besides checkpoints: its config, metrics, TensorBoard events, progress. Process 0 only."""
 
+import contextlib
+import datetime
 import json
 import sys
 import time
@@ -9,13 +11,16 @@ from typing import Any
 import tensorboardX
 import tqdm
 from etils import epath
+from ml_collections import config_dict
 
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 
 
 def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
-    """Creates the workdir, or checks that it belongs to this config; saves `config.json`.
+    """Creates the workdir, or checks that it belongs to this config.
+
+    A workdir without checkpoints belongs to nobody: whatever it holds would be written again.
 
     Args:
         config: the resolved config.
@@ -27,30 +32,55 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
             the training so far.
     """
     workdir = epath.Path(workdir)
-    file = workdir / "config.json"
-    try:
-        if file.exists():
-            _check_same_run(json.loads(file.read_text()), json.loads(config.to_json()), workdir)
+    with _os_errors(workdir):
         if write:
             workdir.mkdir(parents=True, exist_ok=True)
-            _replace_text(file, config.to_json(indent=2, sort_keys=True) + "\n")
-    except OSError as error:
-        raise UserError(f"Cannot write to workdir {workdir}: {error}. Choose another --workdir.") from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"{file} is not valid JSON ({error}). Restore it, or choose another --workdir.") from error
+        checkpoints = workdir / "checkpoints"
+        if (workdir / "config.json").exists() and checkpoints.exists() and any(checkpoints.iterdir()):
+            _check_same_run(read_config(workdir), config, workdir)
     return workdir
 
 
+def save_config(config, workdir: epath.Path) -> None:
+    """Writes `config.json`."""
+    with _os_errors(workdir):
+        _replace_text(workdir / "config.json", config.to_json(indent=2, sort_keys=True) + "\n")
+
+
+def read_config(workdir: epath.Path) -> config_dict.ConfigDict:
+    """Reads `config.json`; keys that the version which wrote it did not have yet get their defaults.
+
+    Raises:
+        UserError: it is not a config.
+    """
+    file = workdir / "config.json"
+    try:
+        saved = json.loads(file.read_text())
+        config = config_lib.default(saved["method"])
+        config.update(saved)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # not JSON, or JSON of something else
+        problem = " ".join(str(error).split())
+        raise UserError(f"{file} is damaged ({problem}). Restore it, or choose another --workdir.") from error
+    return config
+
+
+@contextlib.contextmanager
+def _os_errors(workdir):
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"Cannot write to workdir {workdir}: {error}. Choose another --workdir.") from error
+
+
 def _check_same_run(old, new, workdir):
-    old, new = config_lib.flatten(old), config_lib.flatten(new)
-    changed = sorted(
-        key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and key not in config_lib.FREE_KEYS
-    )
+    old, new = (config_lib.flatten(json.loads(config.to_json())) for config in (old, new))
+    keys = sorted((old.keys() | new.keys()) - set(config_lib.FREE_KEYS))
+    changed = [key for key in keys if old.get(key) != new.get(key)]
     if changed:
         differences = ", ".join(f"{key} (there {old.get(key)!r}, now {new.get(key)!r})" for key in changed)
         raise UserError(
-            f"Workdir {workdir} belongs to a run with another config: {differences}. Use another --workdir, or the same "
-            "settings to go on."
+            f"Workdir {workdir} belongs to a run with another config: {differences}. Use another --workdir, or the "
+            "same settings to go on."
         )
 
 
@@ -67,10 +97,11 @@ class MetricWriter:
     def __init__(self, workdir: epath.Path, *, start_step: int):
         """Opens both; drops lines of steps after `start_step`, which a killed run had written and will write again."""
         self._file = workdir / "metrics.jsonl"
-        self._lines = [line for line in self._read_lines() if line["step"] <= start_step]
-        _replace_text(self._file, "".join(json.dumps(line) + "\n" for line in self._lines))
-        events = workdir / "tensorboard"
-        self._events = tensorboardX.SummaryWriter(str(events), purge_step=start_step + 1 if start_step else None)
+        lines = [line for line in self._read_lines() if line["step"] <= start_step]
+        _replace_text(self._file, "".join(json.dumps(line) + "\n" for line in lines))
+        # The picture of step 0 is drawn again too.
+        purge_step = start_step + 1 if start_step else 0
+        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=purge_step)
 
     def _read_lines(self):
         if not self._file.exists():
@@ -120,12 +151,15 @@ class Progress:
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self._bar.set_postfix_str(text, refresh=False)
         if self._plain:
-            seconds, first = time.monotonic() - self._begin[0], self._begin[1]
-            rate = (step - first) / seconds if step > first else float("nan")
-            left = (self._stop - step) / rate if rate > 0 else float("nan")
-            print(
-                f"step {step}/{self._stop}  {rate:.1f} steps/s  {left:.0f} s left  {text}", file=sys.stderr, flush=True
-            )
+            print(f"step {step}/{self._stop}  {self._speed(step)}{text}", file=sys.stderr, flush=True)
+
+    def _speed(self, step):
+        seconds, first = time.monotonic() - self._begin[0], self._begin[1]
+        if step == first or not seconds:
+            return ""
+        rate = (step - first) / seconds
+        left = datetime.timedelta(seconds=round((self._stop - step) / rate))
+        return f"{rate:.3g} steps/s  {left} left  "
 
     def say(self, text: str) -> None:
         """One line of text above the live line."""

@@ -4,15 +4,17 @@ import os
 
 # Before jax starts: the devices that the tests of data parallelism need.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+# Tests compile much and compute little: without optimisation they take a fraction of the time.
+os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import pytest
-import threadpoolctl
+
+from buresgan_jax import blas
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# OpenBLAS threads slow small eigh and svd calls down a hundredfold when another process has a core.
-threadpoolctl.threadpool_limits(1, user_api="blas")
+blas.limit_threads(1)
 
 
 @pytest.fixture

@@ -1,0 +1,94 @@
+"""One clear line for whatever absl, ml_collections and a config file say about a wrong command line."""
+
+import difflib
+import os
+import pathlib
+import re
+import traceback
+
+from absl import flags
+from ml_collections import config_dict
+
+from buresgan_jax.errors import UserError
+
+_REASONS = (
+    (r"invalid literal for int", "it is not a whole number"),
+    (r"could not convert string to float", "it is not a number"),
+    (r"Non-boolean argument", "it is neither true nor false"),
+)
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parses as absl does.
+
+    Args:
+        argv: of the program, whose flag `--config` is of `ml_collections.config_flags`.
+
+    Returns:
+        What is left: the program's name and the positional arguments.
+
+    Raises:
+        UserError: a flag, or the config file, is wrong.
+    """
+    file = _find_config_file(argv)
+    try:
+        rest = flags.FLAGS(argv)
+    except Exception as error:  # flags.Error, but also whatever the config file raises
+        raise UserError(_explain(error, argv, file)) from error
+    if file and not isinstance(flags.FLAGS["config"].value, config_dict.ConfigDict):
+        raise UserError(f"Config file {file}: get_config() does not return a ConfigDict, or the file cannot be read.")
+    return rest
+
+
+def _find_config_file(argv):
+    """Path of the config file, checked to exist; None where there is no `--config`."""
+    overrides = [position for position, argument in enumerate(argv) if re.match(r"--?(no)?config\.", argument)]
+    positions = [position for position, argument in enumerate(argv) if re.match(r"--?config(=|$)", argument)]
+    if overrides and (not positions or overrides[0] < positions[0]):
+        raise UserError(f"{argv[overrides[0]]} needs a config file before it, such as --config=configs/ring.py.")
+    if not positions:
+        return None
+    _, equals, value = argv[positions[-1]].partition("=")
+    file = (value if equals else "".join(argv[positions[-1] + 1 : positions[-1] + 2])).split(":")[0]
+    if os.path.isfile(file):
+        return file
+    others = [str(path) for path in pathlib.Path(os.path.dirname(file) or ".").glob("*.py")]
+    nearest = difflib.get_close_matches(file, others, n=1)
+    hint = f"Did you mean {nearest[0]!r}?" if nearest else "Give a path such as configs/ring.py."
+    raise UserError(f"Config file {file!r} does not exist. {hint}")
+
+
+def _explain(error, argv, file):
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if "has no attribute 'get_config'" in text:
+        return f"Config file {file} has no function get_config."
+    line = _line_in(file, error, text)
+    if line is not None:
+        last = text.strip().splitlines()[-1] if "Error whilst parsing" in text else f"{type(error).__name__}: {text}"
+        return f"Config file {file}, line {line}: {last}"
+    if isinstance(error, KeyError | AttributeError):
+        return _explain_key(text, argv)
+    for pattern, reason in _REASONS:
+        text = re.sub(rf"{pattern}.*|\(?'?{pattern}.*", reason, text)
+    text = re.sub(r"Did you mean: (.*) \?", r"Did you mean --\1?", text.removeprefix("flag "))
+    return text if text.endswith("?") else text.rstrip(".") + "."
+
+
+def _line_in(file, error, text):
+    """Where in the config file something went wrong; None where it did not go wrong there."""
+    if isinstance(error, SyntaxError):
+        return error.lineno
+    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    if file and "Error whilst parsing" in text:  # ml_collections puts the traceback into the message
+        frames += re.findall(rf'File "{re.escape(file)}", line (\d+)', text) or ["?"]
+    return frames[-1] if frames else None
+
+
+def _explain_key(text, argv):
+    """For `'num_step' Did you mean "num_steps" instead of "num_step"?`, and where there is nothing near."""
+    path = re.search(r"Attempting to lookup: (\S+)", text) or re.search(r"([\w.]+)", text)
+    word = path[1].split(".")[-1] if path else ""
+    override = next((argument for argument in argv if word in re.split(r"[.=]", argument)), "the command line")
+    nearest = re.search(r'Did you mean "?(\w+)', text)
+    hint = f"Did you mean {nearest[1]!r}?" if nearest else "buresgan_jax/config.py lists all keys."
+    return f"Unknown config key {word!r} in {override}. {hint}"

@@ -1,0 +1,220 @@
+"""The training loop in this process, on four CPU devices: N devices are one, stops are exact, trouble is told."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import config_dict
+
+from buresgan_jax import build, checkpoint, train
+from buresgan_jax import config as config_lib
+from buresgan_jax.errors import UserError
+from buresgan_jax.signals import StoppedError
+
+
+def make_config(method="gan", data_set="ring", **changes) -> config_dict.ConfigDict:
+    """Tiny networks on the ring or on random images; changes are `group__key=value`."""
+    config = config_lib.default(f"{method},smoke")
+    config.data.name = data_set
+    if data_set != "ring":
+        config.data.image_size, config.data.channels = 28, 1
+        config.generator.name = config.discriminator.name = "dcgan"
+    config = config_lib.finish(config)
+    config.training.update({"log_every_steps": 4, "checkpoint_every_steps": 6, "sample_every_steps": 0})
+    config.training.update({"num_steps": 12, "steps_per_call": 2})
+    config.evaluation.every_steps = 0
+    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
+    return config
+
+
+def read_metrics(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_same(found, expected, rtol=0.0, atol=0.0):
+    leaves = zip(jax.tree_util.tree_leaves_with_path(found), jax.tree.leaves(expected), strict=True)
+    for (path, a), b in leaves:
+        name = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=rtol, atol=atol, err_msg=name)
+
+
+def assert_close_parameters(found, expected):
+    """To 1e-5 of the largest: Adam makes steps of full length of gradients that are rounding errors."""
+    assert int(found.step) == int(expected.step)
+    for name in ("generator", "discriminator"):
+        params, others = getattr(found, name).params, getattr(expected, name).params
+        scale = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(others))
+        assert_same(params, others, rtol=1e-5, atol=1e-5 * scale)
+
+
+# Devices
+
+
+def test_batches_are_split_in_the_order_of_the_devices():
+    batches = np.arange(2 * 1 * 8 * 3).reshape(2, 1, 8, 3)
+    split = train.Layout(8, slice(0, 8), 4).split(batches)
+    assert split.shape == (4, 2, 1, 2, 3)
+    np.testing.assert_array_equal(split[1], batches[:, :, 2:4])
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused():
+    with pytest.raises(UserError, match="batch_size 6 is not divisible by the 4 devices. .* such as 8"):
+        train.Layout.create(6)
+
+
+def test_calls_end_at_every_interval_and_cover_every_step():
+    calls = list(train.plan_calls(7, 50, 8, (10, 15)))
+    assert [start for start, _ in calls] == [7, *(stop for _, stop in calls[:-1])]
+    assert calls[-1][1] == 50
+    assert {10, 15, 20, 30, 40, 45} <= {stop for _, stop in calls}
+    assert all(0 < stop - start <= 8 for start, stop in calls)
+
+
+# Stopping and going on
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A workdir, and the state at its end."""
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    return workdir, train.train_and_evaluate(make_config("alternating_bures"), workdir)
+
+
+def send_at_log(monkeypatch, number, count=1):
+    """Sends a signal to this process at its first log."""
+    log, numbers = train._Run.log, [number] * count
+
+    def log_and_send(run, step):
+        log(run, step)
+        while numbers:
+            os.kill(os.getpid(), numbers.pop())
+
+    monkeypatch.setattr(train._Run, "log", log_and_send)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_next_run_goes_on_exactly(uninterrupted, tmp_path, monkeypatch, number):
+    config = make_config("alternating_bures")
+    with monkeypatch.context() as patch:
+        send_at_log(patch, number)
+        with pytest.raises(StoppedError, match=f"{number.name}: stopped at step [0-9]+, saved in ") as stopped:
+            train.train_and_evaluate(config, tmp_path)
+    assert stopped.value.signal_number == number
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    assert 4 < checkpoint.Checkpointer(tmp_path, read_only=True).latest_step() < 12
+    assert_same(train.train_and_evaluate(config, tmp_path), uninterrupted[1])
+    # The means of the metrics too, though the stop came between two logs.
+    assert read_metrics(tmp_path) == read_metrics(uninterrupted[0])
+
+
+def test_ctrl_c_twice_stops_without_saving(tmp_path, monkeypatch):
+    send_at_log(monkeypatch, signal.SIGINT, count=2)
+    with pytest.raises(StoppedError, match="SIGINT again: stopped at once"):
+        train.train_and_evaluate(make_config(), tmp_path)
+    assert checkpoint.Checkpointer(tmp_path, read_only=True).latest_step() is None
+
+
+def test_a_signal_before_the_first_step_stops_at_once(tmp_path, monkeypatch):
+    def slow_source(config):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(build, "source", slow_source)
+    with pytest.raises(StoppedError, match="SIGINT: stopped before the first step"):
+        train.train_and_evaluate(make_config(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_in_another_thread_works(tmp_path):
+    thread = threading.Thread(target=train.train_and_evaluate, args=(make_config(training__num_steps=2), tmp_path))
+    thread.start()
+    thread.join()
+    assert checkpoint.Checkpointer(tmp_path, read_only=True).latest_step() == 2
+
+
+def test_more_steps_go_on_from_a_finished_run(uninterrupted, tmp_path, capfd):
+    config = make_config("alternating_bures", training__num_steps=5)
+    train.train_and_evaluate(config, tmp_path)
+    lines = read_metrics(tmp_path)
+    capfd.readouterr()
+    assert int(train.train_and_evaluate(config, tmp_path).step) == 5  # again: there is nothing to do
+    assert json.loads(capfd.readouterr().out.removeprefix("final "))["ema_modes"] >= 0
+    assert read_metrics(tmp_path) == lines
+    free = {"training__log_every_steps": 3, "training__keep_checkpoints": 1, "evaluation__num_samples": 32}
+    state = train.train_and_evaluate(make_config("alternating_bures", **free), tmp_path)
+    assert_same(state, uninterrupted[1])
+    assert [line["step"] for line in read_metrics(tmp_path) if line["split"] == "train"] == [4, 5, 6, 9, 12]
+
+
+def test_one_program_is_compiled_for_calls_of_all_lengths(tmp_path, monkeypatch):
+    traces = []
+    make_run_steps = train.make_run_steps
+
+    def make_counted(*args):
+        run_steps = make_run_steps(*args)
+        return lambda *inputs: (traces.append(1), run_steps(*inputs))[1]
+
+    monkeypatch.setattr(train, "make_run_steps", make_counted)
+    train.train_and_evaluate(make_config(training__log_every_steps=3), tmp_path)
+    assert len(traces) == 1
+
+
+# Trouble
+
+
+def test_diverged_training_names_step_metric_and_checkpoint_and_saves_nothing_after(tmp_path, monkeypatch):
+    source = build.source(make_config())
+    calls = iter(range(100))
+
+    def fetch(indices):  # one call of fetch per device call of 2 steps: NaN in the steps 9 and 10
+        return source.fetch(indices) * (np.float32("nan") if next(calls) == 4 else np.float32(1))
+
+    monkeypatch.setattr(build, "source", lambda config: source._replace(fetch=fetch))
+    message = r"^step 9: discriminator_loss is not finite. The last good checkpoint is step 6 \(.*\)"
+    with pytest.raises(train.DivergedError, match=message):
+        train.train_and_evaluate(make_config(), tmp_path)
+    assert checkpoint.Checkpointer(tmp_path, read_only=True).latest_step() == 6
+    assert max(line["step"] for line in read_metrics(tmp_path)) == 8
+
+
+def test_huge_learning_rate_ends_before_anything_is_saved(tmp_path):
+    config = make_config(optimizer__discriminator_learning_rate=1e38, training__checkpoint_every_steps=1)
+    with pytest.raises(train.DivergedError, match=r"step \d+: .* is not finite"):
+        train.train_and_evaluate(config, tmp_path)
+    with contextlib.closing(checkpoint.Checkpointer(tmp_path, read_only=True)) as checkpointer:
+        step = checkpointer.latest_step()
+    assert step is None or step < 4
+    # No checkpoint, nothing to lose: another config may have the workdir.
+    if step is None:
+        train.train_and_evaluate(make_config(), tmp_path)
+
+
+def test_evaluation_counts_samples_that_are_not_finite():
+    from buresgan_jax import evaluate
+
+    def sampler(state, key, n, *, ema):
+        samples = np.zeros((n, 2), np.float32)
+        samples[:3, 1] = np.nan
+        return samples if ema else samples + np.inf
+
+    values = evaluate.evaluate(make_config(), sampler, None, None)
+    assert values == {"non_finite_samples": 16, "ema_non_finite_samples": 3}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training__num_steps": 0}, "config.training.num_steps must be at least 1, got 0"),
+        ({"evaluation__num_samples": 0}, "config.evaluation.num_samples must be at least 1, got 0"),
+        ({"penalty__max_samples": 0}, "config.penalty.max_samples must be at least 1, got 0"),
+        ({"training__batch_size": 20_004, "data__num_examples": 100}, "A batch of 20004 does not fit"),
+    ],
+)
+def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        train.train_and_evaluate(make_config(**changes), tmp_path)
+    assert list(tmp_path.iterdir()) == []
