@@ -35,7 +35,7 @@ def image_grid(
     Raises:
         ValueError: `images` has another shape or dtype, or an option is out of range.
     """
-    images = _to_uint8(np.asarray(images))
+    images = to_uint8(images)
     n, height, width, channels = images.shape
     columns = int(np.ceil(np.sqrt(n))) if columns is None else columns
     scale = -(-_MIN_CELL_SIZE // max(height, width)) if scale is None else scale
@@ -119,13 +119,19 @@ def scatter(
     _write(path, buffer.getvalue())
 
 
-def _to_uint8(images: np.ndarray) -> np.ndarray:
+def to_uint8(images: ArrayLike) -> np.ndarray:
+    """Images `[n, height, width, channels]` in [-1, 1] (clipped; NaN becomes black) as uint8; uint8 stays as it is.
+
+    Raises:
+        ValueError: another shape, channels other than 1 or 3, or an integer dtype that is not uint8.
+    """
+    images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
-        raise ValueError(f"image_grid needs images of shape [n, height, width, 1 or 3], n >= 1; got {images.shape}.")
+        raise ValueError(f"pictures need images of shape [n, height, width, 1 or 3], n >= 1; got {images.shape}.")
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind in "biuc":
-        raise ValueError(f"image_grid needs floating images in [-1, 1] or uint8; got {images.dtype}.")
+        raise ValueError(f"pictures need floating images in [-1, 1] or uint8; got {images.dtype}.")
     # JAX's bfloat16 is of no NumPy kind, hence the exclusion above. A NaN is drawn black.
     images = np.nan_to_num(images.astype(np.float32), nan=-1.0)
     return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)

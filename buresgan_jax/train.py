@@ -169,13 +169,13 @@ class _Run:
         data.batch_indices(
             self.source.num_examples, seed=config.seed, batch_size=self.layout.batch_size, batch_number=0
         )
-        if self.is_writer:
-            writers.save_config(config, self.workdir)
         options = config.training
         self.checkpointer = Checkpointer(
             self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
         )
         self.saved_step, self.state, self.tracker = self._restore_or_init()
+        if self.is_writer:
+            writers.save_config(config, self.workdir)
         self.start = int(_local(self.state.step))
         self.sampler = evaluate.make_sampler(self.local_algorithm)
         self.evaluated = {}

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -136,9 +137,9 @@ class Progress:
         self._live = show and sys.stderr.isatty()
         self._plain = show and not self._live
         self._start, self._stop, self._begin = start, stop, None
-        self._bar = tqdm.tqdm(
-            total=stop, initial=start, unit="step", disable=not self._live, dynamic_ncols=True, smoothing=0.1
-        )
+        known = self._live and all(os.get_terminal_size(sys.stderr.fileno()))
+        size = {"dynamic_ncols": True} if known else {"ncols": 100, "nrows": 20}  # on 0 x 0 tqdm would show nothing
+        self._bar = tqdm.tqdm(total=stop, initial=start, unit="step", smoothing=0.1, disable=not self._live, **size)
 
     def step(self, step: int) -> None:
         """This many steps are done."""

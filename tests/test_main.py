@@ -174,18 +174,18 @@ def test_damaged_config_file_of_a_workdir_is_told(run, runs, tmp_path, text):
         assert_one_line(run(*arguments, f"--workdir={workdir}"), "config.json is damaged (")
 
 
-def test_damaged_newest_checkpoint_falls_back_and_says_so(run, runs, tmp_path):
+def test_damaged_newest_checkpoint_falls_back_and_says_so(run, runs, tmp_path, caplog):
     workdir = pathlib.Path(shutil.copytree(runs / "points", tmp_path / "run"))
     (workdir / "checkpoints" / "2" / "manifest" / "metadata").write_text("{")
     before = listing(workdir)
     result = run("--mode=evaluate", f"--workdir={workdir}")
     assert (result.status, json.loads(result.out)["step"]) == (0, 1)
-    assert "Checkpoint 2 cannot be read (" in result.err
+    assert "Checkpoint 2 cannot be read (" in caplog.text
     assert listing(workdir) == before
 
     result = run(RING, f"--workdir={workdir}", "--config.training.sample_every_steps=0")
     assert result.status == 0
-    assert "Checkpoint 2 is damaged (" in result.err
+    assert "Checkpoint 2 is damaged (" in caplog.text
     assert (workdir / "bad_checkpoints" / "2").is_dir()
     assert (workdir / "metrics.jsonl").read_text() == (runs / "points" / "metrics.jsonl").read_text()
 
@@ -259,7 +259,7 @@ def test_training_shows_a_live_line_on_a_terminal_and_plain_lines_elsewhere(tmp_
     results = [command_line.finish(process) for process in (live, plain)]
     assert [result.status for result in results] == [0, 0]
     shown = shown.decode()
-    assert "2/2 [" in shown
+    assert "2/2 [" in shown, shown
     assert "generator_loss" in shown
     assert "\r" in shown
     lines = results[1].err.splitlines()

@@ -31,8 +31,9 @@ MAY_IMPORT = {
     "build": {"algorithms", "config", "data", "errors", "latents", "losses", "metrics", "networks", "penalties"},
     "writers": {"config", "errors"},
     "evaluate": {"build", "checkpoint", "errors", "pictures", "writers"},
-    "train": {"algorithms", "build", "checkpoint", "data", "errors", "evaluate", "signals", "writers"},
-    "main": {"blas", "errors", "evaluate", "signals", "train"},
+    "train": {"algorithms", "build", "checkpoint", "config", "data", "errors", "evaluate", "signals", "writers"},
+    "flag_errors": {"errors"},
+    "main": {"blas", "errors", "evaluate", "flag_errors", "train"},
     "__init__": {"distances", "linalg"},
 }
 

@@ -3,12 +3,12 @@
 import json
 import shutil
 import signal
+import socket
 import time
 
 import command_line
 import jax
 import numpy as np
-import portpicker
 from test_train import assert_close_parameters, assert_same
 
 from buresgan_jax import build, data, evaluate, train, writers
@@ -31,6 +31,12 @@ def start(workdir, *more, devices=1, **options):
     flags = [f"--config.{key}={value}" for key, value in options.items()]
     config = "--config=configs/ring.py:alternating_bures,smoke"
     return command_line.start(config, f"--workdir={workdir}", *flags, *more, devices=devices)
+
+
+def free_port():
+    with socket.socket() as unused:
+        unused.bind(("localhost", 0))
+        return unused.getsockname()[1]
 
 
 def checkpoints(workdir):
@@ -114,7 +120,7 @@ def test_a_run_killed_on_four_devices_goes_on_there_exactly_and_on_one_and_two_t
 
 def start_pair(workdir, **options):
     """Two processes with two devices each."""
-    cluster = [f"--coordinator_address=localhost:{portpicker.pick_unused_port()}", "--num_processes=2"]
+    cluster = [f"--coordinator_address=localhost:{free_port()}", "--num_processes=2"]
     return [start(workdir, *cluster, f"--process_id={rank}", devices=2, **options) for rank in range(2)]
 
 
