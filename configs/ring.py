@@ -2,6 +2,9 @@
 
 python -m buresgan_jax.main --config=configs/ring.py --workdir=runs/ring
 python -m buresgan_jax.main --config=configs/ring.py:alternating_bures --workdir=runs/ring_alternating
+
+Expect 8 of 8 modes and 84 to 88 % of the samples within 3 standard deviations after 25,000 steps, for both methods (the
+README has each seed; perfect samples reach 98.9 %). A few minutes on one CPU core.
 """
 
 from buresgan_jax import config as defaults

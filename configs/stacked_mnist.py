@@ -7,6 +7,8 @@ The data set is prepared once by `python -m buresgan_jax.prepare mnist`.
 The smaller-batch setting of the same paper (4 layers, batch 64) is
 `--config.generator.variant=veegan --config.discriminator.variant=veegan --config.training.batch_size=64
 --config.optimizer.generator_learning_rate=2e-4 --config.optimizer.discriminator_learning_rate=2e-4`.
+
+Measured so far: 500 steps at batch 64, where digits can be told in every channel. The full run has not been made.
 """
 
 from buresgan_jax import config as defaults

@@ -3,6 +3,8 @@
     python -m buresgan_jax.main --config=configs/stl10.py --workdir=runs/stl10
 
 The data set is prepared once by `python -m buresgan_jax.prepare stl10`.
+
+The full run has not been made here: no expected time or result yet. On a CPU expect days; use a GPU.
 """
 
 from buresgan_jax import config as defaults
