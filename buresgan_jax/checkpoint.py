@@ -111,7 +111,7 @@ class Checkpointer:
         except UserError:
             raise
         except Exception as error:  # orbax raises anything, bare Exception included, on a damaged step
-            items, problem = None, " ".join(str(error).split())[:200] or type(error).__name__
+            items, problem = None, f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
         if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(problem is None)).all():
             items, problem = None, problem or "another process cannot read it"
         return items, problem

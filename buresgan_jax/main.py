@@ -37,6 +37,8 @@ def main(argv: list[str]) -> int:
         return _fail(str(error))
     except train.DivergedError as error:
         return _fail(f"Training diverged at {error}", status=1)
+    except OSError as error:  # such as a full disk
+        return _fail(f"Cannot read or write: {error}. The same command goes on from the last checkpoint.", status=1)
     except KeyboardInterrupt as error:
         return _fail(str(error) or "Interrupted.", status=128 + getattr(error, "signal_number", signal.SIGINT))
     return 0

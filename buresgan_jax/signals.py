@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C ask training to stop; it obeys between two calls, when the state can be saved."""
 
+import contextlib
 import signal
 import sys
 import threading
@@ -16,17 +17,21 @@ class StoppedError(KeyboardInterrupt):
 class StopSignals:
     """Context manager that notes SIGTERM and SIGINT.
 
-    Until `defer` is set a signal raises StoppedError at once: there is nothing to save yet. So does Ctrl-C pressed a
-    second time. In a thread that is not the main one, where Python allows no handlers, it does nothing.
+    Ctrl-C pressed a second time raises StoppedError at once. In a thread that is not the main one, where Python allows
+    no handlers, nothing is noted.
 
     Attributes:
         number: the signal that came, 0 before.
-        defer: whether the loop is there to look at `number`.
     """
 
-    def __init__(self, *, defer: bool = False):
+    def __init__(self, *, alone: bool):
+        """Notes nothing yet.
+
+        Args:
+            alone: whether this is the only process: others would wait for one that leaves without telling them.
+        """
         self.number = 0
-        self.defer = defer
+        self._alone, self._at_once = alone, False
         self._old = {}
 
     def __enter__(self) -> "StopSignals":
@@ -39,11 +44,30 @@ class StopSignals:
         for number, handler in self._old.items():
             signal.signal(number, handler)
 
+    @contextlib.contextmanager
+    def interruptible(self):
+        """In here, where nothing can be saved yet, a signal raises StoppedError at once.
+
+        Not for code that calls JAX: an exception in the middle of tracing can crash the interpreter when it ends.
+        """
+        self.stop_before_first_step()
+        self._at_once = self._alone
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+    def stop_before_first_step(self) -> None:
+        """Raises StoppedError if a signal came."""
+        if self.number and self._alone:
+            name = signal.Signals(self.number).name
+            raise StoppedError(f"{name}: stopped before the first step; there is nothing to save.", self.number)
+
     def _on_signal(self, number, _):
         name = signal.Signals(number).name
-        if not self.defer:
-            raise StoppedError(f"{name}: stopped before the first step; there is nothing to save.", number)
         if self.number and number == signal.SIGINT:
             raise StoppedError(f"{name} again: stopped at once, without saving.", number)
         self.number = self.number or number
-        print(f"{name}: stopping and saving after this step.", file=sys.stderr, flush=True)
+        if self._at_once:
+            self.stop_before_first_step()
+        print(f"{name}: stopping after this step.", file=sys.stderr, flush=True)

@@ -156,7 +156,7 @@ def plan_calls(start: int, stop: int, steps_per_call: int, intervals: tuple[int,
 class _Run:
     """One run of training: what is built from the config, and what is opened on the disk."""
 
-    def __init__(self, config, workdir):
+    def __init__(self, config, workdir, signals):
         _check_numbers(config)
         self.config, self.is_writer = config, jax.process_index() == 0
         self.layout = Layout.create(config.training.batch_size)
@@ -165,7 +165,8 @@ class _Run:
         self.key = jax.random.key(config.seed)
         self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
         # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
-        self.source = build.source(config)
+        with signals.interruptible():
+            self.source = build.source(config)
         data.batch_indices(
             self.source.num_examples, seed=config.seed, batch_size=self.layout.batch_size, batch_number=0
         )
@@ -341,12 +342,10 @@ def train_and_evaluate(config, workdir) -> GANState:
         DivergedError: a loss or parameter is not finite; nothing after that step is saved.
         StoppedError: SIGTERM or Ctrl-C; the state is saved.
     """
-    # One of several processes must not leave alone: the others would wait for it.
-    with StopSignals(defer=jax.process_count() > 1) as signals:
-        run = _Run(config, workdir)
+    with StopSignals(alone=jax.process_count() == 1) as signals:
+        run = _Run(config, workdir, signals)
         with contextlib.closing(run):
             begin = time.monotonic()
-            signals.defer = True
             _loop(run, signals)
             state = run.host_state()
         if run.is_writer:
@@ -356,6 +355,7 @@ def train_and_evaluate(config, workdir) -> GANState:
 
 
 def _loop(run: _Run, signals: StopSignals) -> None:
+    signals.stop_before_first_step()
     options, last = run.config.training, run.config.training.num_steps
     run_steps = over_devices(make_run_steps(run.algorithm, run.source.decode, options.steps_per_call))
     in_flight, key, stop_signal = collections.deque(), on_local_devices(run.key), 0

@@ -13,7 +13,7 @@ from test_train import assert_close_parameters, assert_same
 
 from buresgan_jax import build, data, evaluate, train, writers
 
-LAST = 4000
+LAST = 2500
 OPTIONS = {
     "training.num_steps": LAST,
     "training.steps_per_call": 10,
