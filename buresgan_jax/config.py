@@ -121,6 +121,18 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     return config
 
 
+def use_images(config: config_dict.ConfigDict, *, image_size: int, channels: int) -> None:
+    """What all image sets share: their shape, the paper's DCGANs and z, and intervals for steps that take long."""
+    config.data.image_size = image_size
+    config.data.channels = channels
+    config.generator.name = "dcgan"
+    config.discriminator.name = "dcgan"
+    config.latent.dim = 100
+    config.training.log_every_steps = 20
+    config.training.sample_every_steps = 500
+    config.training.checkpoint_every_steps = 500
+
+
 def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
     """Shrinks everything where the argument said `smoke`; the last call of every `get_config`."""
     if not config.smoke:

@@ -14,14 +14,7 @@ def get_config(argument: str = "bures"):
     """The paper's MNIST networks; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
     config = defaults.default(argument)
     config.data.name = "fashion_mnist"
-    config.data.image_size = 28
-    config.data.channels = 1
-    config.generator.name = "dcgan"
-    config.discriminator.name = "dcgan"
-    config.latent.dim = 100
+    defaults.use_images(config, image_size=28, channels=1)
     config.training.batch_size = 256
     config.training.num_steps = 25_000
-    config.training.log_every_steps = 20
-    config.training.sample_every_steps = 500
-    config.training.checkpoint_every_steps = 500
     return defaults.finish(config)

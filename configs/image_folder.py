@@ -16,14 +16,7 @@ def get_config(argument: str = "bures"):
     """The paper's DCGAN family; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
     config = defaults.default(argument)
     config.data.name = "image_folder"
-    config.data.image_size = 32
-    config.data.channels = 3
-    config.generator.name = "dcgan"
-    config.discriminator.name = "dcgan"
-    config.latent.dim = 100
+    defaults.use_images(config, image_size=32, channels=3)
     config.training.batch_size = 64
     config.training.num_steps = 100_000
-    config.training.log_every_steps = 20
-    config.training.sample_every_steps = 500
-    config.training.checkpoint_every_steps = 500
     return defaults.finish(config)
