@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-from buresgan_jax import blas, build, data, train
+from buresgan_jax import blas, build, data, devices
 from configs import cifar, ring, stacked_mnist
 
 # name: (config, batch size, steps per call, floor in ms)
@@ -35,13 +35,13 @@ ROWS = {
 
 def time_row(config, batch_size, steps_per_call, num_calls):
     """Seconds to the first result, and the median milliseconds per step."""
-    algorithm, local = build.algorithm(config, train.AXIS), build.algorithm(config)
+    algorithm, local = build.algorithm(config, devices.AXIS), build.algorithm(config)
     shape = build.example_shape(config)
     state = jax.device_get(jax.jit(local.init)(jax.random.key(0), np.zeros(shape, np.float32)))
     real = jax.ShapeDtypeStruct((local.batches_per_update, batch_size, *shape), jnp.float32)
-    tracker = train.make_tracker(local, state, real)
+    tracker = devices.make_tracker(local, state, real)
     batches = np.random.default_rng(0).normal(size=(1, steps_per_call, *real.shape)).astype(np.float32)
-    run_steps = train.over_devices(train.make_run_steps(algorithm, data.decode_points, steps_per_call))
+    run_steps = devices.over_devices(devices.make_run_steps(algorithm, data.decode_points, steps_per_call))
     seconds = []
     for _ in range(num_calls + 1):
         begin = time.perf_counter()

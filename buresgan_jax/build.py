@@ -110,7 +110,7 @@ def generator(config, axis_name: str | None) -> Any:
     shape, options = example_shape(config), _network_options(config.generator, axis_name)
     if config.generator.name == "mlp":
         _require_points(config, "generator", shape)
-        return networks.MLPGenerator(output_dim=shape[0], hidden=tuple(config.generator.hidden), **options)
+        return networks.MLPGenerator(output_dim=shape[0], hidden=_widths(config, "generator"), **options)
     _require_images(config, "generator", shape)
     options |= {"variant": config.generator.variant, "base_filters": config.generator.base_filters}
     return _user_error(networks.dcgan_generator)(shape[0], shape[-1], **options)
@@ -122,7 +122,7 @@ def discriminator(config, axis_name: str | None) -> Any:
     shape, options = example_shape(config), _network_options(config.discriminator, axis_name)
     if config.discriminator.name == "mlp":
         _require_points(config, "discriminator", shape)
-        return networks.MLPDiscriminator(hidden=tuple(config.discriminator.hidden), **options)
+        return networks.MLPDiscriminator(hidden=_widths(config, "discriminator"), **options)
     _require_images(config, "discriminator", shape)
     options |= {"variant": config.discriminator.variant, "base_filters": config.discriminator.base_filters}
     return _user_error(networks.dcgan_discriminator)(
@@ -133,6 +133,16 @@ def discriminator(config, axis_name: str | None) -> Any:
 def _network_options(group, axis_name):
     dtypes = {"float32": None, "bfloat16": jnp.bfloat16}
     return {"axis_name": axis_name, "dtype": choose("dtype", group.dtype, dtypes, "the network's dtype")}
+
+
+def _widths(config, role):
+    widths = tuple(config[role].hidden)
+    if not widths or not all(isinstance(width, int) and width > 0 for width in widths):
+        raise UserError(
+            f"config.{role}.hidden must be the widths of the hidden layers, got {widths}. Set, say, "
+            f"config.{role}.hidden=(128,128)."
+        )
+    return widths
 
 
 def _require_points(config, role, shape):

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from buresgan_jax import algorithms, build, config, latents, losses, networks, train
+from buresgan_jax import algorithms, build, config, devices, latents, losses, networks
 
 METHODS = list(config.METHODS)
 
@@ -99,17 +99,17 @@ def test_the_joint_gradient_is_half_of_loss_plus_penalty_at_the_old_parameters()
 
 def run_on_devices(method, data, num_devices, steps=3):
     tiny = tiny_config(method, data)
-    axis = train.AXIS if num_devices > 1 else None
+    axis = devices.AXIS if num_devices > 1 else None
     algorithm, local, source = build.algorithm(tiny, axis), build.algorithm(tiny), build.source(tiny)
-    run_steps = train.make_run_steps(algorithm, source.decode, steps)
+    run_steps = devices.make_run_steps(algorithm, source.decode, steps)
     state = jax.device_get(jax.jit(local.init)(jax.random.key(0), np.zeros(source.example_shape, np.float32)))
     indices = np.random.default_rng(0).integers(0, 32, (steps, local.batches_per_update, 8))
     batches = source.fetch(indices.ravel()).reshape(*indices.shape, *source.example_shape)
     real = jax.ShapeDtypeStruct((local.batches_per_update, 8 // num_devices, *source.example_shape), jnp.float32)
-    tracker = train.make_tracker(local, state, real)
+    tracker = devices.make_tracker(local, state, real)
     if num_devices > 1:
-        batches = train.Layout(8, slice(0, 8), num_devices).split(batches)
-        run_steps, rest = train.over_devices(run_steps), (np.zeros(num_devices, np.int32),)
+        batches = devices.Layout(8, slice(0, 8), num_devices).split(batches)
+        run_steps, rest = devices.over_devices(run_steps), (np.zeros(num_devices, np.int32),)
     else:
         run_steps, rest = jax.jit(run_steps), ()
     state, tracker, _ = run_steps(state, tracker, jax.random.key(1), batches, steps, *rest)

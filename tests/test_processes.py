@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from test_train import assert_close_parameters, assert_same
 
-from buresgan_jax import build, data, evaluate, train, writers
+from buresgan_jax import build, data, devices, evaluate, train, writers
 
 LAST = 2500
 OPTIONS = {
@@ -102,9 +102,9 @@ def test_a_run_killed_on_four_devices_goes_on_there_exactly_and_on_one_and_two_t
     command_line.finish(process)
     step = checkpoints(workdir)[-1]
     others = []
-    for devices in (1, 2):
-        copy = shutil.copytree(workdir, tmp_path / str(devices))
-        others.append((copy, start(copy, devices=devices, training__num_steps=step + 3)))
+    for num_devices in (1, 2):
+        copy = shutil.copytree(workdir, tmp_path / str(num_devices))
+        others.append((copy, start(copy, devices=num_devices, training__num_steps=step + 3)))
 
     whole.mkdir()
     shutil.copy(workdir / "config.json", whole)
@@ -133,8 +133,8 @@ def one_device_state(config, num_steps):
     options = {"seed": config.seed, "batch_size": size, "batches_per_update": per_update}
     batches = data.read_steps(source, 0, num_steps, rows=slice(0, size), **options)
     real = jax.ShapeDtypeStruct(batches.shape[1:], np.float32)
-    tracker = train.make_tracker(algorithm, state, real)
-    run_steps = train.make_run_steps(algorithm, source.decode, num_steps)
+    tracker = devices.make_tracker(algorithm, state, real)
+    run_steps = devices.make_run_steps(algorithm, source.decode, num_steps)
     return jax.jit(run_steps)(state, tracker, key, batches, num_steps)[0]
 
 

@@ -13,7 +13,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from buresgan_jax import algorithms, latents, losses, networks, train
+from buresgan_jax import algorithms, devices, latents, losses, networks
 from buresgan_jax.algorithms import game as moves
 from buresgan_jax.algorithms.gan import make_algorithm
 
@@ -185,12 +185,14 @@ def run(make, num_devices):
     state = jax.device_get(jax.jit(local.init)(jax.random.key(0), np.zeros(2, np.float32)))
     per_update = local.batches_per_update
     batches = np.random.default_rng(0).normal(size=(STEPS, per_update, BATCH, 2)).astype(np.float32)
-    tracker = train.make_tracker(local, state, jax.ShapeDtypeStruct((per_update, BATCH // num_devices, 2), jnp.float32))
+    tracker = devices.make_tracker(
+        local, state, jax.ShapeDtypeStruct((per_update, BATCH // num_devices, 2), jnp.float32)
+    )
     if num_devices == 1:
-        steps, rest = jax.jit(train.make_run_steps(local, lambda x: x, STEPS)), ()
+        steps, rest = jax.jit(devices.make_run_steps(local, lambda x: x, STEPS)), ()
     else:
-        steps = train.over_devices(train.make_run_steps(make(train.AXIS), lambda x: x, STEPS))
-        batches = train.Layout(BATCH, slice(0, BATCH), num_devices).split(batches)
+        steps = devices.over_devices(devices.make_run_steps(make(devices.AXIS), lambda x: x, STEPS))
+        batches = devices.Layout(BATCH, slice(0, BATCH), num_devices).split(batches)
         rest = (np.zeros(num_devices, np.int32),)
     new, tracker, _ = steps(state, tracker, jax.random.key(1), batches, STEPS, *rest)
     return state, jax.device_get(new), jax.device_get(tracker)

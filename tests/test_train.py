@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from buresgan_jax import build, checkpoint, train
+from buresgan_jax import build, checkpoint, devices, train
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 from buresgan_jax.signals import StoppedError
@@ -57,14 +57,14 @@ def assert_close_parameters(found, expected):
 
 def test_batches_are_split_in_the_order_of_the_devices():
     batches = np.arange(2 * 1 * 8 * 3).reshape(2, 1, 8, 3)
-    split = train.Layout(8, slice(0, 8), 4).split(batches)
+    split = devices.Layout(8, slice(0, 8), 4).split(batches)
     assert split.shape == (4, 2, 1, 2, 3)
     np.testing.assert_array_equal(split[1], batches[:, :, 2:4])
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused():
     with pytest.raises(UserError, match="batch_size 6 is not divisible by the 4 devices. .* such as 8"):
-        train.Layout.create(6)
+        devices.Layout.create(6)
 
 
 def test_calls_end_at_every_interval_and_cover_every_step():
@@ -152,13 +152,13 @@ def test_more_steps_go_on_from_a_finished_run(uninterrupted, tmp_path, capfd):
 
 def test_one_program_is_compiled_for_calls_of_all_lengths(tmp_path, monkeypatch):
     traces = []
-    make_run_steps = train.make_run_steps
+    make_run_steps = devices.make_run_steps
 
     def make_counted(*args):
         run_steps = make_run_steps(*args)
         return lambda *inputs: (traces.append(1), run_steps(*inputs))[1]
 
-    monkeypatch.setattr(train, "make_run_steps", make_counted)
+    monkeypatch.setattr(devices, "make_run_steps", make_counted)
     train.train_and_evaluate(make_config(training__log_every_steps=3), tmp_path)
     assert len(traces) == 1
 
@@ -211,6 +211,9 @@ def test_evaluation_counts_samples_that_are_not_finite():
         ({"training__num_steps": 0}, "config.training.num_steps must be at least 1, got 0"),
         ({"evaluation__num_samples": 0}, "config.evaluation.num_samples must be at least 1, got 0"),
         ({"penalty__max_samples": 0}, "config.penalty.max_samples must be at least 1, got 0"),
+        ({"generator__base_filters": 0}, "config.generator.base_filters must be at least 1, got 0"),
+        ({"generator__hidden": (8, 0)}, r"config.generator.hidden must be the widths .* got \(8, 0\)"),
+        ({"discriminator__hidden": ()}, r"config.discriminator.hidden must be the widths .* got \(\)"),
         ({"training__batch_size": 20_004, "data__num_examples": 100}, "A batch of 20004 does not fit"),
     ],
 )

@@ -1,0 +1,129 @@
+"""Steps on devices: `jax.pmap`, applied here and only here to a function of one device's share of the batch."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from buresgan_jax.algorithms import Algorithm, GANState
+from buresgan_jax.errors import UserError
+
+AXIS = "batch"
+
+
+@struct.dataclass
+class Tracker:
+    """Sums of the metrics since the last log, and the first step (counted from 1) at which each was not finite.
+
+    Stays on the devices between logs. `first_bad` is 0 where all was well.
+    """
+
+    sums: dict[str, jax.Array]
+    count: jax.Array
+    first_bad: dict[str, jax.Array]
+
+
+def make_tracker(algorithm: Algorithm, state: GANState, real: jax.ShapeDtypeStruct) -> Tracker:
+    """A tracker of zeros for the metrics of an algorithm built without an axis."""
+    _, metrics = jax.eval_shape(algorithm.update, state, real, jax.random.key(0))
+    sums = {name: np.zeros((), np.float32) for name in metrics}
+    return Tracker(sums, np.zeros((), np.int32), {name: np.zeros((), np.int32) for name in metrics})
+
+
+def make_run_steps(algorithm: Algorithm, decode: Callable, steps_per_call: int) -> Callable:
+    """`(state, tracker, key, batches, num_steps) -> (state, tracker, step)` on one device's share of the batches.
+
+    `batches` is `[steps_per_call, batches_per_update, batch, ...]`, of which the first `num_steps` steps are run: a
+    loop of dynamic length, so that one compiled program serves calls of every length and computes the same bits.
+    """
+
+    def one_step(index, carry, batches, key):
+        state, tracker = carry
+        real = decode(jax.lax.dynamic_index_in_dim(batches, index, keepdims=False))
+        state, metrics = algorithm.update(state, real, jax.random.fold_in(key, state.step))
+        first_bad = {
+            name: jnp.where((tracker.first_bad[name] == 0) & ~jnp.isfinite(value), state.step, tracker.first_bad[name])
+            for name, value in metrics.items()
+        }
+        sums = {name: tracker.sums[name] + value.astype(jnp.float32) for name, value in metrics.items()}
+        return state, Tracker(sums, tracker.count + 1, first_bad)
+
+    def run_steps(state, tracker, key, batches, num_steps):
+        step = partial(one_step, batches=batches, key=key)
+        if steps_per_call == 1:  # a loop would only cost: XLA runs convolutions in a loop's body on one thread
+            state, tracker = step(0, (state, tracker))
+        else:
+            state, tracker = jax.lax.fori_loop(0, num_steps, step, (state, tracker))
+        return state, tracker, state.step + 0  # a copy: the state itself is donated to the next call
+
+    return run_steps
+
+
+def over_devices(run_steps: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+    """The pmap: batches are split over devices, everything else is equal on all of them; the state is donated.
+
+    Args:
+        run_steps: of `make_run_steps`, for an algorithm built with the axis `AXIS`.
+        devices: of all processes; None: all there are.
+
+    Returns:
+        `(state, tracker, key, batches, num_steps, stop) -> (state, tracker, (step, stop))`. `stop` is `[local_devices]`
+        int32, a signal's number or 0; the result's is the largest of all processes, so that all of them hear of a
+        signal to one after the same call, without waiting for each other.
+    """
+
+    def run(state, tracker, key, batches, num_steps, stop):
+        state, tracker, step = run_steps(state, tracker, key, batches, num_steps)
+        return state, tracker, (step, jax.lax.pmax(stop, AXIS))
+
+    axes = (None, None, None, 0, None, 0)
+    return jax.pmap(run, axis_name=AXIS, in_axes=axes, out_axes=None, donate_argnums=(0, 1), devices=devices)
+
+
+def on_local_devices(tree, *axes: str):
+    """Places arrays on this process's devices: whole, or with `AXIS` split along the first axis.
+
+    The first call of a pmapped function on NumPy arrays and the next one on its own results would each compile.
+    """
+    mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.P(*axes)))
+
+
+class Layout(NamedTuple):
+    """How the global batch lies over processes and devices."""
+
+    batch_size: int
+    rows: slice  # of this process
+    local_devices: int
+
+    @classmethod
+    def create(cls, batch_size: int) -> "Layout":
+        """Splits the batch over all devices, in the order of the device axis."""
+        devices, local = jax.device_count(), jax.local_device_count()
+        if batch_size % devices:
+            raise UserError(
+                f"config.training.batch_size {batch_size} is not divisible by the {devices} devices. Set it to a "
+                f"multiple of {devices}, such as {max(1, round(batch_size / devices)) * devices}."
+            )
+        size = batch_size // jax.process_count()
+        return cls(batch_size, slice(jax.process_index() * size, (jax.process_index() + 1) * size), local)
+
+    def split(self, batches: np.ndarray) -> np.ndarray:
+        """`[steps, batches_per_update, rows, ...] -> [local_devices, steps, batches_per_update, batch, ...]`."""
+        steps, per_update, rows, *shape = batches.shape
+        split = batches.reshape(steps, per_update, self.local_devices, rows // self.local_devices, *shape)
+        return np.ascontiguousarray(np.moveaxis(split, 2, 0))
+
+
+def on_host(tree):
+    """This process's copy, as NumPy arrays, of arrays that are equal on all devices."""
+    return jax.tree.map(lambda leaf: np.asarray(local(leaf)), tree)
+
+
+def local(leaf):
+    """This process's copy of an array that is equal on all devices."""
+    return leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf
