@@ -228,7 +228,7 @@ def _penalties(config):
     }
     distance = choose("penalty", config.penalty.name, table, "config.penalty.name")
     choose("scale", config.penalty.scale, dict.fromkeys(("sum", "mean")), "config.penalty.scale")
-    choose("method of the penalty", config.penalty.method, dict.fromkeys(("eigh", "svd")), "config.penalty.method")
+    choose("method of the penalty", config.penalty.method, dict.fromkeys(penalties.METHODS), "config.penalty.method")
     term = functools.partial(_feature_penalty, distance, config.penalty.max_samples)
     return (algorithms.Penalty(config.penalty.name, config.penalty.weight, term),)
 

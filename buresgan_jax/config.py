@@ -87,7 +87,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.penalty.name = config_dict.placeholder(str)  # bures, frobenius, None
     config.penalty.weight = 1.0
     config.penalty.scale = "sum"  # sum (the authors') or mean over the batch
-    config.penalty.method = "eigh"  # bures: eigh (fast) or svd (exact)
+    config.penalty.method = "eigh"  # bures: see docs/bures.md; eigh is the fast one on a CPU, svd exact
     config.penalty.rtol = config_dict.placeholder(float)  # bures: cut-off of the gradient; None: by dtype and method
     config.penalty.max_samples = config_dict.placeholder(int)  # rows of the global batch that it looks at; None: all
 

@@ -12,12 +12,17 @@ PACKAGE = ROOT / "buresgan_jax"
 
 # What each module may import from the package. Importing goes from the command line down to linear algebra.
 MAY_IMPORT = {
-    "linalg": set(),
+    "checks": set(),
     "errors": set(),
     "blas": set(),
     "signals": set(),
     "config": set(),
-    "distances": {"linalg"},
+    "linalg": {"checks"},
+    "newton_schulz": {"linalg"},
+    "alignment": {"linalg", "newton_schulz"},
+    "geometry": {"alignment", "checks", "linalg"},
+    "distances": {"alignment", "checks", "geometry", "linalg", "newton_schulz"},
+    "validate": {"checks"},
     "losses": set(),
     "penalties": {"distances"},
     "latents": set(),
@@ -46,7 +51,7 @@ MAY_IMPORT = {
     },
     "flag_errors": {"errors"},
     "main": {"blas", "errors", "evaluate", "flag_errors", "train"},
-    "__init__": {"distances", "linalg"},
+    "__init__": {"distances", "geometry", "linalg", "validate"},
 }
 
 

@@ -1,4 +1,5 @@
 """Diversity penalties: pure functions of the features of a fake and a real batch."""
 
+from buresgan_jax.distances import METHODS as METHODS
 from buresgan_jax.penalties._bures import bures_penalty as bures_penalty
 from buresgan_jax.penalties._frobenius import frobenius_penalty as frobenius_penalty

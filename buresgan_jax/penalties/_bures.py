@@ -10,7 +10,7 @@ def bures_penalty(
     real_features: jax.Array,
     *,
     scale: distances.Scale = "sum",
-    method: distances.FeatureMethod = "eigh",
+    method: distances.Method = "eigh",
     rtol: float | None = None,
 ) -> jax.Array:
     """Squared Bures distance between centred, row-normalised feature covariances of a fake and a real batch.

@@ -1,0 +1,209 @@
+"""The rotation of one matrix that brings it nearest to another, and what can be said of it.
+
+Notation: `X [n, dim]` and `Y [m, dim]` are two matrices with rows of equal length: features, or roots of covariances.
+The polar factor Q of `X Y^T` is the rotation of the rows of Y that brings them nearest to X (the shorter matrix filled
+up with zero rows). Every function works on one pair. The rules for derivatives divide by sums of singular values, never
+by gaps, and leave out directions in which Q is not unique.
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from buresgan_jax import newton_schulz
+from buresgan_jax.linalg import matmul, safe_reciprocal, unit_scale
+
+Method = Literal["svd", "eigh", "newton_schulz"]
+
+
+class Singular(NamedTuple):
+    """Q from the singular triplets of `X Y^T = u diag(s) v^T`; where `keep` is 0, Q is taken as unknown."""
+
+    u: jax.Array  # [n, k]
+    s: jax.Array  # [k]
+    v: jax.Array  # [m, k]
+    keep: jax.Array  # [k], 0 or 1
+
+
+class Polar(NamedTuple):
+    """Q itself, `[n, m]`."""
+
+    q: jax.Array
+
+
+def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None = None) -> Singular | Polar:
+    """The polar factor of `X Y^T`, a constant for derivatives: the rules of the functions below account for it.
+
+    Args:
+        x: `[n, dim]`.
+        y: `[m, dim]`.
+        method: `"svd"`, exact up to rounding; `"eigh"`, `fast_cross_svd`; `"newton_schulz"`, matrix products only.
+        rtol: singular values up to `rtol` times the largest are not kept. Default: max(n, m, dim) * eps for `"svd"`,
+            what rounding makes of a zero; 3 * sqrt(eps) for `"eigh"`. Not used by `"newton_schulz"`.
+    """
+    x, y = jax.lax.stop_gradient((x, y))
+    eps = float(jnp.finfo(x.dtype).eps)
+    if method == "newton_schulz":
+        return _polar_by_products(x, y)
+    if method == "eigh":
+        return _singular(*fast_cross_svd(x, y, _eigh_rtol(x, rtol)), _eigh_rtol(x, rtol))
+    return _singular(*thin_cross_svd(x, y), max(*x.shape, y.shape[0]) * eps if rtol is None else rtol)
+
+
+def _eigh_rtol(x, rtol):
+    return 3 * float(jnp.finfo(x.dtype).eps) ** 0.5 if rtol is None else rtol
+
+
+def _singular(u, s, v, rtol):
+    return Singular(u, s, v, (s > rtol * jnp.max(s)).astype(s.dtype))
+
+
+def _polar_by_products(x, y):
+    x_basis, x_core = _reduce_rows(x)
+    y_basis, y_core = _reduce_rows(y)
+    q = newton_schulz.polar(matmul(x_core, y_core.T))
+    q = q if x_basis is None else matmul(x_basis, q)
+    return Polar(q if y_basis is None else matmul(q, y_basis.T))
+
+
+def thin_cross_svd(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Singular triplets of `X Y^T` without forming it where a batch has more rows than columns.
+
+    Args:
+        x: `[n, dim]`.
+        y: `[m, dim]`.
+
+    Returns:
+        `u [n, k]`, `s [k]`, `v [m, k]` with orthonormal columns, k = min(n, m, dim): `X Y^T = u diag(s) v^T`.
+        Cost O(k^3) beyond the reductions to k rows.
+    """
+    x_basis, x_core = _reduce_rows(x)
+    y_basis, y_core = _reduce_rows(y)
+    u, s, v_transposed = jnp.linalg.svd(matmul(x_core, y_core.T), full_matrices=False)
+    u = u if x_basis is None else matmul(x_basis, u)
+    v = v_transposed.T if y_basis is None else matmul(y_basis, v_transposed.T)
+    return u, s, v
+
+
+def fast_cross_svd(x: jax.Array, y: jax.Array, rtol: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The triplets of `X Y^T` with `s > rtol * max(s)`, by the eigenvalues of `(X Y^T)^T (X Y^T)`; the others are zero.
+
+    Half the time of an SVD. Squaring costs half the digits: rtol below sqrt(eps) makes no sense, and `s` at `rtol` has
+    a relative error of about eps / rtol^2. Arguments and shapes as in `thin_cross_svd`, with k = m.
+    """
+    cross = matmul(x, y.T)
+    scale = unit_scale(cross)
+    cross = cross / scale
+    squares, v = jnp.linalg.eigh(matmul(cross.T, cross))
+    s = jnp.sqrt(jnp.maximum(squares, 0))
+    keep = s > rtol * jnp.max(s)
+    v = v * keep.astype(s.dtype)[None, :]
+    return matmul(cross, v) * safe_reciprocal(s, keep)[None, :], s * scale, v
+
+
+def cholesky_rows(x: jax.Array) -> jax.Array:
+    """At most dim rows with (up to rounding) the same `X^T X`: `[min(n, dim), dim]`.
+
+    A shift of dim * eps * trace keeps the factor, and its derivative, finite for singular `X^T X`.
+    """
+    if x.shape[0] <= x.shape[1]:
+        return x
+    gram = matmul(x.T, x)
+    dim = gram.shape[0]
+    info = jnp.finfo(x.dtype)
+    shift = dim * jnp.maximum(info.eps * jnp.trace(gram), info.tiny)
+    return jnp.linalg.cholesky(gram + shift * jnp.eye(dim, dtype=x.dtype)).T
+
+
+def _reduce_rows(x):
+    """`x = basis core` with at most dim rows in the core; the basis is None where nothing is to be reduced."""
+    if x.shape[0] <= x.shape[1]:
+        return None, x
+    return jnp.linalg.qr(x)
+
+
+# What follows from the rotation
+
+
+@jax.custom_jvp
+def residual(x: jax.Array, y: jax.Array, rotation: Singular | Polar) -> jax.Array:
+    r"""`min ||X - Q Y||_F^2`: a scalar, never negative.
+
+    Equals :math:`\|X\|_F^2 + \|Y\|_F^2 - 2 \|X Y^T\|_*` (nuclear norm), but as a sum of squares: without the
+    cancellation of that difference where X and Y are alike.
+    """
+    if isinstance(rotation, Polar):
+        turned = matmul(rotation.q, y)
+        # The second term is what Q shortens Y by; it is rounding where Q is orthogonal.
+        return jnp.maximum(jnp.sum((x - turned) ** 2) + jnp.sum(y * (y - matmul(rotation.q.T, turned))), 0)
+    coordinates = matmul(rotation.v.T, y)  # [k, dim]
+    # The second term is what the k rows of the smaller space cannot reach of Y.
+    return jnp.sum((x - matmul(rotation.u, coordinates)) ** 2) + jnp.sum((y - matmul(rotation.v, coordinates)) ** 2)
+
+
+@residual.defjvp
+def _residual_jvp(primals, tangents):
+    x, y = primals[:2]
+    y_aligned, x_aligned = align(*primals)
+    # Envelope theorem: at the best Q, only X and Y themselves move the residual.
+    tangent = 2 * jnp.sum((x - y_aligned) * tangents[0]) + 2 * jnp.sum((y - x_aligned) * tangents[1])
+    return residual(*primals), tangent
+
+
+@jax.custom_jvp
+def nuclear_norm(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Sum of the singular values of `X Y^T`, by an SVD without vectors: a scalar."""
+    x_core, y_core = _reduce_rows(x)[1], _reduce_rows(y)[1]
+    return jnp.sum(jnp.linalg.svd(matmul(x_core, y_core.T), compute_uv=False))
+
+
+@nuclear_norm.defjvp
+def _nuclear_norm_jvp(primals, tangents):
+    x, y = primals
+    rotation = find_rotation(x, y, "svd")
+    y_aligned, x_aligned = align(x, y, rotation)
+    return jnp.sum(x * y_aligned), jnp.sum(y_aligned * tangents[0]) + jnp.sum(x_aligned * tangents[1])
+
+
+@jax.custom_jvp
+def align(x: jax.Array, y: jax.Array, rotation: Singular | Polar) -> tuple[jax.Array, jax.Array]:
+    """`Q Y [n, dim]` and `Q^T X [m, dim]`, without the directions that are not kept."""
+    if isinstance(rotation, Polar):
+        return matmul(rotation.q, y), matmul(rotation.q.T, x)
+    u, _, v, keep = rotation
+    return matmul(u * keep[None, :], matmul(v.T, y)), matmul(v * keep[None, :], matmul(u.T, x))
+
+
+@align.defjvp
+def _align_jvp(primals, tangents):
+    x, y, rotation = primals
+    if isinstance(rotation, Polar):  # the second derivative needs the singular basis
+        rotation = find_rotation(x, y, "svd")
+    return align(*primals), _align_tangent(x, y, rotation, *tangents[:2])
+
+
+def _align_tangent(x, y, rotation, dx, dy):
+    """The change dQ of the polar factor of `M = X Y^T`, in the singular basis, applied to Y and (transposed) to X.
+
+    Within the kept singular values `dQ_ij = (dM_ij - dM_ji) / (s_i + s_j)`; between a kept and a dropped direction (or
+    one outside the thin basis) `dQ = dM / s`, the derivative along matrices of the same rank.
+    """
+    u, s, v, keep = rotation
+    u, v = u * keep[None, :], v * keep[None, :]
+    inverse = safe_reciprocal(s, keep > 0)
+
+    u_dm = matmul(matmul(u.T, dx), y.T) + matmul(matmul(u.T, x), dy.T)  # U^T dM, [k, m]
+    dm_v = matmul(dx, matmul(y.T, v)) + matmul(x, matmul(dy.T, v))  # dM V, [n, k]
+    inner = matmul(u_dm, v)  # U^T dM V, [k, k]
+    pairs = (keep[:, None] * keep[None, :]) > 0
+    turn = (inner - inner.T) * safe_reciprocal(s[:, None] + s[None, :], pairs)
+    left = (dm_v - matmul(u, inner)) * inverse[None, :]  # leaves the span of U
+    right = (u_dm - matmul(inner, v.T)) * inverse[:, None]  # leaves the span of V
+
+    def apply(turn, left, right, u, v, target):
+        return matmul(matmul(u, turn) + left, matmul(v.T, target)) + matmul(u, matmul(right, target))
+
+    y_tangent = apply(turn, left, right, u, v, y) + matmul(u, matmul(v.T, dy))
+    x_tangent = apply(turn.T, right.T, left.T, v, u, x) + matmul(v, matmul(u.T, dx))
+    return y_tangent, x_tangent

@@ -1,0 +1,88 @@
+"""Checks of shapes and dtypes, which are known while tracing. Values are checked by `validate`, outside of jit."""
+
+import difflib
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raises ValueError unless `value` is one of the allowed names."""
+    if value not in allowed:
+        nearest = difflib.get_close_matches(str(value), allowed, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.{hint}")
+
+
+def check_array(name: str, array: jax.Array) -> None:
+    """Raises TypeError for lists and numbers, which jit would take apart."""
+    if not hasattr(array, "dtype"):
+        raise TypeError(f"{name} must be an array, got {type(array).__name__}. Convert it first: jnp.asarray({name}).")
+
+
+def check_floating(name: str, array: jax.Array) -> None:
+    """Raises TypeError unless the array is float32 or float64."""
+    check_array(name, array)
+    if array.dtype not in (jnp.float32, jnp.float64):
+        raise TypeError(
+            f"{name} must be float32 or float64, got {array.dtype}. Convert it first: {name}.astype(jnp.float32)."
+        )
+
+
+def check_same_dtype(**arrays: jax.Array) -> None:
+    """Raises TypeError unless all are float32, or all are float64."""
+    for name, array in arrays.items():
+        check_floating(name, array)
+    if len({array.dtype for array in arrays.values()}) > 1:
+        dtypes = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
+        raise TypeError(f"{' and '.join(arrays)} must have equal dtypes, got {dtypes}. Convert them to one dtype.")
+
+
+def check_square(name: str, matrix: jax.Array) -> None:
+    """Raises ValueError unless the array is `[..., dim, dim]`, TypeError unless floating."""
+    check_array(name, matrix)
+    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or not matrix.shape[-1]:
+        raise ValueError(
+            f"{name} must be square matrices of shape [..., dim, dim], got shape {matrix.shape}. "
+            "For a batch of feature vectors use the function that ends in _from_features."
+        )
+    check_floating(name, matrix)
+
+
+def check_covariances(**matrices: jax.Array) -> None:
+    """Raises unless all are square, of one size and one dtype."""
+    for name, matrix in matrices.items():
+        check_square(name, matrix)
+    if len({matrix.shape[-1] for matrix in matrices.values()}) > 1:
+        shapes = " and ".join(str(matrix.shape) for matrix in matrices.values())
+        raise ValueError(
+            f"{' and '.join(matrices)} must have equal dim, got shapes {shapes}. "
+            "Compute them from features of the same layer."
+        )
+    check_same_dtype(**matrices)
+
+
+def check_last_axis(name: str, array: jax.Array, size: int, what: str) -> None:
+    """Raises ValueError unless the array is `[..., size]`."""
+    check_array(name, array)
+    if array.ndim < 1 or array.shape[-1] != size:
+        raise ValueError(f"{name} must have shape [..., {size}], {what}, got shape {array.shape}.")
+
+
+def check_features(**batches: jax.Array) -> None:
+    """Raises unless all are non-empty batches `[..., n, dim]` of one dim and one dtype."""
+    for name, batch in batches.items():
+        check_array(name, batch)
+        if batch.ndim < 2 or 0 in batch.shape[-2:]:
+            raise ValueError(
+                f"{name} must be a non-empty batch of feature vectors [..., n, dim], got shape {batch.shape}. "
+                f"Flatten each example first: {name}.reshape(len({name}), -1)."
+            )
+    if len({batch.shape[-1] for batch in batches.values()}) > 1:
+        shapes = " and ".join(str(batch.shape) for batch in batches.values())
+        raise ValueError(
+            f"{' and '.join(batches)} must have equal feature dim, got shapes {shapes}. "
+            "Take both from the same layer; only their numbers of rows may differ."
+        )
+    check_same_dtype(**batches)

@@ -1,0 +1,67 @@
+"""Checks of values, outside of jit: what the array functions take for granted.
+
+Inside `jax.jit` values are unknown and nothing is checked: NaN and infinity run through, of a matrix that is not
+symmetric the symmetric part is used, and negative eigenvalues count as zero. Call these where data come in.
+"""
+
+import numpy as np
+
+from buresgan_jax import checks
+
+
+def covariances(*, rtol: float | None = None, **matrices) -> None:
+    """Checks that matrices are finite, symmetric, positive semidefinite, and fit each other.
+
+    Args:
+        rtol: what counts as rounding, relative to the largest entry of a matrix. Default: 100 * dim * eps of its dtype.
+        **matrices: by name, each `[..., dim, dim]`; the names appear in the message.
+
+    Raises:
+        ValueError: a matrix is not finite, not symmetric, or has a negative eigenvalue; shapes do not fit.
+        TypeError: not float32 or float64, or the dtypes differ.
+
+    Note:
+        Cost O(dim^3) a matrix, on the host.
+    """
+    matrices = {name: np.asarray(matrix) for name, matrix in matrices.items()}
+    checks.check_covariances(**matrices)
+    for name, matrix in matrices.items():
+        _check_finite(name, matrix)
+        tolerance = 100 * matrix.shape[-1] * np.finfo(matrix.dtype).eps if rtol is None else rtol
+        scale = np.abs(matrix).max(axis=(-2, -1))
+        skew = np.abs(matrix - np.swapaxes(matrix, -2, -1)).max(axis=(-2, -1))
+        _raise_at(skew > tolerance * scale, skew, f"{name} is not symmetric: entries differ from their mirror by")
+        smallest = np.linalg.eigvalsh(matrix.astype(np.float64))[..., 0]
+        _raise_at(smallest < -tolerance * scale, smallest, f"{name} is not positive semidefinite: it has eigenvalue")
+
+
+def features(**batches) -> None:
+    """Checks that batches of features `[..., n, dim]` are finite and fit each other.
+
+    Raises:
+        ValueError: a value is not finite, a batch is empty, or the dims differ.
+        TypeError: not float32 or float64, or the dtypes differ.
+    """
+    batches = {name: np.asarray(batch) for name, batch in batches.items()}
+    checks.check_features(**batches)
+    for name, batch in batches.items():
+        _check_finite(name, batch)
+
+
+def _check_finite(name, array):
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        index = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"{name} has {len(bad)} values that are not finite, the first is {array[index]} at index {index}. "
+            "Remove them, or find out where they come from."
+        )
+
+
+def _raise_at(wrong, values, message):
+    """Raises for the first matrix of a stack for which `wrong` holds."""
+    where = np.argwhere(wrong)
+    if len(where):
+        index = tuple(int(i) for i in where[0])
+        place = f" (matrix {index} of the stack)" if index else ""
+        raise ValueError(f"{message} {values[index]:.3g}{place}. Use (A + A.T) / 2, a larger rtol, or another matrix.")

@@ -1,0 +1,106 @@
+"""Every function of the array API under JAX's transformations, for other platforms, and in batches."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+import buresgan_jax
+
+
+def covariance(seed, dim=4):
+    x = features(seed, dim + 3, dim)
+    return x.T @ x / dim
+
+
+def features(seed, n, dim=4):
+    return np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
+
+
+def cases():
+    """`name: (function, arguments)` for every public function and, of the two central ones, every method."""
+    pair = covariance(0), covariance(1)
+    x, y = features(0, 6), features(1, 5)
+    stack = np.stack([*pair, covariance(2)])
+    weights = np.array([0.2, 0.5, 0.3], np.float32)
+    row, diagonal = features(2, 2), np.ones(1, np.float32)
+    table = {
+        "bures_barycentre": (stack, weights),
+        "bures_distance": pair,
+        "bures_distance_from_features": (x, y),
+        "bures_geodesic": (*pair, np.float32(0.3)),
+        "bures_transport_map": pair,
+        "bures_wasserstein_distance": (row[0], pair[0], row[1], pair[1]),
+        "fidelity": pair,
+        "frobenius_distance": pair,
+        "inv_sqrtm": pair[:1],
+        "pairwise_squared_bures_distance": (stack, stack[:2]),
+        "sqrtm": pair[:1],
+        "squared_bures_distance": pair,
+        "squared_bures_distance_from_features": (x, y),
+        "squared_bures_distance_low_rank": (row[:1], diagonal, row[1:], 2 * diagonal),
+        "squared_bures_distance_of_diagonals": (row[0] ** 2, row[1] ** 2),
+        "squared_bures_wasserstein_distance": (row[0], pair[0], row[1], pair[1]),
+        "squared_frobenius_distance": pair,
+        "squared_frobenius_distance_from_features": (x, y),
+    }
+    table = {name: (getattr(buresgan_jax, name), arguments) for name, arguments in table.items()}
+    for name in ("squared_bures_distance", "squared_bures_distance_from_features"):
+        function, arguments = table[name]
+        for method in ("eigh", "svd", "newton_schulz", "newton_schulz_15", "auto"):
+            table[f"{name}-{method}"] = (functools.partial(function, method=method), arguments)
+    large = tuple(np.kron(np.eye(10, dtype=np.float32), matrix) for matrix in pair)
+    table["squared_bures_distance-auto-large"] = (table["squared_bures_distance-auto"][0], large)
+    function, arguments = table["squared_bures_distance_from_features"]
+    table["weighted"] = (function, (*arguments, np.ones(6, np.float32), np.ones(5, np.float32)))
+    return table
+
+
+CASES = cases()
+FUNCTIONS = pytest.mark.parametrize("name", CASES)
+
+
+def test_every_public_function_is_tested_here():
+    exported = {name for name in vars(buresgan_jax) if callable(getattr(buresgan_jax, name))}
+    assert {getattr(function, "func", function).__name__ for function, _ in CASES.values()} == exported
+
+
+@FUNCTIONS
+def test_batched_and_broadcast_equal_single(name):
+    function, arguments = CASES[name]
+    expected = function(*arguments)
+    assert expected.dtype == np.float32
+    stacked = [np.stack([argument, argument / 2]) for argument in arguments]
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    close(function(*stacked)[0], expected)  # by vmap
+    broadcast = function(stacked[0][:, None], *arguments[1:])
+    assert broadcast.shape == (2, 1, *expected.shape)
+    close(broadcast[0, 0], expected)
+
+
+@FUNCTIONS
+def test_nan_runs_through(name):
+    function, arguments = CASES[name]
+    assert np.isnan(function(np.full_like(arguments[0], np.nan), *arguments[1:])).any()
+
+
+@FUNCTIONS
+def test_value_and_gradient_lower_for_tpu_and_cuda(name):
+    function, arguments = CASES[name]
+    scalar = lambda *arguments: function(*arguments).sum()  # noqa: E731
+    exported = jax.export.export(jax.jit(jax.value_and_grad(scalar)), platforms=["tpu", "cuda"])(*arguments)
+    assert exported.platforms == ("tpu", "cuda")
+
+
+@FUNCTIONS
+def test_gradient_in_both_modes_under_pmap_checkpoint_and_debug_nans(name):
+    function, arguments = CASES[name]
+    scalar = jax.checkpoint(lambda *arguments: function(*arguments).sum())
+    stacked = [np.stack([argument] * jax.device_count()) for argument in arguments]
+    tangent = np.random.default_rng(3).normal(size=arguments[0].shape).astype(np.float32)
+    with jax.debug_nans(True):
+        gradient = jax.pmap(jax.grad(scalar))(*stacked)[-1]
+        assert np.any(gradient)
+        forward = jax.jvp(lambda first: scalar(first, *arguments[1:]), (arguments[0],), (tangent,))[1]
+    np.testing.assert_allclose(forward, np.sum(gradient * tangent), rtol=1e-3, atol=1e-4)
