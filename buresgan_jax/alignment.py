@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from buresgan_jax import newton_schulz
-from buresgan_jax.linalg import matmul, safe_reciprocal, unit_scale
+from buresgan_jax.linalg import matmul, rounding_rtol, safe_reciprocal, unit_scale
 
 Method = Literal["svd", "eigh", "newton_schulz"]
 
@@ -39,16 +39,15 @@ def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None
         x: `[n, dim]`.
         y: `[m, dim]`.
         method: `"svd"`, exact up to rounding; `"eigh"`, `fast_cross_svd`; `"newton_schulz"`, matrix products only.
-        rtol: singular values up to `rtol` times the largest are not kept. Default: max(n, m, dim) * eps for `"svd"`,
-            what rounding makes of a zero; 3 * sqrt(eps) for `"eigh"`. Not used by `"newton_schulz"`.
+        rtol: singular values up to `rtol` times the largest are not kept. Default: `rounding_rtol` of
+            min(n, m, dim) for `"svd"`; 3 * sqrt(eps) for `"eigh"`. Not used by `"newton_schulz"`.
     """
     x, y = jax.lax.stop_gradient((x, y))
-    eps = float(jnp.finfo(x.dtype).eps)
     if method == "newton_schulz":
         return _polar_by_products(x, y)
     if method == "eigh":
         return _singular(*fast_cross_svd(x, y, _eigh_rtol(x, rtol)), _eigh_rtol(x, rtol))
-    return _singular(*thin_cross_svd(x, y), max(*x.shape, y.shape[0]) * eps if rtol is None else rtol)
+    return _singular(*thin_cross_svd(x, y), rounding_rtol(min(*x.shape, y.shape[0]), x.dtype) if rtol is None else rtol)
 
 
 def _eigh_rtol(x, rtol):

@@ -73,7 +73,7 @@ def squared_bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method
         Symmetry, definiteness and finiteness are not checked (see `validate.covariances`): the symmetric part is used,
         negative eigenvalues count as zero. The gradient in A is :math:`I - T`, T the optimal transport map. For
         singular A the true one-sided derivative can be infinite: directions in which A is below rounding
-        (`dim * eps * largest`) get no gradient, so it is finite, and right along matrices of the same rank. (By
+        (`4 sqrt(dim) eps * largest`) get no gradient, so it is finite, and right along matrices of the same rank. (By
         `"newton_schulz"` it is finite too, but those directions get one of up to 1 / sqrt(eps).) Exact at repeated
         eigenvalues; twice differentiable in forward and reverse mode (second derivatives are right for regular
         matrices; for singular ones use features), never through an iteration (but for `"newton_schulz_15"`, which is
@@ -170,7 +170,7 @@ def _gradients(x, y, rotation):
 def _gradient(factor, aligned):
     """`F^+ (F - Q R)` in the eigenbasis of A: a difference that is small where A and B are alike."""
     squares = factor.roots**2
-    kept = squares > linalg.rounding_tolerance(squares, squares.shape[0])
+    kept = squares > linalg.rounding_tolerance(squares)
     difference = jnp.diag(factor.roots) - matmul(aligned, factor.basis)
     gradient = linalg.safe_reciprocal(factor.roots, kept)[:, None] * difference
     # Both triangles hold the block on the range; that between range and null space is in one of them only.
@@ -555,7 +555,7 @@ def squared_bures_distance_from_features(
             matrix products (and a QR where a batch has more rows than dim), for GPU and TPU.
             `"newton_schulz_15"` is the authors' truncated iteration. `"auto"`: by platform and size.
         rtol: singular values of `F R^T` below `rtol` times the largest give no gradient (a valid subgradient). Default:
-            max(n, m, dim) * eps of the dtype for `"svd"`, 3 * sqrt(eps) for `"eigh"` (1e-3 in float32).
+            4 sqrt(min(n, m, dim)) eps of the dtype for `"svd"`, 3 * sqrt(eps) for `"eigh"` (1e-3 in float32).
 
     Returns:
         Shape `[...]`, same dtype. At least 0, but for `"newton_schulz_15"`. Squared units of the features, times the

@@ -19,9 +19,17 @@ from buresgan_jax import checks
 matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
-def rounding_tolerance(values: jax.Array, size: int) -> jax.Array:
-    """What counts as zero beside the largest of some eigenvalues or singular values `[k]`: a scalar."""
-    return size * jnp.finfo(values.dtype).eps * jnp.max(values)
+def rounding_rtol(size: int, dtype) -> float:
+    """What rounding makes of a zero, relative to the largest eigenvalue or singular value of a matrix of that size.
+
+    Errors add up like a random walk, so the root of the size: the size itself would take small true values for zeros.
+    """
+    return 4 * size**0.5 * float(jnp.finfo(dtype).eps)
+
+
+def rounding_tolerance(values: jax.Array) -> jax.Array:
+    """What counts as zero beside the largest of some eigenvalues `[dim]`: a scalar."""
+    return rounding_rtol(values.shape[0], values.dtype) * jnp.max(values)
 
 
 def safe_reciprocal(x: jax.Array, keep: jax.Array) -> jax.Array:
@@ -77,8 +85,8 @@ def sqrtm(matrix: jax.Array) -> jax.Array:
 
     Note:
         Cost O(dim^3). The derivative solves the Sylvester equation `S dS + dS S = dA` in the eigenbasis, so it is exact
-        at repeated eigenvalues. Between two eigenvalues that are both below `dim * eps * largest` the true derivative
-        is infinite; it is taken as zero. Differentiable to any order in forward and reverse mode.
+        at repeated eigenvalues. Between two eigenvalues that are both below `4 sqrt(dim) eps * largest` the true
+        derivative is infinite; it is taken as zero. Differentiable to any order in forward and reverse mode.
     """
     checks.check_square("matrix", matrix)
     return over_leading_axes(_sqrtm_of_one, "(d,d)->(d,d)", matrix)
@@ -112,7 +120,7 @@ def solve_sylvester(root, basis, roots, right):
     """
     sums = roots[:, None] + roots[None, :]
     # Roots of eigenvalues that are rounding errors.
-    keep = sums > jnp.sqrt(rounding_tolerance(roots**2, roots.shape[-1]))
+    keep = sums > jnp.sqrt(rounding_tolerance(roots**2))
     inverse = safe_reciprocal(sums, keep)
 
     def solve(_, right):
@@ -131,8 +139,8 @@ def inv_sqrtm(matrix: jax.Array) -> jax.Array:
             used.
 
     Returns:
-        Symmetric positive semidefinite, same shape and dtype. Eigenvalues up to `dim * eps * largest` count as zero,
-        and so do their inverses.
+        Symmetric positive semidefinite, same shape and dtype. Eigenvalues up to `4 sqrt(dim) eps * largest` count as
+        zero, and so do their inverses.
 
     Raises:
         ValueError: not square.
@@ -148,7 +156,7 @@ def inv_sqrtm(matrix: jax.Array) -> jax.Array:
 
 def _inv_sqrtm_of_one(matrix):
     eigenvalues, basis = jnp.linalg.eigh(jax.lax.stop_gradient(matrix))
-    kept = eigenvalues > rounding_tolerance(eigenvalues, eigenvalues.shape[-1])
+    kept = eigenvalues > rounding_tolerance(eigenvalues)
     return _inverse_root(matrix, basis, jnp.where(kept, jnp.sqrt(jnp.maximum(eigenvalues, 0)), 0))
 
 

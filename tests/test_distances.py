@@ -206,8 +206,10 @@ def test_the_gradient_of_bures_is_one_minus_the_transport_map(x64):
     np.testing.assert_allclose(gradient, np.eye(5) - transport, atol=1e-11)
 
 
-def test_float32_gradient_from_features_is_accurate_on_regular_input(x64):
-    x, y = features(0, 64, 24), features(1, 64, 24)
+@pytest.mark.parametrize(("n", "dim", "decay"), [(64, 24, 0.0), (64, 24, 1.0), (32, 2048, 1.0), (128, 64, 1.0)])
+def test_float32_gradient_from_features_is_accurate_on_regular_input(x64, n, dim, decay):
+    scales = np.arange(1, dim + 1) ** -decay
+    x, y = features(0, n, dim, scales), features(1, n, dim, scales)
     gradient = jax.grad(FROM_FEATURES["bures"])
     exact = gradient(jnp.asarray(x), jnp.asarray(y))
     error = gradient(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)) - exact
