@@ -115,8 +115,8 @@ def bures_geodesic(cov_x: jax.Array, cov_y: jax.Array, t: jax.Array) -> jax.Arra
 
     Note:
         Where the path is not unique (A and B singular in different directions) it is one of the shortest ones. Cost:
-        two `eigh` and one SVD. Differentiable to any order where A is regular; for singular A the derivatives are those
-        on its range.
+        two `eigh` and one SVD. Differentiable twice in everything, and to any order in t; for singular A the
+        derivatives in the matrices are those on its range.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
     t = jnp.asarray(t, cov_x.dtype)
@@ -146,7 +146,8 @@ def _point_on_geodesic_jvp(primals, tangents):
     tangent = (1 - t) ** 2 * tangent_x + t**2 * tangent_y + t * (1 - t) * (cross_tangent + cross_tangent.T)
     # In t it is a quadratic of the factors, also where A is singular.
     root_x, root_y = linalg.sqrtm(cov_x), linalg.sqrtm(cov_y)
-    step = matmul(rotation.u, matmul(rotation.v.T, root_y)) - root_x
+    rest = matmul(rotation.u * (1 - rotation.keep)[None, :], matmul(rotation.v.T, root_y))
+    step = alignment.align(root_x, root_y, rotation)[0] + rest - root_x  # with the derivative of the rotation
     half_speed = matmul((root_x + t * step).T, step)
     return _point_on_geodesic(*primals), tangent + tangent_t * (half_speed + half_speed.T)
 
