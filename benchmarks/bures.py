@@ -113,8 +113,7 @@ def _traces(x, y):
 
 
 def _where_regular(gradient, x, y):
-    spectra = [np.linalg.eigvalsh(matrix.astype(float)) for matrix in (x, y)]
-    regular = all(spectrum[-1] <= 1e4 * spectrum[0] for spectrum in spectra)
+    regular = golden_bures.condition_number(x, y) <= 1e4
     return gradient if regular and gradient is not None and np.linalg.norm(gradient) > 1e-9 else None
 
 

@@ -46,15 +46,11 @@ def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None
     if method == "newton_schulz":
         return _polar_by_products(x, y)
     if method == "eigh":
-        return _singular(*fast_cross_svd(x, y, _eigh_rtol(x, rtol)), _eigh_rtol(x, rtol))
-    return _singular(*thin_cross_svd(x, y), rounding_rtol(min(*x.shape, y.shape[0]), x.dtype) if rtol is None else rtol)
-
-
-def _eigh_rtol(x, rtol):
-    return 3 * float(jnp.finfo(x.dtype).eps) ** 0.5 if rtol is None else rtol
-
-
-def _singular(u, s, v, rtol):
+        rtol = 3 * float(jnp.finfo(x.dtype).eps) ** 0.5 if rtol is None else rtol
+        u, s, v = fast_cross_svd(x, y, rtol)
+    else:
+        rtol = rounding_rtol(min(*x.shape, y.shape[0]), x.dtype) if rtol is None else rtol
+        u, s, v = thin_cross_svd(x, y)
     return Singular(u, s, v, (s > rtol * jnp.max(s)).astype(s.dtype))
 
 

@@ -54,13 +54,14 @@ def check_covariances(**matrices: jax.Array) -> None:
     """Raises unless all are square, of one size and one dtype."""
     for name, matrix in matrices.items():
         check_square(name, matrix)
-    if len({matrix.shape[-1] for matrix in matrices.values()}) > 1:
-        shapes = " and ".join(str(matrix.shape) for matrix in matrices.values())
-        raise ValueError(
-            f"{' and '.join(matrices)} must have equal dim, got shapes {shapes}. "
-            "Compute them from features of the same layer."
-        )
+    _check_same_dim("dim", "Compute them from features of the same layer.", matrices)
     check_same_dtype(**matrices)
+
+
+def _check_same_dim(what, advice, arrays):
+    if len({array.shape[-1] for array in arrays.values()}) > 1:
+        shapes = " and ".join(str(array.shape) for array in arrays.values())
+        raise ValueError(f"{' and '.join(arrays)} must have equal {what}, got shapes {shapes}. {advice}")
 
 
 def check_last_axis(name: str, array: jax.Array, size: int, what: str) -> None:
@@ -79,10 +80,6 @@ def check_features(**batches: jax.Array) -> None:
                 f"{name} must be a non-empty batch of feature vectors [..., n, dim], got shape {batch.shape}. "
                 f"Flatten each example first: {name}.reshape(len({name}), -1)."
             )
-    if len({batch.shape[-1] for batch in batches.values()}) > 1:
-        shapes = " and ".join(str(batch.shape) for batch in batches.values())
-        raise ValueError(
-            f"{' and '.join(batches)} must have equal feature dim, got shapes {shapes}. "
-            "Take both from the same layer; only their numbers of rows may differ."
-        )
+    advice = "Take both from the same layer; only their numbers of rows may differ."
+    _check_same_dim("feature dim", advice, batches)
     check_same_dtype(**batches)

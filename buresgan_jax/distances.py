@@ -19,7 +19,7 @@ and `"eigh"` trades accuracy for speed.
 """
 
 import functools
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from buresgan_jax.linalg import matmul
 
 Scale = Literal["mean", "sum"]
 Method = Literal["eigh", "svd", "newton_schulz", "newton_schulz_15", "auto"]
-METHODS = ("eigh", "svd", "newton_schulz", "newton_schulz_15", "auto")
+METHODS = get_args(Method)
 # On GPU and TPU, smaller matrices are not worth the many launches of an iteration.
 _SMALLEST_BY_PRODUCTS = 32
 
@@ -161,9 +161,8 @@ def _tangent(x, y, rotation, tangent_x, tangent_y):
 @jax.custom_jvp
 def _gradients(x, y, rotation):
     """`I - T` in A and in B."""
-    (_, factor_x), (_, factor_y), (u, _, v, keep) = x, y, rotation
-    y_aligned = matmul(u * keep[None, :], matmul(v.T, factor_y.rows))
-    x_aligned = matmul(v * keep[None, :], matmul(u.T, factor_x.rows))
+    (_, factor_x), (_, factor_y) = x, y
+    y_aligned, x_aligned = alignment.align(factor_x.rows, factor_y.rows, rotation)
     return _gradient(factor_x, y_aligned), _gradient(factor_y, x_aligned)
 
 
@@ -479,7 +478,7 @@ def prepare_features(
     Returns:
         Same shape and dtype.
     """
-    checks.check_choice("scale", scale, ("mean", "sum"))
+    checks.check_choice("scale", scale, get_args(Scale))
     n = features.shape[-2]
     if weights is not None:
         total = jnp.sum(weights, axis=-1)[..., None, None]

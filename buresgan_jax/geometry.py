@@ -87,7 +87,7 @@ def bures_transport_map(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
     Note:
         For singular A the pseudo-inverse takes the place of the inverse: T is zero on the null space of A, and
         `T A T = B` holds where B vanishes there too. The relative error grows like eps times the condition number of A.
-        Cost: three
+        Cost: two
         `eigh` and one SVD. Differentiable to any order in forward and reverse mode, where A is regular.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
@@ -196,10 +196,14 @@ def bures_barycentre(
     return linalg.over_leading_axes(of_stack, "(n,d,d),(n)->(d,d)", covs, weights)
 
 
+def _weighted_sum(weights, matrices):
+    return jnp.tensordot(weights, matrices, 1, precision=jax.lax.Precision.HIGHEST)
+
+
 def _average_roots(factor, roots, weights):
     """One step of the fixed-point iteration on a factor of the barycentre."""
     aligned = jax.vmap(functools.partial(_align_roots, factor))(roots)
-    return jnp.tensordot(weights, aligned, 1, precision=jax.lax.Precision.HIGHEST)
+    return _weighted_sum(weights, aligned)
 
 
 def _barycentre(covs, weights, max_iterations, rtol):
@@ -217,14 +221,14 @@ def _barycentre(covs, weights, max_iterations, rtol):
 
     def solve(_, __):
         roots = jax.vmap(linalg.sqrtm)(covs)
-        start = jnp.tensordot(weights, roots, 1, precision=jax.lax.Precision.HIGHEST)
+        start = _weighted_sum(weights, roots)
         factor = iterate(lambda factor: _average_roots(factor, roots, weights), start)
         return matmul(factor.T, factor)
 
     def shortfall(barycentre):
         """Zero at the barycentre only."""
         maps = jax.vmap(transport_map_of_pair, (None, 0))(barycentre, covs)
-        mean_map = jnp.tensordot(weights, maps, 1, precision=jax.lax.Precision.HIGHEST)
+        mean_map = _weighted_sum(weights, maps)
         return barycentre - matmul(matmul(mean_map, barycentre), mean_map)
 
     def solve_linear(matvec, right):

@@ -73,7 +73,7 @@ def sqrtm(matrix: jax.Array) -> jax.Array:
     r"""Principal square root of symmetric positive semidefinite matrices, by eigendecomposition.
 
     Args:
-        matrix: symmetric positive semidefinite, shape `[..., dim, dim]`, floating dtype. Only its symmetric part is
+        matrix: symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64. Only its symmetric part is
             used. Eigenvalues that rounding made negative count as zero.
 
     Returns:
@@ -81,7 +81,7 @@ def sqrtm(matrix: jax.Array) -> jax.Array:
 
     Raises:
         ValueError: not square.
-        TypeError: not a real floating dtype.
+        TypeError: not float32 or float64.
 
     Note:
         Cost O(dim^3). The derivative solves the Sylvester equation `S dS + dS S = dA` in the eigenbasis, so it is exact
@@ -135,7 +135,7 @@ def inv_sqrtm(matrix: jax.Array) -> jax.Array:
     r"""Inverse of the principal square root of symmetric positive semidefinite matrices (pseudo-inverse if singular).
 
     Args:
-        matrix: symmetric positive semidefinite, shape `[..., dim, dim]`, floating dtype. Only its symmetric part is
+        matrix: symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64. Only its symmetric part is
             used.
 
     Returns:
@@ -144,7 +144,7 @@ def inv_sqrtm(matrix: jax.Array) -> jax.Array:
 
     Raises:
         ValueError: not square.
-        TypeError: not a real floating dtype.
+        TypeError: not float32 or float64.
 
     Note:
         Cost O(dim^3). The derivative is that of the inverse root on the range, and along matrices of the same rank

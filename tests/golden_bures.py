@@ -8,6 +8,7 @@ value for them as text of 30 digits, and, where the gradient is unique and the i
 """
 
 import argparse
+import functools
 import pathlib
 import zlib
 
@@ -73,6 +74,13 @@ def exact(x: np.ndarray, y: np.ndarray, *, with_gradient: bool) -> tuple[mpmath.
     return value, np.array(gradient)
 
 
+def condition_number(*matrices: np.ndarray) -> float:
+    """The largest of several covariance matrices."""
+    spectra = [np.linalg.eigvalsh(matrix.astype(float)) for matrix in matrices]
+    return max(spectrum[-1] / max(spectrum[0], 1e-300) for spectrum in spectra)
+
+
+@functools.cache
 def load() -> dict[str, dict]:
     """All cases: `x`, `y` (symmetric, float32), `value` (float), `gradient` (float64, or None)."""
     cases = {}

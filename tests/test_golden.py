@@ -14,14 +14,8 @@ CASES = golden_bures.load()
 EPS = {dtype: float(np.finfo(dtype).eps) / float(np.finfo(np.float32).eps) for dtype in (np.float32, np.float64)}
 
 
-def condition_number(*matrices):
-    """The largest of them."""
-    spectra = [np.linalg.eigvalsh(matrix.astype(float)) for matrix in matrices]
-    return max(spectrum[-1] / max(spectrum[0], 1e-300) for spectrum in spectra)
-
-
 def is_regular(*matrices):
-    return condition_number(*matrices) <= 1e4
+    return golden_bures.condition_number(*matrices) <= 1e4
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -53,5 +47,5 @@ def test_float32_gradients_are_within_the_stated_limit(name, method):
     assert is_regular(x, y)
     # Rounding the input moves the exact gradient by up to eps times the condition number: beyond 1e-4 from 1e3 on. One
     # case is there: 1/k^2 of dim 64 (6e3), with an error of 1.2e-4; a random change of x by half an eps gives 2e-5.
-    limit = max(1e-4, 2.0**-24 * condition_number(x, y))
+    limit = max(1e-4, 2.0**-24 * golden_bures.condition_number(x, y))
     assert jnp.linalg.norm(gradient - case["gradient"]) <= limit * np.linalg.norm(case["gradient"])
