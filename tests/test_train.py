@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from buresgan_jax import build, checkpoint, devices, train
+from buresgan_jax import build, checkpoint, devices, run, train
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 from buresgan_jax.signals import StoppedError
@@ -87,14 +87,15 @@ def uninterrupted(tmp_path_factory):
 
 def send_at_log(monkeypatch, number, count=1):
     """Sends a signal to this process at its first log."""
-    log, numbers = train._Run.log, [number] * count
+    log, numbers = run.Run.log, [number] * count
 
-    def log_and_send(run, step):
-        log(run, step)
+    def log_and_send(*args):
+        values = log(*args)
         while numbers:
             os.kill(os.getpid(), numbers.pop())
+        return values
 
-    monkeypatch.setattr(train._Run, "log", log_and_send)
+    monkeypatch.setattr(run.Run, "log", log_and_send)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

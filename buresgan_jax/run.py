@@ -1,0 +1,156 @@
+"""One run of training as it lies on the disk: config, checkpoints, metrics, pictures.
+
+It knows neither devices nor how steps are computed: what it writes of a state comes in as NumPy arrays.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from buresgan_jax import build, data, devices, evaluate, writers
+from buresgan_jax import config as config_lib
+from buresgan_jax.checkpoint import Checkpointer
+from buresgan_jax.errors import UserError
+
+
+class DivergedError(RuntimeError):
+    """A loss or a parameter is not finite."""
+
+
+class Run:
+    """What is built from a config, and what is opened in its workdir.
+
+    Attributes:
+        config: the resolved config.
+        workdir: of the run.
+        algorithm: for one device: initial state, samples.
+        source: the training data.
+        key: from which the key of every step comes.
+        start: the step at which training begins.
+        state: the state at that step.
+        tracker: metrics since the last log before that step.
+        is_writer: whether this process writes (process 0 does).
+        evaluated: the last evaluation.
+    """
+
+    def __init__(self, config, workdir, signals):
+        """Opens the workdir, and restores its newest checkpoint or makes a new state."""
+        _check_numbers(config)
+        self.config, self.is_writer = config, jax.process_index() == 0
+        self.algorithm = build.algorithm(config)
+        self.key = jax.random.key(config.seed)
+        self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
+        # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
+        with signals.interruptible():
+            self.source = build.source(config)
+        options = config.training
+        data.batch_indices(self.source.num_examples, seed=config.seed, batch_size=options.batch_size, batch_number=0)
+        self._checkpointer = Checkpointer(
+            self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
+        )
+        self._saved_step, self.state, self.tracker = self._restore_or_init()
+        self.start = self._saved_step or 0
+        if self.is_writer:
+            writers.save_config(config, self.workdir)
+        self._sampler = evaluate.make_sampler(self.algorithm)
+        self.evaluated = {}
+        self._writer = writers.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
+
+    def _restore_or_init(self):
+        example = np.zeros(build.example_shape(self.config), np.float32)
+        init_key = jax.random.fold_in(self.key, 2**31 - 1)  # apart from every step's key
+        like = jax.eval_shape(self.algorithm.init, init_key, example)
+        rows = (self.algorithm.batches_per_update, self.config.training.batch_size)
+        real = jax.ShapeDtypeStruct((*rows, *example.shape), jnp.float32)
+        tracker = devices.make_tracker(self.algorithm, like, real)
+        restored = self._checkpointer.restore({"state": like, "tracker": tracker})
+        if restored is None:
+            return None, jax.jit(self.algorithm.init)(init_key, example), tracker
+        step, items = restored
+        return step, items["state"], items["tracker"]
+
+    def check_finite(self, tracker):
+        """Raises DivergedError if any metric so far was not finite."""
+        bad = {name: int(step) for name, step in tracker.first_bad.items() if step}
+        if bad:
+            step = min(bad.values())
+            names = ", ".join(sorted(name for name in bad if bad[name] == step))
+            raise DivergedError(self._diverged(f"step {step}: {names} is not finite"))
+
+    def _diverged(self, what):
+        last = "No checkpoint was saved yet"
+        if self._saved_step:
+            last = f"The last good checkpoint is step {self._saved_step}"
+        return f"{what}. {last} ({self.workdir}). Try smaller learning rates or a smaller penalty weight."
+
+    def save(self, step, state, tracker):
+        """Saves the state, unless it is not finite."""
+        self.check_finite(tracker)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
+                raise DivergedError(self._diverged(f"step {step}: state{jax.tree_util.keystr(path)} is not finite"))
+        self._checkpointer.save(step, {"state": state, "tracker": tracker})
+        self._saved_step = step
+
+    def log(self, step, tracker):
+        """Writes and returns the means of the metrics since the last log."""
+        self.check_finite(tracker)
+        values = {name: float(total) / int(tracker.count) for name, total in tracker.sums.items()}
+        if self.is_writer:
+            self._writer.write(step, "train", values)
+        return values
+
+    def evaluate(self, step, state, *, write=True):
+        """Computes, writes and returns the metrics of samples."""
+        if not self.is_writer:
+            return {}
+        values = evaluate.evaluate(self.config, self._sampler, state, jax.random.fold_in(self.key, 2**31 - 2))
+        if values:
+            self.evaluated = values
+            if write:
+                self._writer.write(step, "eval", values)
+        return values
+
+    def draw(self, step, state):
+        """Writes a picture of samples, always of the same z; returns its path."""
+        if not self.is_writer:
+            return None
+        n = self.config.evaluation.num_samples if build.is_mixture(self.config) else 64
+        samples = self._sampler(state, jax.random.fold_in(self.key, 2**31 - 3), n, ema=True)
+        folder = self.workdir / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"step_{step:08d}.png"
+        evaluate.draw_picture(self.config, path, samples, title=f"{self.config.method}, step {step}")
+        return path
+
+    def close(self):
+        """Waits for everything that is being written."""
+        self._checkpointer.close()
+        if self._writer:
+            self._writer.close()
+
+
+_AT_LEAST = {
+    "discriminator.base_filters": 1,
+    "evaluation.every_steps": 0,
+    "evaluation.num_samples": 1,
+    "generator.base_filters": 1,
+    "latent.dim": 1,
+    "optimizer.decay_steps": 1,
+    "penalty.max_samples": 1,
+    "training.batch_size": 1,
+    "training.checkpoint_every_steps": 1,
+    "training.keep_checkpoints": 1,
+    "training.keep_every_steps": 1,
+    "training.log_every_steps": 1,
+    "training.num_steps": 1,
+    "training.sample_every_steps": 0,
+    "training.steps_per_call": 1,
+}
+
+
+def _check_numbers(config):
+    values = config_lib.flatten(config)
+    for key, minimum in _AT_LEAST.items():
+        if values[key] is not None and values[key] < minimum:
+            raise UserError(f"config.{key} must be at least {minimum}, got {values[key]}.")
