@@ -66,6 +66,8 @@ def make_run_steps(algorithm: Algorithm, decode: Callable, steps_per_call: int) 
 def over_devices(run_steps: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
     """The pmap: batches are split over devices, everything else is equal on all of them; the state is donated.
 
+    The tracker is not: the log reads it while the next calls run, and its few scalars cost nothing.
+
     Args:
         run_steps: of `make_run_steps`, for an algorithm built with the axis `AXIS`.
         devices: of all processes; None: all there are.
@@ -81,7 +83,7 @@ def over_devices(run_steps: Callable, devices: Sequence[jax.Device] | None = Non
         return state, tracker, (step, jax.lax.pmax(stop, AXIS))
 
     axes = (None, None, None, 0, None, 0)
-    return jax.pmap(run, axis_name=AXIS, in_axes=axes, out_axes=None, donate_argnums=(0, 1), devices=devices)
+    return jax.pmap(run, axis_name=AXIS, in_axes=axes, out_axes=None, donate_argnums=0, devices=devices)
 
 
 def on_local_devices(tree, *axes: str):
@@ -119,11 +121,18 @@ class Layout(NamedTuple):
         return np.ascontiguousarray(np.moveaxis(split, 2, 0))
 
 
+def start_copy(tree):
+    """Starts to copy arrays that are equal on all devices to the host; `on_host` of the result waits for that.
+
+    Returns:
+        This process's part of each: copies are kept with it, and lost with the arrays that it was taken from.
+    """
+    parts = jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+    for part in jax.tree.leaves(parts):
+        part.copy_to_host_async()
+    return parts
+
+
 def on_host(tree):
     """This process's copy, as NumPy arrays, of arrays that are equal on all devices."""
-    return jax.tree.map(lambda leaf: np.asarray(local(leaf)), tree)
-
-
-def local(leaf):
-    """This process's copy of an array that is equal on all devices."""
-    return leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf
+    return jax.tree.map(np.asarray, start_copy(tree))

@@ -51,6 +51,7 @@ class DataParallel:
         )
         self._key = devices.on_local_devices(run.key)
         self._state, self._tracker = devices.on_local_devices((run.state, run.tracker))
+        self._zero_tracker = devices.on_local_devices(jax.tree.map(np.zeros_like, run.tracker))
         self._fetched = (None, None)  # a state and its NumPy arrays
 
     def calls(self, plan):
@@ -73,12 +74,12 @@ class DataParallel:
         return data.prefetch(read, plan, place=lambda batches: devices.on_local_devices(batches, devices.AXIS))
 
     def step(self, batches, num_steps, signal_number):
-        """Starts a call; returns, on the devices, the step after it and a signal that any process has noticed."""
+        """Starts a call; returns, still to come, the step after it and a signal that any process has noticed."""
         noticed = np.full(self._layout.local_devices, signal_number, np.int32)
         self._state, self._tracker, done = self._run_steps(
             self._state, self._tracker, self._key, batches, num_steps, noticed
         )
-        return done
+        return devices.start_copy(done)
 
     def states(self):
         """The state of every run as NumPy arrays, fetched once per step."""
@@ -90,10 +91,10 @@ class DataParallel:
         """The metrics of every run since the last log, as NumPy arrays."""
         return [devices.on_host(self._tracker)]
 
-    def reset_trackers(self):
-        """The metrics start anew."""
-        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self._tracker)
-        self._tracker = devices.on_local_devices(zeros)
+    def take_trackers(self):
+        """Lets the metrics start anew; returns a function that waits for what `trackers` would have returned."""
+        taken, self._tracker = devices.start_copy(self._tracker), self._zero_tracker
+        return lambda: [jax.tree.map(np.asarray, taken)]
 
 
 def train_and_evaluate(config, workdir) -> GANState:
@@ -147,6 +148,7 @@ class _Loop:
         self.last = self.config.training.num_steps
         self.progress = writers.Progress(self.start, self.last, show=self.runs[0].is_writer)
         self.in_flight, self.stop_signal = collections.deque(), 0
+        self.logs = collections.deque()  # (step, function that waits for its metrics)
 
     def run(self, signals):
         options = self.config.training
@@ -175,8 +177,9 @@ class _Loop:
 
     def wait_for_call(self):
         """Waits for the oldest call under way."""
-        step, self.stop_signal = (int(devices.local(value)) for value in self.in_flight.popleft())
+        step, self.stop_signal = (int(value) for value in self.in_flight.popleft())
         self.progress.step(step)
+        self.write_logs(step)
 
     def after_call(self, step):
         """What is due at a step. Checkpoints come last: a step that was saved has written all else."""
@@ -185,11 +188,9 @@ class _Loop:
         def due(every):
             return step == self.last or (every and step % every == 0)
 
-        if due(options.log_every_steps):
-            self.log(step)
+        if due(options.log_every_steps):  # read when the call is done, which keeps the devices busy meanwhile
+            self.logs.append((step, self.parallel.take_trackers()))
         if due(self.config.evaluation.every_steps):
-            trackers = self.parallel.trackers()
-            self.for_each(lambda index, run: run.check_finite(trackers[index]))
             self.evaluate(step)
         if due(options.sample_every_steps):
             self.draw(step)
@@ -207,27 +208,35 @@ class _Loop:
                     self.diverged[index] = error
         return results
 
-    def log(self, step):
-        trackers = self.parallel.trackers()
-        self.parallel.reset_trackers()
-        values = self.for_each(lambda index, run: run.log(step, trackers[index]))
-        self.progress.step(step)
-        if values:
-            self.progress.report(step, {name: np.mean([each[name] for each in values]) for name in values[0]})
+    def write_logs(self, last):
+        """Writes the metrics of all steps up to `last`, and finds the runs that have diverged."""
+        while self.logs and self.logs[0][0] <= last:
+            step, read = self.logs.popleft()
+            trackers = read()
+            values = self.for_each(lambda index, run: run.log(step, trackers[index]))  # noqa: B023
+            self.progress.step(step)
+            if values:
+                self.progress.report(step, {name: np.mean([each[name] for each in values]) for name in values[0]})
+
+    def wait_for_states(self, step):
+        """The states after a step, when all calls are done and logged."""
+        self.write_logs(step)
+        return self.parallel.states()
 
     def evaluate(self, step, *, write=True):
-        states = self.parallel.states()
+        states, trackers = self.wait_for_states(step), self.parallel.trackers()
+        self.for_each(lambda index, run: run.check_finite(trackers[index]))
         for values in self.for_each(lambda index, run: run.evaluate(step, states[index], write=write)):
             if values:
                 text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
                 self.progress.say(f"step {step}: {text}")
 
     def draw(self, step):
-        states = self.parallel.states()
+        states = self.wait_for_states(step)
         for path in self.for_each(lambda index, run: run.draw(step, states[index])):
             if step in (self.start, self.last):
                 self.progress.say(f"step {step}: picture {path}")
 
     def save(self, step):
-        states, trackers = self.parallel.states(), self.parallel.trackers()
+        states, trackers = self.wait_for_states(step), self.parallel.trackers()
         self.for_each(lambda index, run: run.save(step, states[index], trackers[index]))

@@ -145,7 +145,7 @@ class Progress:
         """This many steps are done."""
         if self._begin is None:  # the first call compiles: its time says nothing about the rest
             self._begin = (time.monotonic(), step)
-        self._bar.update(step - self._bar.n)
+        self._bar.update(max(0, step - self._bar.n))
 
     def report(self, step: int, values: Mapping[str, float]) -> None:
         """Shows metrics."""

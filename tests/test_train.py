@@ -1,6 +1,7 @@
 """The training loop in this process, on four CPU devices: N devices are one, stops are exact, trouble is told."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -87,15 +88,14 @@ def uninterrupted(tmp_path_factory):
 
 def send_at_log(monkeypatch, number, count=1):
     """Sends a signal to this process at its first log."""
-    log, numbers = run.Run.log, [number] * count
+    take, numbers = train.DataParallel.take_trackers, [number] * count
 
-    def log_and_send(*args):
-        values = log(*args)
+    def take_and_send(parallel):
         while numbers:
             os.kill(os.getpid(), numbers.pop())
-        return values
+        return take(parallel)
 
-    monkeypatch.setattr(run.Run, "log", log_and_send)
+    monkeypatch.setattr(train.DataParallel, "take_trackers", take_and_send)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -162,6 +162,32 @@ def test_one_program_is_compiled_for_calls_of_all_lengths(tmp_path, monkeypatch)
     monkeypatch.setattr(devices, "make_run_steps", make_counted)
     train.train_and_evaluate(make_config(training__log_every_steps=3), tmp_path)
     assert len(traces) == 1
+
+
+def test_logs_wait_until_the_next_calls_are_dispatched_and_are_written_before_a_checkpoint(tmp_path, monkeypatch):
+    events = []
+
+    def noted(owner, name, step_of):
+        function = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *args: (events.append((name, step_of(args))), function(*args))[1])
+
+    dispatched = itertools.count(2, 2)  # two steps a call
+    noted(train.DataParallel, "step", lambda args: next(dispatched))
+    noted(run.Run, "log", lambda args: args[1])
+    noted(run.Run, "save", lambda args: args[1])
+    train.train_and_evaluate(make_config(training__checkpoint_every_steps=12), tmp_path)
+    steps = {name: [step for other, step in events if other == name] for name, _ in events}
+    assert steps == {"step": [2, 4, 6, 8, 10, 12], "log": [4, 8, 12], "save": [12]}
+    assert events.index(("step", 8)) < events.index(("log", 4))
+    assert events.index(("step", 12)) < events.index(("log", 8))
+    assert events[-1] == ("save", 12)
+    lines = read_metrics(tmp_path)
+    assert [(line["step"], line["split"]) for line in lines] == [
+        (4, "train"),
+        (8, "train"),
+        (12, "train"),
+        (12, "eval"),
+    ]
 
 
 # Trouble
