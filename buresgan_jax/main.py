@@ -8,7 +8,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from buresgan_jax import blas, evaluate, flag_errors, train
+from buresgan_jax import blas, evaluate, flag_errors, train, xla
 from buresgan_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -31,6 +31,7 @@ def main(argv: list[str]) -> int:
     """Does what the flags say; returns the exit status."""
     logging.set_verbosity(logging.WARNING)
     blas.limit_threads(_BLAS_THREADS.value)
+    xla.choose_cpu_kernels()
     try:
         _run(argv)
     except UserError as error:

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "errors": set(),
     "blas": set(),
     "signals": set(),
+    "xla": set(),
     "config": set(),
     "linalg": {"checks"},
     "newton_schulz": {"linalg"},
@@ -36,11 +37,11 @@ MAY_IMPORT = {
     "build": {"algorithms", "config", "data", "errors", "latents", "losses", "metrics", "networks", "penalties"},
     "writers": {"config", "errors"},
     "evaluate": {"build", "checkpoint", "errors", "pictures", "writers"},
-    "devices": {"algorithms", "errors"},
+    "devices": {"algorithms", "data", "errors"},
     "run": {"build", "checkpoint", "config", "data", "devices", "errors", "evaluate", "writers"},
     "train": {"algorithms", "build", "data", "devices", "run", "signals", "writers"},
     "flag_errors": {"errors"},
-    "main": {"blas", "errors", "evaluate", "flag_errors", "train"},
+    "main": {"blas", "errors", "evaluate", "flag_errors", "train", "xla"},
     "__init__": {"distances", "geometry", "linalg", "validate"},
 }
 
