@@ -7,7 +7,7 @@ A layer's time is its value and both gradients. "swapped" says which of XLA's th
 gradient by the kernel) are compiled with `rhs_reversal`: XLA has swapped the operands because the window has the larger
 area, and its CPU backend has no fast kernel for a reversed window. The second table shows that in a loop even gradients
 that are not swapped are slow: XLA gives convolutions the layout of its fast kernels in the entry computation only.
-These two and `xla_minimal` are the report for https://github.com/openxla/xla.
+The report on XLA itself is docs/xla_convolution.md.
 """
 
 import argparse
@@ -58,12 +58,6 @@ def lax_conv2d(x, kernel, *, strides, padding):
 
 def lax_conv_transpose2d(x, kernel, *, strides, padding):
     return lax.conv_transpose(x, kernel, tuple(strides), padding, dimension_numbers=_DIMENSIONS)
-
-
-def xla_minimal(x, kernel):
-    """The input gradient of `[64, 8, 8, 128] * [5, 5, 128, 256]` with stride 2: a hundred times too slow on CPU."""
-    _, pullback = jax.vjp(functools.partial(lax_conv2d, strides=(2, 2), padding="SAME"), x, kernel)
-    return pullback(jnp.ones((64, 4, 4, 256)))[0]
 
 
 def medians(functions, *, repeats, clock, max_seconds=20.0):

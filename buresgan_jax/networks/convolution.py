@@ -10,11 +10,13 @@ up to a hundred times slower, and two things make others of a network's gradient
 - Gradients have other layouts. XLA transposes their operands, but in the outermost computation only: not in the body
   of a `scan`, and not under a nested `jit`.
 
-Here, on CPU, the value and the two gradients are computed each in its own way: a convolution that is not swapped stays
-one, `direct`, written so that its gradient has the fast layout; a swapped one becomes a `product`: of a matrix with all
-patches (convolution), or of a matrix with all pixels, whose results are added up where they overlap (transposed). On
-GPU and TPU everything is the plain convolution. Only differentiable operations and `custom_jvp` are used, so that
-forward mode, derivatives of any order, vmap, scan and pmap work.
+Here, on CPU, the value and the two gradients are computed each in its own way. A convolution that is not swapped stays
+one, `direct`, written so that its gradient has the fast layout. A transposed convolution with a stride becomes one
+convolution without a stride per phase (remainder by the stride) of its output, and the gradient by `x` of a convolution
+with a stride a sum over the phases of `x`. Where phases do not pay or would be swapped too, a swapped convolution
+becomes a `product`: of a matrix with all patches (convolution), or of a matrix with all pixels, whose results are added
+up where they overlap (transposed). On GPU and TPU everything is the plain convolution. Only differentiable operations
+and `custom_jvp` are used, so that forward mode, derivatives of any order, vmap, scan and pmap work.
 
 Notation: images are `[batch, height, width, channels]`, kernels `[height, width, channels_in, channels_out]`.
 """
