@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 from jax.test_util import check_grads
 
-from buresgan_jax.networks import conv2d, conv_transpose2d
+from buresgan_jax.networks import conv2d, conv_transpose2d, convolution
 
 # Most of the time goes into compiling; without optimisation that takes a tenth.
 _jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -96,7 +96,9 @@ def test_conv_transpose2d_is_tensorflows_with_a_flipped_kernel(size, stride, x64
 
 
 @_all_cases
-def test_values_and_derivatives_equal_those_of_lax(case):
+@pytest.mark.parametrize("worth_phases", [1, 16])
+def test_values_and_derivatives_equal_those_of_lax(case, worth_phases, monkeypatch):
+    monkeypatch.setattr(convolution, "_WORTH_PHASES", worth_phases)  # phases where they are possible, or nowhere
     x, kernel = _arrays(case, batch=4, channels=(8, 6))
 
     @functools.partial(_jit, static_argnums=0)

@@ -208,9 +208,16 @@ def _sum_of_phases(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
     for row in range(strides[0]):
         for column in range(strides[1]):
             (x_rows, k_rows, row_pads), (x_columns, k_columns, column_pads) = part(0, row), part(1, column)
-            direct = functools.partial(lax.conv_general_dilated, window_strides=(1, 1), padding=(row_pads, column_pads))
-            terms.append(_direct_by_x(direct, x[:, x_rows, x_columns], kernel[k_rows, k_columns]))
+            pixels, pads_of_phase = _crop(x[:, x_rows, x_columns], (row_pads, column_pads))
+            direct = functools.partial(lax.conv_general_dilated, window_strides=(1, 1), padding=pads_of_phase)
+            terms.append(_direct_by_x(direct, pixels, kernel[k_rows, k_columns]))
     return functools.reduce(operator.add, terms)
+
+
+def _crop(x: jax.Array, pads: _Pads) -> tuple[jax.Array, _Pads]:
+    """Cuts off what negative padding would: XLA's CPU backend gives wrong gradients for convolutions that have some."""
+    cuts = ((0, 0, 0), *((min(low, 0), min(high, 0), 0) for low, high in pads), (0, 0, 0))
+    return lax.pad(x, jnp.zeros((), x.dtype), cuts), tuple((max(low, 0), max(high, 0)) for low, high in pads)
 
 
 def _phase_sizes(old: Sequence[int], window: Sequence[int], strides: tuple[int, int], pads: _Pads) -> tuple[int, int]:
@@ -244,7 +251,8 @@ def _interleaved_phases(x: jax.Array, kernel: jax.Array, strides: tuple[int, int
         columns = []
         for column in range(strides[1]):
             k_columns, column_pads = part(1, column)
-            columns.append(_conv2d_on_cpu(x, kernel[k_rows, k_columns], (1, 1), (row_pads, column_pads)))
+            pixels, pads_of_phase = _crop(x, (row_pads, column_pads))
+            columns.append(_conv2d_on_cpu(pixels, kernel[k_rows, k_columns], (1, 1), pads_of_phase))
         rows.append(jnp.stack(columns, axis=3))  # [batch, height, width, column, channels]
     y = jnp.stack(rows, axis=2).reshape(x.shape[0], sizes[0] * strides[0], sizes[1] * strides[1], -1)
     height, width = (_transposed_size(*n) for n in zip(old, window, strides, pads, strict=False))
