@@ -1,76 +1,219 @@
-"""Milliseconds per training step, beside the floors that the project has set itself.
+"""Milliseconds per training step: every method and data set, with PyTorch beside it in the same run.
 
-    python benchmarks/steps.py [--cores=0] [--calls=7] [--rows=ring]
+    pip install -e ".[peers]"                     # without torch its columns hold "-"
+    python benchmarks/steps.py                    # the usual rows, about ten minutes on two slow cores
+    python benchmarks/steps.py --all --pipeline --seeds=1,4 --breakdown --output=steps.md
+    python benchmarks/steps.py --data=ring --cores=0 --busy    # one core, while a busy process has the others
 
-One BLAS thread; batches are resident; medians over calls after one that compiles. The floors are those of a machine
-with two such cores (docs/results): read the ratio of two rows of one run, not the milliseconds of two machines.
+All that is compared is called in turn, and every number is the median of its calls, so that a busy machine disturbs all
+alike: read the ratios. A call holds as many steps as the config says; the first one, which compiles, is apart. The
+small decompositions have one BLAS thread; PyTorch has as many threads as there are cores, or one where that is faster.
+Any of --all, --rows, --data, --methods, --batch-sizes gives all the rows that match, STL at batch 256 (minutes) too.
+Exit status 0.
 """
 
 import argparse
-import os
+import itertools
 import pathlib
 import sys
-import time
+import warnings
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-from buresgan_jax import blas, build, data, devices
-from configs import cifar, ring, stacked_mnist
+import jax_steps
+import timing
+from step_tables import LEGEND, PEERS, Measured, Row, tables
 
-# name: (config, batch size, steps per call, floor in ms)
-ROWS = {
-    "ring gan": (lambda: ring.get_config("gan"), 256, 100, 1.3),
-    "ring bures": (lambda: ring.get_config("bures"), 256, 100, 2.5),
-    "ring alternating_bures": (lambda: ring.get_config("alternating_bures"), 256, 100, 3.6),
-    "stacked_mnist gan": (lambda: stacked_mnist.get_config("gan"), 64, 1, None),
-    "stacked_mnist bures": (lambda: stacked_mnist.get_config("bures"), 64, 1, None),
-    "cifar gan": (lambda: cifar.get_config("gan"), 64, 1, None),
-    "cifar bures": (lambda: cifar.get_config("bures"), 64, 1, 215.0),
-}
+from buresgan_jax import blas, xla
+from buresgan_jax.config import METHODS
+
+DATA = ("ring", "stacked_mnist", "cifar", "stl10")
+BATCH_SIZES = (64, 256)
+_PEER_SECONDS = 0.3  # of steps in one call of the peer
+_SLOW_SECONDS = 3.0  # a step that takes longer gets all cores without a trial
+_AHEAD = 3  # calls whose batches are read already when a turn of the pipeline begins
 
 
-def time_row(config, batch_size, steps_per_call, num_calls):
-    """Seconds to the first result, and the median milliseconds per step."""
-    algorithm, local = build.algorithm(config, devices.AXIS), build.algorithm(config)
-    shape = build.example_shape(config)
-    state = jax.device_get(jax.jit(local.init)(jax.random.key(0), np.zeros(shape, np.float32)))
-    real = jax.ShapeDtypeStruct((local.batches_per_update, batch_size, *shape), jnp.float32)
-    tracker = devices.make_tracker(local, state, real)
-    batches = np.random.default_rng(0).normal(size=(1, steps_per_call, *real.shape)).astype(np.float32)
-    run_steps = devices.over_devices(devices.make_run_steps(algorithm, data.decode_points, steps_per_call))
-    seconds = []
-    for _ in range(num_calls + 1):
-        begin = time.perf_counter()
-        noticed = np.zeros(1, np.int32)
-        state, tracker, _ = run_steps(state, tracker, jax.random.key(1), batches, steps_per_call, noticed)
-        jax.block_until_ready(state)
-        seconds.append(time.perf_counter() - begin)
-    return seconds[0], 1000 * float(np.median(seconds[1:])) / steps_per_call
+# Measuring
+
+
+def measure(row: Row, options) -> Measured:
+    """Times one row."""
+    config = jax_steps.make_config(row.data, row.method, row.batch_size, dtype=options.dtype, data_dir=options.data_dir)
+    limits = {"rounds": options.rounds, "budget": options.budget}
+    steps, parts = jax_steps.Steps(config), jax_steps.Parts(config)
+    first = timing.seconds_of(steps.resident)
+    calls, counts = {"ours": steps.resident}, {"ours": steps.per_call}
+    kinds = options.peer
+    if kinds is None:
+        kinds = [kind for kind in PEERS if kind == "eager" or row.is_compiled]
+    for kind in kinds:
+        peer = _make_peer(kind, row, options)
+        if peer is not None:
+            calls[kind], counts[kind] = peer
+    for number in options.seeds:
+        calls[number], counts[number] = jax_steps.seeds_call(config, number), number * steps.per_call
+        timing.seconds_of(calls[number])
+    seconds = timing.medians_in_turn(calls, **limits)
+    ms = {name: 1e3 * value / counts[name] for name, value in seconds.items()}
+    return Measured(
+        row=row,
+        compile_seconds=first - seconds["ours"],
+        ms=ms["ours"],
+        peers={kind: ms[kind] for kind in PEERS if kind in ms},
+        gigaflops=parts.gigaflops(),
+        pipeline=_time_pipeline(steps, options.budget) if options.pipeline else None,
+        seeds={number: ms[number] for number in options.seeds},
+        shares=_time_shares(parts, limits) if options.breakdown else {},
+    )
+
+
+def _make_peer(kind, row, options):
+    """A call of the PyTorch peer and its number of steps; None where it does not work."""
+    device = {"cpu": "cpu", "gpu": "cuda"}.get(jax.default_backend())
+    try:
+        import torch
+        import torch_peer
+
+        if kind == "eager":
+            torch.set_num_threads(len(options.cores))  # the row before may have chosen one
+        dtype = getattr(torch, options.dtype)
+        step = torch_peer.make_step(*row, compiled=kind == "compiled", dtype=dtype, device=device)
+        step()
+    except Exception as error:  # it may fail in any way, and the others go on
+        print(f"{row}: torch {kind} failed: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
+        return None
+    seconds = timing.seconds_of(step)
+    if kind == "eager" and device == "cpu" and seconds < _SLOW_SECONDS:
+        seconds = _choose_threads(torch, step, options.cores)
+    count = max(1, round(_PEER_SECONDS / seconds))
+
+    def call():
+        for _ in range(count):
+            step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return call, count
+
+
+def _choose_threads(torch, step, cores):
+    """Sets the faster of one thread and one per core; returns the seconds of a step with it."""
+    seconds = {}
+    for threads in {1, len(cores)}:
+        torch.set_num_threads(threads)
+        seconds[threads] = timing.medians_in_turn({"step": step}, rounds=5, budget=2)["step"]
+    torch.set_num_threads(min(seconds, key=seconds.get))
+    return min(seconds.values())
+
+
+def _time_pipeline(steps, budget):
+    # A turn is many calls: batches that were read during another's turn cost nothing.
+    calls = {"resident": steps.resident, "streamed": steps.streamed}
+    seconds = timing.medians_in_turn(calls, rounds=2, budget=budget, in_a_row=_AHEAD + 4, skip=_AHEAD)
+    steps.close()
+    return steps.data, *(1e3 * value / steps.per_call for value in seconds.values())
+
+
+def _time_shares(parts, limits):
+    shares = {}
+    for name, calls in parts.timed().items():
+        for call in calls:
+            timing.seconds_of(call)
+        seconds = timing.medians_in_turn(dict(enumerate(calls)), **limits)
+        shares[name] = 1e3 * sum(seconds.values())
+    return shares
+
+
+# Command line
+
+
+def _torch_threads(cores):
+    """What PyTorch was given, after the BLAS that JAX uses was limited; a limit must not reach its MKL."""
+    try:
+        import torch
+    except ImportError:
+        return "torch is not installed"
+    torch.set_num_threads(len(cores))
+    info = dict(line.strip().split(" : ", 1) for line in torch.__config__.parallel_info().splitlines() if " : " in line)
+    return ", ".join(f"{name} {count}" for name, count in info.items() if name.endswith("threads()"))
+
+
+def parse(arguments=None):
+    """The options, checked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def listed(kind, choices=None):
+        def convert(text):
+            values = [kind(word) for word in text.split(",") if word]
+            if not values or (choices and not set(values) <= set(choices)):
+                raise argparse.ArgumentTypeError(f"got {text!r}, allowed: {', '.join(choices or ['numbers'])}")
+            return values
+
+        return convert
+
+    parser.add_argument("--all", action="store_true", help="every row")
+    parser.add_argument("--rows", help='only rows whose name, such as "cifar bures 64", contains this')
+    parser.add_argument("--data", type=listed(str, DATA), default=None)
+    parser.add_argument("--methods", type=listed(str, METHODS), default=None)
+    parser.add_argument("--batch-sizes", type=listed(int), default=None)
+    parser.add_argument("--peer", type=listed(str, (*PEERS, "none")), help="default: eager, and compiled for few rows")
+    parser.add_argument("--pipeline", action="store_true", help="also with the input pipeline")
+    parser.add_argument("--data-dir", help="where TFDS sets are prepared; missing ones are replaced by random pixels")
+    parser.add_argument("--seeds", type=listed(int), default=[], help="numbers of seeds per call, such as 1,4")
+    parser.add_argument("--breakdown", action="store_true", help="also the parts of the step")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the networks")
+    parser.add_argument("--cores", type=listed(int), help="pin to these, such as 0 or 0,1; default: all (--busy: 0)")
+    parser.add_argument("--busy", action="store_true", help="keep all other cores busy")
+    parser.add_argument("--rounds", type=int, default=7, help="calls of each kind")
+    parser.add_argument("--budget", type=float, default=8.0, help="seconds per row after which three calls are enough")
+    parser.add_argument("--output", type=pathlib.Path, help="a Markdown file")
+    options = parser.parse_args(arguments)
+    if options.peer and "none" in options.peer:
+        options.peer = []
+    if options.busy and options.cores is None:
+        options.cores = [0]
+    available = timing.pin(None)
+    if not set(options.cores or available) <= set(available):
+        parser.error(f"--cores={options.cores}: this process may use {available}.")
+    if options.busy and set(options.cores) == set(available):
+        parser.error("--busy needs a core beside those of --cores.")
+    return options
+
+
+def rows(options) -> list[Row]:
+    """What the options ask for."""
+    asked = (options.data or DATA, options.methods or METHODS, options.batch_sizes or BATCH_SIZES)
+    found = [Row(*names) for names in itertools.product(*asked) if (options.rows or "") in str(Row(*names))]
+    is_everything = options.all or any((options.rows, options.data, options.methods, options.batch_sizes))
+    return [row for row in found if is_everything or row.is_usual]
 
 
 def main():
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cores", help="pin to these cores, such as 0 or 0,1; default: all")
-    parser.add_argument("--calls", type=int, default=7, help="timed calls per row")
-    parser.add_argument("--rows", default="", help="only rows whose name contains this")
-    options = parser.parse_args()
-    if options.cores:
-        os.sched_setaffinity(0, {int(core) for core in options.cores.split(",")})
+    """Times the rows and prints the tables."""
+    options = parse()
+    others = set(timing.pin(None)) - set(options.cores or [])
+    options.cores = timing.pin(options.cores)
+    xla.choose_cpu_kernels()
     blas.limit_threads(1)
-    cores = len(os.sched_getaffinity(0))
-    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {cores} cores, load {os.getloadavg()[0]:.1f}")
-    print("| row | batch | compile, s | ms/step | floor | ratio |")
-    print("|---|---|---|---|---|---|")
-    for name, (make_config, batch_size, steps_per_call, floor) in ROWS.items():
-        if options.rows in name:
-            compile_seconds, ms = time_row(make_config(), batch_size, steps_per_call, options.calls)
-            against = f"{floor} | {ms / floor:.2f}" if floor else "- | -"
-            print(f"| {name} | {batch_size} | {compile_seconds:.1f} | {ms:.2f} | {against} |", flush=True)
+    warnings.filterwarnings("ignore", module="torch")
+    others = sorted(others) if options.busy else []
+    cores = f"{len(options.cores)} ({', '.join(map(str, options.cores))})"
+    facts = {"Cores": f"{cores}; kept busy by another process: {', '.join(map(str, others)) or 'none'}"}
+    facts["Threads"] = f"one for JAX's decompositions; torch: {_torch_threads(options.cores)}"
+    with timing.busy(others):
+        rate = timing.matmul_gigaflops()
+        lines, results = timing.header(facts, rate), []
+        print("\n".join(lines), flush=True)
+        for row in rows(options):
+            results.append(measure(row, options))
+            print(tables(results[-1:], rate)[2], flush=True)
+    page = "\n".join(["# Milliseconds per training step", "", *lines, "", LEGEND, "", *tables(results, rate), ""])
+    if options.output:
+        options.output.write_text(page)
+    print(f"\n{page}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,256 @@
+"""What `steps.py` times of the project: whole steps as training runs them, many seeds at once, and the parts of a step.
+
+Functions that are timed take no arguments and return what is to be waited for.
+"""
+
+import importlib
+import itertools
+import pathlib
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+
+from buresgan_jax import build, data, devices
+from buresgan_jax.algorithms import game as moves
+from buresgan_jax.errors import UserError
+
+# Examples of the real data sets, for the stand-ins where one is not prepared.
+_NUM_EXAMPLES = {"mnist": 60_000, "cifar10": 50_000, "stl10": 100_000}
+_STAND_IN_BYTES = 2**28  # a larger stand-in repeats itself
+_PLAIN_PLATFORM = ("cuda",)  # where the project's convolutions are the plain ones: their arithmetic is counted there
+
+
+def make_config(name: str, method: str, batch_size: int, *, dtype: str = "float32", data_dir: str | None = None):
+    """The config of a data set in `configs/` with one thing or another set."""
+    config = importlib.import_module(f"configs.{name}").get_config(method)
+    config.training.batch_size = batch_size
+    config.generator.dtype = config.discriminator.dtype = dtype
+    config.data.data_dir = data_dir
+    return config
+
+
+def make_source(config) -> data.Source:
+    """The config's data, or random pixels in the same number where they are not prepared."""
+    try:
+        return build.source(config)
+    except UserError:
+        pass
+    if config.data.name == "stacked_mnist":
+        grey = _random_source(config.data.base, (*build.example_shape(config)[:2], 1))
+        return data.stacked_source(grey, num_examples=config.data.num_examples, seed=config.seed)
+    return _random_source(config.data.name, build.example_shape(config))
+
+
+def _random_source(name, shape):
+    num_examples = _NUM_EXAMPLES[name]
+    kept = min(num_examples, _STAND_IN_BYTES // int(np.prod(shape)))
+    images = np.random.default_rng(0).integers(0, 256, (kept, *shape), dtype=np.uint8)
+    labels = partial(np.zeros_like, dtype=np.int64)
+    return data.Source(
+        f"random_{name}", num_examples, shape, lambda indices: images[indices % kept], data.decode_images, labels
+    )
+
+
+class Steps:
+    """Calls of several training steps each, on the devices, as the training loop makes them.
+
+    Attributes:
+        per_call: steps in one call.
+        data: what the batches come from.
+        resident: runs a call on batches that lie on the devices.
+        streamed: runs a call on the next batches of the input pipeline.
+    """
+
+    def __init__(self, config):
+        """Initialises the state; compiles nothing."""
+        self._config, self.per_call = config, config.training.steps_per_call
+        self._algorithm, self._source = build.algorithm(config, devices.AXIS), make_source(config)
+        self.data = self._source.name
+        self._layout = devices.Layout.create(config.training.batch_size)
+        self._state, self._tracker = devices.on_local_devices(_initial(config))
+        self._key = devices.on_local_devices(jax.random.key(1))
+        self._run = devices.over_devices(devices.make_run_steps(self._algorithm, self._source.decode, self.per_call))
+        self._calls = ((start, start + self.per_call) for start in itertools.count(0, self.per_call))
+        self._batches, self._stream = self._place(self._read(*next(self._calls))), None
+
+    def _read(self, start, stop):
+        return self._layout.split(_read(self._config, self._algorithm, self._source, start, stop))
+
+    def _place(self, batches):
+        return devices.on_local_devices(batches, devices.AXIS)
+
+    def _call(self, batches):
+        stop = np.zeros(self._layout.local_devices, np.int32)
+        self._state, self._tracker, done = self._run(
+            self._state, self._tracker, self._key, batches, self.per_call, stop
+        )
+        return done
+
+    def resident(self):
+        """One call."""
+        return self._call(self._batches)
+
+    def streamed(self):
+        """One call."""
+        if self._stream is None:
+            self._stream = data.prefetch(self._read, self._calls, place=self._place)
+        return self._call(next(self._stream)[2])
+
+    def close(self):
+        """Ends the reading ahead."""
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _initial_state(config, seed=0):
+    """The state before the first step, for one device."""
+    example = np.zeros(build.example_shape(config), np.float32)
+    return jax.jit(build.algorithm(config).init)(jax.random.key(seed), example)
+
+
+def _initial(config, seed=0):
+    """The state, and a tracker of zeros."""
+    algorithm, state = build.algorithm(config), _initial_state(config, seed)
+    rows = (algorithm.batches_per_update, config.training.batch_size)
+    real = jax.ShapeDtypeStruct((*rows, *build.example_shape(config)), jnp.float32)
+    return state, devices.make_tracker(algorithm, state, real)
+
+
+def _read(config, algorithm, source, start, stop):
+    size = config.training.batch_size
+    sizes = {"batch_size": size, "batches_per_update": algorithm.batches_per_update, "rows": slice(0, size)}
+    return data.read_steps(source, start, stop, seed=config.seed, **sizes)
+
+
+def seeds_call(config, num_seeds: int) -> Callable[[], object]:
+    """One call that advances several seeds, each on its own batches, by one `vmap`."""
+    algorithm, source, per_call = build.algorithm(config), make_source(config), config.training.steps_per_call
+    stack = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
+    carry = stack(*(_initial(config, seed) for seed in range(num_seeds)))
+    keys = jax.random.split(jax.random.key(1), num_seeds)
+    starts = range(0, num_seeds * per_call, per_call)
+    batches = jnp.stack([_read(config, algorithm, source, start, start + per_call) for start in starts])
+    run_steps = devices.make_run_steps(algorithm, source.decode, per_call)
+    run = jax.jit(jax.vmap(run_steps, in_axes=(0, 0, 0, 0, None)), donate_argnums=(0, 1))
+
+    def call():
+        nonlocal carry
+        *carry, done = run(*carry, keys, batches, per_call)
+        return done
+
+    return call
+
+
+class Parts:
+    """The parts that a step is made of. `generator` and `discriminator` are their `NetworkState`s."""
+
+    def __init__(self, config):
+        """Finds the shapes; computes nothing."""
+        self._config, self._game = config, build.game(config, None)
+        self._is_alternating = config.algorithm.name == "alternating"
+        self._state = jax.eval_shape(partial(_initial_state, config))
+        self._images = jax.ShapeDtypeStruct((config.training.batch_size, *build.example_shape(config)), jnp.float32)
+        self._z = jax.eval_shape(self._draw, self._state.latent, jax.random.key(0))
+        self._judged = jax.eval_shape(self._judge, self._state.discriminator, self._images)
+
+    def _draw(self, latent, key):
+        return self._game.latent.sample(latent, key, self._images.shape[0])
+
+    def _generate(self, generator, z):
+        return moves.apply_train(self._game.generator, generator.params, generator.batch_stats, z)[0]
+
+    def _judge(self, discriminator, x):
+        return moves.apply_train(self._game.discriminator, discriminator.params, discriminator.batch_stats, x)[0]
+
+    def _generator(self, generator, z, cotangents):
+        """Forward, and the gradient by the parameters."""
+        _, pullback = jax.vjp(lambda params: self._generate(generator.replace(params=params), z), generator.params)
+        return pullback(cotangents)[0]
+
+    def _by_params(self, discriminator, x, cotangents):
+        _, pullback = jax.vjp(lambda params: self._judge(discriminator.replace(params=params), x), discriminator.params)
+        return pullback(cotangents)[0]
+
+    def _by_input(self, discriminator, x, cotangents):
+        return jax.vjp(partial(self._judge, discriminator), x)[1](cotangents)
+
+    def _discriminator(self, discriminator, real, fake, own, other):
+        """Both forward passes, the discriminator's gradient of both, the generator's through the fakes."""
+        _, pullback = jax.vjp(
+            lambda params, x: self._judge(discriminator.replace(params=params), x), discriminator.params, fake
+        )
+        return self._by_params(discriminator, real, own), pullback(own)[0], pullback(other)[1]
+
+    def _penalty_pass(self, discriminator, real, fake, cotangents):
+        """The alternating method's first move: a forward pass of the real batch, and back to the fakes."""
+        return self._judge(discriminator, real)[1], self._by_input(discriminator, fake, cotangents)
+
+    def _penalty(self, fake, real):
+        """Value and gradient by the fakes' features."""
+
+        def value(fake):
+            step = SimpleNamespace(outputs=SimpleNamespace(fake_features=fake, real_features=real))
+            return sum(penalty.function(step, jax.random.key(0)) for penalty in self._game.generator_penalties)
+
+        return jax.value_and_grad(value)(fake)
+
+    def _optimise(self, state, by_generator, by_discriminator):
+        """Both optimisers and the moving averages."""
+        for _ in range(1 + self._is_alternating):
+            state = moves.step_generator(self._game, state, by_generator, state.generator.batch_stats)
+        state = moves.step_discriminator(self._game, state, by_discriminator, state.discriminator.batch_stats)
+        return moves.finish_step(self._game, state)
+
+    def timed(self) -> dict[str, list[Callable[[], object]]]:
+        """The calls that make up each share of a step, by its name, on random arrays."""
+        state, generator_moves = _initial_state(self._config), 1 + self._is_alternating
+        networks = state.generator, state.discriminator, state.latent
+        generator, discriminator, latent = jax.tree.map(jnp.copy, networks)  # the state is donated
+        shapes = (self._images, self._z, self._judged)
+        images, z, judged = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(0), leaf.shape), shapes)
+        optimise, generate = jax.jit(self._optimise, donate_argnums=0), jax.jit(self._generator)
+        discriminate, penalise = jax.jit(self._discriminator), jax.jit(self._penalty)
+
+        def optimise_in_place():
+            nonlocal state
+            state = optimise(state, generator.params, discriminator.params)
+            return state
+
+        shares = {
+            "generator": [partial(generate, generator, z, images)] * generator_moves,
+            "discriminator": [partial(discriminate, discriminator, images, images, judged, judged)],
+            "penalty": [],
+            "optimisers and averages": [optimise_in_place],
+            "z and data": [partial(jax.jit(self._draw), latent, jax.random.key(0))] * generator_moves,
+        }
+        if self._is_alternating:
+            penalty_pass = jax.jit(self._penalty_pass)
+            shares["discriminator"].append(partial(penalty_pass, discriminator, images, images, judged))
+        if self._game.generator_penalties:
+            shares["penalty"].append(partial(penalise, judged[1], judged[1][::-1]))
+        if images.ndim == 4:
+            pixels = np.zeros(images.shape, np.uint8)
+            shares["z and data"] += [partial(jax.jit(data.decode_images), pixels)] * generator_moves
+        return shares
+
+    def gigaflops(self) -> float:
+        """Arithmetic of a step of the plain networks, counted by XLA; without the decompositions."""
+        generator = _count(self._generator, self._state.generator, self._z, self._images)
+        forward = _count(self._judge, self._state.discriminator, self._images)
+        by_params = _count(self._by_params, self._state.discriminator, self._images, self._judged)
+        by_input = _count(self._by_input, self._state.discriminator, self._images, self._judged)
+        penalty = _count(self._penalty, self._judged[1], self._judged[1]) if self._game.generator_penalties else 0
+        # The fakes' forward pass serves both gradients.
+        step = generator + 2 * by_params + by_input - forward + penalty
+        return (step + (generator + forward + by_input) * self._is_alternating) / 1e9
+
+
+def _count(function, *inputs):
+    return jax.jit(function).trace(*inputs).lower(lowering_platforms=_PLAIN_PLATFORM).cost_analysis()["flops"]

@@ -1,0 +1,113 @@
+"""The rows of `steps.py`, what was measured of each, and the tables that are made of it."""
+
+from typing import NamedTuple
+
+PEERS = ("eager", "compiled")
+# Milliseconds; of a machine with about 320 GFLOP/s on two cores.
+FLOORS = {
+    ("ring", "gan", 256): 1.3,
+    ("ring", "bures", 256): 2.5,
+    ("ring", "alternating_bures", 256): 3.6,
+    ("cifar", "bures", 64): 215.0,
+}
+
+LEGEND = """\
+Medians of calls in turn. The floors were measured on two cores with about 320 GFLOP/s, and are not scaled. A ratio of a
+peer above 1 says that ours is faster. GFLOP: arithmetic of the step with plain convolutions, counted by XLA, without
+the decompositions; the arithmetic floor is that at the speed of the matrix product above."""
+_PARTS = """
+Parts of the step, each compiled by itself, ms (share of the step). Each part of a short step pays for a call of its
+own; "the rest" is negative where the whole step, compiled as one, saves what its parts do twice."""
+
+
+class Row(NamedTuple):
+    """What was asked for."""
+
+    data: str
+    method: str
+    batch_size: int
+
+    def __str__(self):
+        return f"{self.data} {self.method} {self.batch_size}"
+
+    @property
+    def is_usual(self):
+        """Whether it is timed when nobody asks for it."""
+        if self.data == "ring":
+            return True
+        if self.data == "stl10":
+            return self.method == "bures" and self.batch_size == 64
+        return self.batch_size == 64 or self.method == "bures"
+
+    @property
+    def is_compiled(self):
+        """Whether PyTorch is compiled for it (a minute each) when nobody asks for that."""
+        return self.method == "bures" and self.batch_size == (256 if self.data == "ring" else 64)
+
+
+class Measured(NamedTuple):
+    """What was found; times in milliseconds."""
+
+    row: Row
+    compile_seconds: float
+    ms: float
+    peers: dict[str, float]  # by kind, per step
+    gigaflops: float
+    pipeline: tuple[str, float, float] | None  # source; per step, resident and streamed
+    seeds: dict[int, float]  # by number, per seed and step
+    shares: dict[str, float]  # by part of the step
+
+
+def tables(results: list[Measured], rate: float) -> list[str]:
+    """Markdown: times beside floors and peers, then what else was asked for."""
+    lines = _table(
+        ["row", "batch", "compile s", "ms/step", "floor", "ms / floor"]
+        + [title for kind in PEERS for title in (f"torch {kind} ms", f"{kind} / ours")]
+        + ["GFLOP", "arithmetic floor ms"],
+        [_times(result, rate) for result in results],
+    )
+    if any(result.pipeline for result in results):
+        titles = ["row", "batch", "data", "resident batch ms/step", "input pipeline ms/step", "cost"]
+        lines += ["", "With the input pipeline:", "", *_table(titles, map(_pipeline, results))]
+    if numbers := sorted({number for result in results for number in result.seeds}):
+        titles = ["row", "batch", "alone"] + [f"{number} by one vmap" for number in numbers]
+        cells = [[*_name(r), _number(r.ms), *(_number(r.seeds.get(number)) for number in numbers)] for r in results]
+        lines += ["", "Several seeds in one call, ms per seed and step:", "", *_table(titles, cells)]
+    if any(result.shares for result in results):
+        titles = ["row", "batch", *results[0].shares, "the rest", "whole step ms"]
+        lines += [_PARTS, "", *_table(titles, map(_shares, results))]
+    return lines
+
+
+def _table(titles, rows):
+    body = [f"| {' | '.join(cells)} |" for cells in rows]
+    return [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}", *body]
+
+
+def _name(result):
+    return [f"{result.row.data} {result.row.method}", str(result.row.batch_size)]
+
+
+def _number(value):
+    return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def _times(result, rate):
+    floor = FLOORS.get(result.row)
+    cells = [*_name(result), f"{result.compile_seconds:.1f}", _number(result.ms)]
+    cells += [_number(floor), _number(floor and result.ms / floor)]
+    for kind in PEERS:
+        peer = result.peers.get(kind)
+        cells += [_number(peer), _number(peer and peer / result.ms)]
+    return [*cells, _number(result.gigaflops), _number(1e3 * result.gigaflops / rate)]
+
+
+def _pipeline(result):
+    source, resident, streamed = result.pipeline
+    return [*_name(result), source, _number(resident), _number(streamed), f"{100 * (streamed / resident - 1):+.1f} %"]
+
+
+def _shares(result):
+    shares = result.shares | {"the rest": result.ms - sum(result.shares.values())}
+    cells = [f"{_number(ms)} ({100 * ms / result.ms:.0f} %)" for ms in shares.values()]
+    return [*_name(result), *cells, _number(result.ms)]

@@ -1,0 +1,103 @@
+"""The benchmark of training steps: what it selects, counts and writes. Nothing here looks at how long a thing takes."""
+
+import functools
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+from buresgan_jax.config import METHODS
+
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+import jax_steps  # noqa: E402
+import step_tables  # noqa: E402
+import steps  # noqa: E402
+import timing  # noqa: E402
+
+
+def test_everything_is_timed_where_it_is_asked_for_and_the_usual_where_not():
+    everything = steps.rows(steps.parse(["--all"]))
+    assert len(everything) == len(set(everything)) == len(steps.DATA) * len(METHODS) * len(steps.BATCH_SIZES)
+    usual = steps.rows(steps.parse([]))
+    assert set(usual) < set(everything)
+    assert {(row.data, row.method) for row in usual} >= {(data, "bures") for data in steps.DATA}
+    assert set(step_tables.FLOORS) <= set(usual)
+
+
+def test_rows_are_selected_by_data_method_batch_size_and_name():
+    options = ["--data=cifar,stl10", "--methods=gan,frobenius", "--batch-sizes=16,256", "--rows=frobenius 256"]
+    assert steps.rows(steps.parse(options)) == [("cifar", "frobenius", 256), ("stl10", "frobenius", 256)]
+
+
+@pytest.mark.parametrize(
+    "option", ["--data=rings", "--methods=wgan", "--peer=jit", "--cores=100000", "--batch-sizes=x", "--cores="]
+)
+def test_a_wrong_option_is_told_in_one_line(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        steps.parse([option])
+    assert option.split("=")[0] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_medians_are_of_calls_in_turn():
+    order = []
+    calls = {name: functools.partial(order.append, name) for name in "ab"}
+    medians = timing.medians_in_turn(calls, rounds=2, budget=60, in_a_row=2)
+    assert order == list("aabbaabb")
+    assert set(medians) == {"a", "b"}
+
+
+def test_no_round_begins_after_the_budget_but_there_are_three():
+    calls = []
+    timing.medians_in_turn({"call": lambda: calls.append(1)}, rounds=9, budget=0)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("method", ["gan", "alternating_bures"])
+def test_every_measurement_of_a_small_row(method, monkeypatch):
+    def small(data, method, batch_size, **options):
+        return make_config(data, f"{method},smoke", batch_size, **options)
+
+    make_config = jax_steps.make_config
+    monkeypatch.setattr(jax_steps, "make_config", small)
+    options = ["--peer=none", "--pipeline", "--seeds=2", "--breakdown", "--rounds=1"]
+    row = step_tables.Row("ring", method, 8)
+    measured = steps.measure(row, steps.parse(options))
+    numbers = [measured.ms, measured.gigaflops, *measured.pipeline[1:], measured.seeds[2], *measured.shares.values()]
+    assert np.isfinite(numbers).all()
+    assert min(numbers[:-5]) > 0
+    assert (measured.shares["penalty"] > 0) == (method != "gan")
+    assert measured.pipeline[0] == "ring"
+    page = "\n".join(step_tables.tables([measured], rate=100.0))
+    assert page.count(f"| ring {method} | 8 |") == 4
+
+
+def test_a_missing_data_set_is_replaced_by_pixels_of_its_size(tmp_path):
+    for name, examples, shape in (("stacked_mnist", 128_000, (28, 28, 3)), ("stl10", 100_000, (96, 96, 3))):
+        source = jax_steps.make_source(jax_steps.make_config(name, "gan", 8, data_dir=str(tmp_path)))
+        assert source.num_examples == examples
+        images = source.fetch(np.array([0, 1, examples - 1]))
+        assert images.dtype == np.uint8
+        assert images.shape == (3, *shape)
+        assert images.std() > 60
+
+
+def test_arithmetic_is_that_of_the_layers():
+    batch, generator, discriminator = 64, [256 * 128, 128 * 128, 128 * 2], [2 * 128, 128 * 128, 128 * 1]
+    # Forward, gradient by the weights, gradient by the inputs of all layers but the first.
+    by_params = [2 * sum(layers) + sum(layers[1:]) for layers in (generator, discriminator)]
+    # The fakes' forward pass serves the generator's gradient too, which goes through all layers.
+    products = by_params[0] + 2 * by_params[1] + sum(discriminator)
+    counted = jax_steps.Parts(jax_steps.make_config("ring", "gan", batch)).gigaflops()
+    assert counted * 1e9 == pytest.approx(2 * batch * products, rel=0.05)
+
+
+def test_busy_cores_are_busy_only_inside():
+    available = timing.pin(None)
+    with timing.busy(available[:1]) as (loop,):
+        assert loop.poll() is None
+        assert os.sched_getaffinity(loop.pid) == set(available[:1])
+    assert loop.poll() is not None
+    assert timing.pin(None) == available  # this process is free to go where it was
