@@ -164,7 +164,9 @@ def parse(arguments=None):
     parser.add_argument("--data-dir", help="where TFDS sets are prepared; missing ones are replaced by random pixels")
     parser.add_argument("--seeds", type=listed(int), default=[], help="numbers of seeds per call, such as 1,4")
     parser.add_argument("--breakdown", action="store_true", help="also the parts of the step")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the networks")
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16"], default="float32", help="of the networks; bfloat16 is for GPUs"
+    )
     parser.add_argument("--cores", type=listed(int), help="pin to these, such as 0 or 0,1; default: all (--busy: 0)")
     parser.add_argument("--busy", action="store_true", help="keep all other cores busy")
     parser.add_argument("--rounds", type=int, default=7, help="calls of each kind")

@@ -15,6 +15,9 @@ from importlib import metadata
 import jax
 import jax.numpy as jnp
 
+# It ends with the process that wants it, however that one ends: a loop left behind would spoil all later timings.
+_ENDLESS = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
+
 
 def seconds_of(call: Callable[[], object]) -> float:
     """Wall-clock seconds of one call, its result included."""
@@ -45,7 +48,9 @@ def medians_in_turn(
 
 
 def pin(cores: Sequence[int] | None) -> list[int]:
-    """Pins this process, and all threads that it starts from now on; returns its cores."""
+    """Pins this process, and all threads that it starts from now on, where the system can; returns its cores."""
+    if not hasattr(os, "sched_setaffinity"):  # macOS
+        return list(range(os.cpu_count()))
     if cores is not None:
         os.sched_setaffinity(0, cores)
     return sorted(os.sched_getaffinity(0))
@@ -54,7 +59,7 @@ def pin(cores: Sequence[int] | None) -> list[int]:
 @contextlib.contextmanager
 def busy(cores: Sequence[int]) -> Iterator[list[subprocess.Popen]]:
     """Keeps cores busy, with an endless loop each, in a process of its own."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in cores]
+    loops = [subprocess.Popen([sys.executable, "-c", _ENDLESS, str(os.getpid())]) for _ in cores]
     try:
         for loop, core in zip(loops, cores, strict=True):
             os.sched_setaffinity(loop.pid, {core})

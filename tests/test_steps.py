@@ -3,7 +3,10 @@
 import functools
 import os
 import pathlib
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +19,8 @@ import jax_steps  # noqa: E402
 import step_tables  # noqa: E402
 import steps  # noqa: E402
 import timing  # noqa: E402
+
+needs_pinning = pytest.mark.skipif(sys.platform != "linux", reason="processes are pinned on Linux only")
 
 
 def test_everything_is_timed_where_it_is_asked_for_and_the_usual_where_not():
@@ -94,6 +99,25 @@ def test_arithmetic_is_that_of_the_layers():
     assert counted * 1e9 == pytest.approx(2 * batch * products, rel=0.05)
 
 
+@needs_pinning
+def test_a_busy_loop_ends_with_a_process_that_is_killed():
+    code = "import os, signal, timing\nwith timing.busy([min(os.sched_getaffinity(0))]) as (loop,):\n"
+    code += "    print(loop.pid, flush=True)\n    os.kill(os.getpid(), signal.SIGKILL)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "benchmarks")
+    assert done.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 60
+    while _is_running(int(done.stdout)):
+        assert time.monotonic() < deadline
+
+
+def _is_running(pid):
+    try:
+        return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@needs_pinning
 def test_busy_cores_are_busy_only_inside():
     available = timing.pin(None)
     with timing.busy(available[:1]) as (loop,):
