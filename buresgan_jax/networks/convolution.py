@@ -103,13 +103,15 @@ def _conv2d_on_cpu(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pa
     direct = functools.partial(lax.conv_general_dilated, window_strides=strides, padding=pads)
     product = functools.partial(_patches_product, strides=strides, pads=pads)
     old, window, new = _areas(x, kernel, direct)
-    by_x = functools.partial(_direct_by_x, direct) if window <= min(old, new) else product
     # The gradient of a strided convolution by x is a transposed one, whose own gradient by the kernel (second order:
-    # gradient penalties) is swapped. Derivatives of `by_kernel` itself (unrolled GANs) still meet slow kernels: a
-    # product there would slow every first-order step.
-    if max(strides) > 1:
-        has_phases = x.shape[-1] >= _WORTH_PHASES and _phases_are_direct(x, kernel, (old, new), strides)
-        by_x = functools.partial(_sum_of_phases, strides=strides, pads=pads) if has_phases else product
+    # gradient penalties) is swapped; that of phases and of a product is not. Derivatives of `by_kernel` itself
+    # (unrolled GANs) still meet slow kernels: a product there would slow every first-order step.
+    if max(strides) == 1:
+        by_x = functools.partial(_direct_by_x, direct) if window <= min(old, new) else product
+    elif x.shape[-1] >= _WORTH_PHASES and _phases_are_direct(x, kernel, (old, new), strides):
+        by_x = functools.partial(_sum_of_phases, strides=strides, pads=pads)
+    else:
+        by_x = product
     return _mixture(direct, product, by_x, (old, window, new))(x, kernel)
 
 
@@ -197,10 +199,8 @@ def _sum_of_phases(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
         stride, pad = strides[axis], pads[axis][0]
         phase = (first - pad) % stride
         low = (pad + phase - first) // stride
-        num_pixels, num_taps = (
-            len(range(begin, array.shape[a], stride))
-            for begin, array, a in ((phase, x, axis + 1), (first, kernel, axis))
-        )
+        num_pixels = len(range(phase, x.shape[1 + axis], stride))
+        num_taps = len(range(first, kernel.shape[axis], stride))
         high = sizes[axis] + num_taps - 1 - low - num_pixels
         return slice(phase, None, stride), slice(first, None, stride), (low, high)
 
@@ -215,7 +215,11 @@ def _sum_of_phases(x: jax.Array, kernel: jax.Array, *, strides: tuple[int, int],
 
 
 def _crop(x: jax.Array, pads: _Pads) -> tuple[jax.Array, _Pads]:
-    """Cuts off what negative padding would: XLA's CPU backend gives wrong gradients for convolutions that have some."""
+    """Cuts off what negative padding would.
+
+    On CPU, jax 0.10.2 computes wrong gradients by the kernel where one convolution has padding of both signs (measured:
+    1x1 kernel, `((-1, 1), (0, -1))`).
+    """
     cuts = ((0, 0, 0), *((min(low, 0), min(high, 0), 0) for low, high in pads), (0, 0, 0))
     return lax.pad(x, jnp.zeros((), x.dtype), cuts), tuple((max(low, 0), max(high, 0)) for low, high in pads)
 
