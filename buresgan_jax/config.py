@@ -17,6 +17,7 @@ METHODS = {
 # Keys that do not change the training so far; a resumed run may differ in them.
 FREE_KEYS = (
     "data.data_dir",
+    "data.resident",
     "evaluation.every_steps",
     "evaluation.num_samples",
     "training.checkpoint_every_steps",
@@ -51,6 +52,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.data.split = "train"  # of a TFDS set
     config.data.data_dir = config_dict.placeholder(str)  # of TFDS; None: its own default
     config.data.path = config_dict.placeholder(str)  # image_folder: the folder
+    config.data.resident = config_dict.placeholder(bool)  # whole set on every device; None: see devices.data_memory
     config.data.image_size = config_dict.placeholder(int)  # height and width in pixels; None for points
     config.data.channels = 3  # of images
     config.data.crop = "center"  # image_folder: center (square) or none (stretched)

@@ -1,5 +1,6 @@
 """Steps on devices: `jax.pmap`, applied here and only here to a function of one device's share of the batch."""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -9,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from buresgan_jax import data
 from buresgan_jax.algorithms import Algorithm, GANState
 from buresgan_jax.errors import UserError
 
 AXIS = "batch"
+_SMALL_DATA = 16 * 2**20  # bytes; all mixtures of points
 
 
 @struct.dataclass
@@ -35,15 +38,16 @@ def make_tracker(algorithm: Algorithm, state: GANState, real: jax.ShapeDtypeStru
 
 
 def make_run_steps(algorithm: Algorithm, decode: Callable, steps_per_call: int) -> Callable:
-    """`(state, tracker, key, batches, num_steps) -> (state, tracker, step)` on one device's share of the batches.
+    """`(state, tracker, key, batches, num_steps, *resident) -> (state, tracker, step)` on one device's share.
 
     `batches` is `[steps_per_call, batches_per_update, batch, ...]`, of which the first `num_steps` steps are run: a
     loop of dynamic length, so that one compiled program serves calls of every length and computes the same bits.
+    `decode(one step's part of it, *resident)` makes the real batches of it: see `data.Feed`.
     """
 
-    def one_step(index, carry, batches, key):
+    def one_step(index, carry, batches, key, resident):
         state, tracker = carry
-        real = decode(jax.lax.dynamic_index_in_dim(batches, index, keepdims=False))
+        real = decode(jax.lax.dynamic_index_in_dim(batches, index, keepdims=False), *resident)
         state, metrics = algorithm.update(state, real, jax.random.fold_in(key, state.step))
         first_bad = {
             name: jnp.where((tracker.first_bad[name] == 0) & ~jnp.isfinite(value), state.step, tracker.first_bad[name])
@@ -52,8 +56,8 @@ def make_run_steps(algorithm: Algorithm, decode: Callable, steps_per_call: int) 
         sums = {name: tracker.sums[name] + value.astype(jnp.float32) for name, value in metrics.items()}
         return state, Tracker(sums, tracker.count + 1, first_bad)
 
-    def run_steps(state, tracker, key, batches, num_steps):
-        step = partial(one_step, batches=batches, key=key)
+    def run_steps(state, tracker, key, batches, num_steps, *resident):
+        step = partial(one_step, batches=batches, key=key, resident=resident)
         if steps_per_call == 1:  # a loop would only cost: XLA runs convolutions in a loop's body on one thread
             state, tracker = step(0, (state, tracker))
         else:
@@ -63,7 +67,9 @@ def make_run_steps(algorithm: Algorithm, decode: Callable, steps_per_call: int) 
     return run_steps
 
 
-def over_devices(run_steps: Callable, devices: Sequence[jax.Device] | None = None) -> Callable:
+def over_devices(
+    run_steps: Callable, devices: Sequence[jax.Device] | None = None, resident: tuple[jax.Array, ...] = ()
+) -> Callable:
     """The pmap: batches are split over devices, everything else is equal on all of them; the state is donated.
 
     The tracker is not: the log reads it while the next calls run, and its few scalars cost nothing.
@@ -71,6 +77,7 @@ def over_devices(run_steps: Callable, devices: Sequence[jax.Device] | None = Non
     Args:
         run_steps: of `make_run_steps`, for an algorithm built with the axis `AXIS`.
         devices: of all processes; None: all there are.
+        resident: the last arguments of `run_steps`, the same in every call.
 
     Returns:
         `(state, tracker, key, batches, num_steps, stop) -> (state, tracker, (step, stop))`. `stop` is `[local_devices]`
@@ -78,12 +85,13 @@ def over_devices(run_steps: Callable, devices: Sequence[jax.Device] | None = Non
         signal to one after the same call, without waiting for each other.
     """
 
-    def run(state, tracker, key, batches, num_steps, stop):
-        state, tracker, step = run_steps(state, tracker, key, batches, num_steps)
+    def run(state, tracker, key, batches, num_steps, stop, *resident):
+        state, tracker, step = run_steps(state, tracker, key, batches, num_steps, *resident)
         return state, tracker, (step, jax.lax.pmax(stop, AXIS))
 
-    axes = (None, None, None, 0, None, 0)
-    return jax.pmap(run, axis_name=AXIS, in_axes=axes, out_axes=None, donate_argnums=0, devices=devices)
+    axes = (None, None, None, 0, None, 0, *(None for _ in resident))
+    mapped = jax.pmap(run, axis_name=AXIS, in_axes=axes, out_axes=None, donate_argnums=0, devices=devices)
+    return (lambda *inputs: mapped(*inputs, *resident)) if resident else mapped
 
 
 def on_local_devices(tree, *axes: str):
@@ -93,6 +101,21 @@ def on_local_devices(tree, *axes: str):
     """
     mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.P(*axes)))
+
+
+def data_memory() -> data.DataMemory:
+    """What a resident data set may take of one device's memory.
+
+    A quarter of what the device has for this process: parameters and activations need the rest. On a CPU only small
+    sets lie there by default: the source keeps decoded pixels in the same memory already, and reading them from there
+    costs nothing beside a step of a network for images.
+    """
+    device = jax.local_devices()[0]
+    stats = device.memory_stats()
+    if stats and "bytes_limit" in stats:
+        return data.DataMemory(stats["bytes_limit"] // 4, stats["bytes_limit"] // 4)
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return data.DataMemory(_SMALL_DATA, host // 4 // jax.local_device_count())
 
 
 class Layout(NamedTuple):

@@ -24,7 +24,7 @@ class Run:
         config: the resolved config.
         workdir: of the run.
         algorithm: for one device: initial state, samples.
-        source: the training data.
+        feed: the training data, until the devices have taken it.
         key: from which the key of every step comes.
         start: the step at which training begins.
         state: the state at that step.
@@ -33,18 +33,34 @@ class Run:
         evaluated: the last evaluation.
     """
 
-    def __init__(self, config, workdir, signals):
-        """Opens the workdir, and restores its newest checkpoint or makes a new state."""
+    def __init__(self, config, workdir, signals, *, rows):
+        """Opens the workdir, and restores its newest checkpoint or makes a new state.
+
+        Args:
+            config: the resolved config.
+            workdir: of the run.
+            signals: that may come while the data are opened.
+            rows: this process's part of every global batch.
+        """
         _check_numbers(config)
         self.config, self.is_writer = config, jax.process_index() == 0
         self.algorithm = build.algorithm(config)
         self.key = jax.random.key(config.seed)
         self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
         # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
+        options, memory = config.training, devices.data_memory()
         with signals.interruptible():
-            self.source = build.source(config)
-        options = config.training
-        data.batch_indices(self.source.num_examples, seed=config.seed, batch_size=options.batch_size, batch_number=0)
+            source = build.source(config)
+            self.feed = data.make_feed(
+                source,
+                resident=config.data.resident,
+                memory=memory,
+                seed=config.seed,
+                batch_size=options.batch_size,
+                batches_per_update=self.algorithm.batches_per_update,
+                rows=rows,
+            )
+        data.batch_indices(source.num_examples, seed=config.seed, batch_size=options.batch_size, batch_number=0)
         self._checkpointer = Checkpointer(
             self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
         )

@@ -40,15 +40,17 @@ class DataParallel:
         where: the workdir, for messages.
     """
 
-    def __init__(self, run: Run, layout: devices.Layout):
-        """Places the state on the devices."""
+    def __init__(self, run: Run, layout: devices.Layout, signals: StopSignals):
+        """Places state and data on the devices."""
         self.runs, self.where = [run], run.workdir
-        self._run, self._layout = run, layout
-        self._algorithm = build.algorithm(run.config, devices.AXIS)
-        steps_per_call = run.config.training.steps_per_call
-        self._run_steps = devices.over_devices(
-            devices.make_run_steps(self._algorithm, run.source.decode, steps_per_call)
-        )
+        self._layout, self._steps_per_call = layout, run.config.training.steps_per_call
+        feed, run.feed = run.feed, None  # what lies on the devices need not stay on the host
+        with signals.interruptible():
+            resident = feed.load()
+        self._read = feed.read
+        algorithm = build.algorithm(run.config, devices.AXIS)
+        run_steps = devices.make_run_steps(algorithm, feed.decode, self._steps_per_call)
+        self._run_steps = devices.over_devices(run_steps, resident=devices.on_local_devices(resident))
         self._key = devices.on_local_devices(run.key)
         self._state, self._tracker = devices.on_local_devices((run.state, run.tracker))
         self._zero_tracker = devices.on_local_devices(jax.tree.map(np.zeros_like, run.tracker))
@@ -56,20 +58,11 @@ class DataParallel:
 
     def calls(self, plan):
         """`(start, stop, batches)` for every call of the plan, read ahead in the background."""
-        options = self._run.config.training
 
         def read(start, stop):
-            batches = data.read_steps(
-                self._run.source,
-                start,
-                stop,
-                seed=self._run.config.seed,
-                batch_size=options.batch_size,
-                batches_per_update=self._algorithm.batches_per_update,
-                rows=self._layout.rows,
-            )
+            batches = self._read(start, stop)
             # A short call is filled up, so that every call has the shape that was compiled.
-            return self._layout.split(np.resize(batches, (options.steps_per_call, *batches.shape[1:])))
+            return self._layout.split(np.resize(batches, (self._steps_per_call, *batches.shape[1:])))
 
         return data.prefetch(read, plan, place=lambda batches: devices.on_local_devices(batches, devices.AXIS))
 
@@ -114,9 +107,9 @@ def train_and_evaluate(config, workdir) -> GANState:
     """
     with StopSignals(alone=jax.process_count() == 1) as signals:
         layout = devices.Layout.create(config.training.batch_size)
-        with contextlib.closing(Run(config, workdir, signals)) as run:
+        with contextlib.closing(Run(config, workdir, signals, rows=layout.rows)) as run:
             begin = time.monotonic()
-            parallel = DataParallel(run, layout)
+            parallel = DataParallel(run, layout, signals)
             for error in train(parallel, signals).values():
                 raise error
             (state,) = parallel.states()

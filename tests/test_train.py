@@ -151,6 +151,20 @@ def test_more_steps_go_on_from_a_finished_run(uninterrupted, tmp_path, capfd):
     assert [line["step"] for line in read_metrics(tmp_path) if line["split"] == "train"] == [4, 5, 6, 9, 12]
 
 
+@pytest.mark.parametrize("data_set", ["ring", "mnist"])
+def test_data_may_lie_on_the_devices_or_be_streamed_even_in_turn(tmp_path, data_set):
+    points = {"data__num_examples": 60} if data_set == "ring" else {}  # both: several epochs
+
+    def run_to(step, name, resident):
+        config = make_config("gan", data_set, data__resident=resident, training__num_steps=step, **points)
+        return train.train_and_evaluate(config, tmp_path / name)
+
+    run_to(6, "in_turn", True)
+    state = run_to(12, "streamed", False)
+    assert_same(run_to(12, "in_turn", False), state)
+    assert_same(run_to(12, "resident", True), state)
+
+
 def test_one_program_is_compiled_for_calls_of_all_lengths(tmp_path, monkeypatch):
     traces = []
     make_run_steps = devices.make_run_steps
@@ -242,6 +256,7 @@ def test_evaluation_counts_samples_that_are_not_finite():
         ({"generator__hidden": (8, 0)}, r"config.generator.hidden must be the widths .* got \(8, 0\)"),
         ({"discriminator__hidden": ()}, r"config.discriminator.hidden must be the widths .* got \(\)"),
         ({"training__batch_size": 20_004, "data__num_examples": 100}, "A batch of 20004 does not fit"),
+        ({"data__resident": True}, "data.resident=True needs a data set that ends, 'ring' does not"),
     ],
 )
 def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, changes, message):

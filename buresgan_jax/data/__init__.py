@@ -1,8 +1,9 @@
 """Data sets and the pipeline that feeds them to training; nothing in here imports TensorFlow."""
 
+from buresgan_jax.data.feed import DataMemory, Feed, make_feed
 from buresgan_jax.data.folder import folder_source
 from buresgan_jax.data.images import IMAGE_SETS, tfds_source
-from buresgan_jax.data.pipeline import batch_indices, prefetch, read_steps
+from buresgan_jax.data.pipeline import batch_indices, prefetch, read_steps, step_indices
 from buresgan_jax.data.source import Source, decode_images, decode_points
 from buresgan_jax.data.stacked_mnist import stacked_source
 from buresgan_jax.data.synthetic import (
@@ -19,6 +20,8 @@ from buresgan_jax.data.synthetic import (
 __all__ = [
     "IMAGE_SETS",
     "MIXTURES",
+    "DataMemory",
+    "Feed",
     "Mixture",
     "Source",
     "batch_indices",
@@ -26,12 +29,14 @@ __all__ = [
     "decode_points",
     "folder_source",
     "grid_mixture",
+    "make_feed",
     "mixture_source",
     "prefetch",
     "read_steps",
     "ring_mixture",
     "sample_mixture",
     "stacked_source",
+    "step_indices",
     "tfds_source",
     "unbalanced_grid_mixture",
     "unbalanced_ring_mixture",

@@ -69,13 +69,20 @@ def _epoch_permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
     return permutation
 
 
-def read_steps(
-    source: Source, start: int, stop: int, *, seed: int, batch_size: int, batches_per_update: int, rows: slice
+def step_indices(
+    num_examples: int | None,
+    start: int,
+    stop: int,
+    *,
+    seed: int,
+    batch_size: int,
+    batches_per_update: int,
+    rows: slice,
 ) -> np.ndarray:
-    """Reads this process's rows of all batches of the updates `start` to `stop - 1`.
+    """Which examples are this process's rows of all batches of the updates `start` to `stop - 1`.
 
     Args:
-        source: where to read.
+        num_examples: size of the data set, or None where it never ends.
         start: first update.
         stop: one past the last update.
         seed: of the order of the examples.
@@ -84,21 +91,29 @@ def read_steps(
         rows: this process's part of every global batch.
 
     Returns:
-        Examples, shape `[stop - start, batches_per_update, rows, *example_shape]`, dtype as the source has it. The
-        parts of all processes, concatenated along `rows`, are the global batches.
+        int64, shape `[stop - start, batches_per_update, rows]`. The parts of all processes, concatenated along `rows`,
+        are the global batches.
 
     Raises:
         UserError: the batch is larger than the data set, or the seed is negative.
     """
     numbers = range(start * batches_per_update, stop * batches_per_update)
     indices = [
-        batch_indices(source.num_examples, seed=seed, batch_size=batch_size, batch_number=number)[rows]
-        for number in numbers
+        batch_indices(num_examples, seed=seed, batch_size=batch_size, batch_number=number)[rows] for number in numbers
     ]
-    # One fetch for all: sources read many examples at once faster than few at a time.
-    examples = source.fetch(np.concatenate(indices) if indices else np.zeros(0, np.int64))
     num_rows = len(range(*rows.indices(batch_size)))
-    return examples.reshape(stop - start, batches_per_update, num_rows, *source.example_shape)
+    return np.array(indices, np.int64).reshape(stop - start, batches_per_update, num_rows)
+
+
+def read_steps(source: Source, start: int, stop: int, **order) -> np.ndarray:
+    """Reads the examples of `step_indices(source.num_examples, start, stop, **order)`.
+
+    Returns:
+        Examples, shape `[stop - start, batches_per_update, rows, *example_shape]`, dtype as the source has it.
+    """
+    indices = step_indices(source.num_examples, start, stop, **order)
+    # One fetch for all: sources read many examples at once faster than few at a time.
+    return source.fetch(indices.ravel()).reshape(*indices.shape, *source.example_shape)
 
 
 def prefetch(

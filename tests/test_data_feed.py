@@ -1,0 +1,68 @@
+"""Resident and streamed data sets give the same batches, and what fits where is decided as documented."""
+
+import jax
+import numpy as np
+import pytest
+
+from buresgan_jax import data, devices
+from buresgan_jax.data import DataMemory, make_feed
+from buresgan_jax.errors import UserError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (1030, 4, 4, 3), dtype=np.uint8)  # more than one chunk of loading
+IMAGE_SOURCE = data.Source("images", len(IMAGES), IMAGES.shape[1:], IMAGES.__getitem__, data.decode_images)
+ROOMY = DataMemory(10**9, 10**9)
+ORDER = {"seed": 3, "batch_size": 8, "batches_per_update": 2}
+
+
+def points(num_examples):
+    return data.mixture_source(data.ring_mixture(), name="ring", num_examples=num_examples, seed=0)
+
+
+def make(source, resident, memory=ROOMY, rows=slice(0, 8)):
+    return make_feed(source, resident=resident, memory=memory, rows=rows, **ORDER)
+
+
+def batches(feed, start, stop):
+    resident = [jax.device_put(array) for array in feed.load()]
+    return np.stack([jax.jit(feed.decode)(payload, *resident) for payload in feed.read(start, stop)])
+
+
+@pytest.mark.parametrize("source", [IMAGE_SOURCE, points(50)], ids=lambda source: source.name)
+@pytest.mark.parametrize("rows", [slice(0, 8), slice(2, 6)])
+def test_a_resident_set_gives_the_batches_of_a_streamed_one(source, rows):
+    resident, streamed = make(source, True, rows=rows), make(source, False, rows=rows)
+    expected = batches(streamed, 1, 6)  # of the points three epochs
+    assert expected.shape == (5, 2, rows.stop - rows.start, *source.example_shape)
+    assert expected.dtype == np.float32
+    np.testing.assert_array_equal(batches(resident, 1, 6), expected)
+    assert resident.read(1, 6).dtype == np.int32
+    assert streamed.load() == ()
+    np.testing.assert_array_equal(resident.load()[0], source.fetch(np.arange(source.num_examples)))
+    for feed in (resident, streamed):
+        assert feed.bytes_per_update == feed.read(1, 2).nbytes
+
+
+@pytest.mark.parametrize(
+    ("source", "memory", "is_resident"),
+    [
+        (IMAGE_SOURCE, DataMemory(IMAGES.nbytes, IMAGES.nbytes), True),
+        (IMAGE_SOURCE, DataMemory(IMAGES.nbytes - 1, 10**9), False),
+        (points(50), DataMemory(50 * 2 * 4, 10**9), True),
+        (points(None), ROOMY, False),
+    ],
+)
+def test_by_default_a_set_that_fits_is_resident(source, memory, is_resident):
+    assert bool(make(source, None, memory).load()) == is_resident
+
+
+def test_a_small_set_is_resident_by_default_on_a_cpu_and_large_ones_may_be():
+    memory = devices.data_memory()
+    assert 10_000 * 2 * 4 < memory.default < memory.most
+
+
+def test_a_set_that_cannot_be_resident_is_refused():
+    with pytest.raises(UserError, match="'ring' does not. Set data.num_examples, or data.resident=False"):
+        make(points(None), True)
+    big = IMAGE_SOURCE._replace(num_examples=10**9)
+    with pytest.raises(UserError, match=r"'images' takes 48.00 GB, of a device's memory 1.00 GB are for data"):
+        make(big, True)
