@@ -70,8 +70,9 @@ class Steps:
 
     def __init__(self, config):
         """Initialises the state; compiles nothing."""
-        self._config, self.per_call = config, config.training.steps_per_call
+        self._config = config
         self._algorithm, self._source = build.algorithm(config, devices.AXIS), make_source(config)
+        self.per_call = _steps_per_call(config, self._algorithm, self._source)
         self.data = self._source.name
         self._layout = devices.Layout.create(config.training.batch_size)
         self._state, self._tracker = devices.on_local_devices(_initial(config))
@@ -129,9 +130,16 @@ def _read(config, algorithm, source, start, stop):
     return data.read_steps(source, start, stop, seed=config.seed, **sizes)
 
 
+def _steps_per_call(config, algorithm, source):
+    """As training chooses it."""
+    num_bytes = _read(config, algorithm, source, 0, 1).nbytes
+    return devices.choose_steps_per_call(config.training.steps_per_call, source.example_shape, num_bytes)
+
+
 def seeds_call(config, num_seeds: int) -> Callable[[], object]:
     """One call that advances several seeds, each on its own batches, by one `vmap`."""
-    algorithm, source, per_call = build.algorithm(config), make_source(config), config.training.steps_per_call
+    algorithm, source = build.algorithm(config), make_source(config)
+    per_call = _steps_per_call(config, algorithm, source)
     stack = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
     carry = stack(*(_initial(config, seed) for seed in range(num_seeds)))
     keys = jax.random.split(jax.random.key(1), num_seeds)

@@ -30,6 +30,15 @@ FREE_KEYS = (
 )
 
 
+# Keys whose values are traced: runs that differ in nothing else can train under one vmap.
+TRACED_KEYS = (
+    "optimizer.discriminator_learning_rate",
+    "optimizer.generator_learning_rate",
+    "penalty.weight",
+    "seed",
+)
+
+
 def default(argument: str = "bures") -> config_dict.ConfigDict:
     """The config before a data set's own settings.
 
@@ -106,7 +115,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.training = config_dict.ConfigDict()
     config.training.batch_size = 256  # over all devices
     config.training.num_steps = 25_000
-    config.training.steps_per_call = 1  # updates per device call
+    config.training.steps_per_call = config_dict.placeholder(int)  # None: see devices.choose_steps_per_call
     config.training.ema_decay = 0.999  # of the generator's moving averages
     config.training.log_every_steps = 100
     config.training.sample_every_steps = 1_000

@@ -16,6 +16,7 @@ from buresgan_jax.errors import UserError
 
 AXIS = "batch"
 _SMALL_DATA = 16 * 2**20  # bytes; all mixtures of points
+_CALL_BYTES = 64 * 2**20  # of batches in one call; a few calls wait in memory
 
 
 @struct.dataclass
@@ -94,12 +95,32 @@ def over_devices(
     return (lambda *inputs: mapped(*inputs, *resident)) if resident else mapped
 
 
-def on_local_devices(tree, *axes: str):
-    """Places arrays on this process's devices: whole, or with `AXIS` split along the first axis.
+def over_runs(run_steps: Callable, devices: Sequence[jax.Device]) -> Callable:
+    """The pmap of several runs: each device runs its own by `vmap`, and none speaks to another; states are donated.
+
+    Args:
+        run_steps: of `make_run_steps`, for an algorithm built without an axis.
+        devices: of this process.
+
+    Returns:
+        `(state, tracker, key, batches, num_steps) -> (state, tracker, step)`; all but the last argument and result have
+        the axes `[devices, runs on each]` before their own.
+    """
+
+    def run(state, tracker, key, batches, num_steps):
+        state, tracker, step = jax.vmap(run_steps, (0, 0, 0, 0, None))(state, tracker, key, batches, num_steps)
+        return state, tracker, step[0]
+
+    axes = (0, 0, 0, 0, None)
+    return jax.pmap(run, AXIS, in_axes=axes, out_axes=(0, 0, None), donate_argnums=0, devices=devices)
+
+
+def on_local_devices(tree, *axes: str, devices: Sequence[jax.Device] | None = None):
+    """Places arrays on this process's devices, or some of them: whole, or with `AXIS` split along the first axis.
 
     The first call of a pmapped function on NumPy arrays and the next one on its own results would each compile.
     """
-    mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
+    mesh = jax.sharding.Mesh(devices or jax.local_devices(), (AXIS,))
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.P(*axes)))
 
 
@@ -116,6 +137,24 @@ def data_memory() -> data.DataMemory:
         return data.DataMemory(stats["bytes_limit"] // 4, stats["bytes_limit"] // 4)
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return data.DataMemory(_SMALL_DATA, host // 4 // jax.local_device_count())
+
+
+def choose_steps_per_call(wanted: int | None, example_shape: tuple[int, ...], bytes_per_update: int) -> int:
+    """How many updates one call of the devices makes.
+
+    Args:
+        wanted: by the user; None: 100 of points, 20 of images, fewer where their batches are large. On a CPU one of
+            images: XLA runs convolutions in the body of a loop on one thread, and a step takes long enough.
+        example_shape: of one example.
+        bytes_per_update: what one update gets from the host.
+    """
+    if wanted is not None:
+        return wanted
+    if len(example_shape) == 1:
+        most = 100
+    else:
+        most = 1 if jax.default_backend() == "cpu" else 20
+    return max(1, min(most, _CALL_BYTES // bytes_per_update))
 
 
 class Layout(NamedTuple):

@@ -31,6 +31,7 @@ class Run:
         tracker: metrics since the last log before that step.
         is_writer: whether this process writes (process 0 does).
         evaluated: the last evaluation.
+        final: what the run says of itself at its end.
     """
 
     def __init__(self, config, workdir, signals, *, rows):
@@ -69,7 +70,7 @@ class Run:
         if self.is_writer:
             writers.save_config(config, self.workdir)
         self._sampler = evaluate.make_sampler(self.algorithm)
-        self.evaluated = {}
+        self.evaluated, self.final = {}, {}
         self._writer = writers.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
 
     def _restore_or_init(self):
@@ -138,6 +139,12 @@ class Run:
         path = folder / f"step_{step:08d}.png"
         evaluate.draw_picture(self.config, path, samples, title=f"{self.config.method}, step {step}")
         return path
+
+    def finish(self, values, *, write):
+        """Notes, and writes as `final.json`, these values and the last evaluation."""
+        self.final = {**values, **self.evaluated}
+        if self.is_writer and write:
+            writers.save_final(self.final, self.workdir)
 
     def close(self):
         """Waits for everything that is being written."""

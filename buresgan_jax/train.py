@@ -15,8 +15,9 @@ import jax
 import numpy as np
 from absl import logging
 
-from buresgan_jax import build, data, devices, writers
+from buresgan_jax import devices, writers
 from buresgan_jax.algorithms import GANState
+from buresgan_jax.parallel import DataParallel, Stacked
 from buresgan_jax.run import DivergedError, Run
 from buresgan_jax.signals import StoppedError, StopSignals
 
@@ -32,70 +33,13 @@ def plan_calls(start: int, stop: int, steps_per_call: int, intervals: tuple[int,
         start = end
 
 
-class DataParallel:
-    """One run whose batch is split over all devices of all processes.
-
-    Attributes:
-        runs: the run alone: the loop trains several that advance together just as well.
-        where: the workdir, for messages.
-    """
-
-    def __init__(self, run: Run, layout: devices.Layout, signals: StopSignals):
-        """Places state and data on the devices."""
-        self.runs, self.where = [run], run.workdir
-        self._layout, self._steps_per_call = layout, run.config.training.steps_per_call
-        feed, run.feed = run.feed, None  # what lies on the devices need not stay on the host
-        with signals.interruptible():
-            resident = feed.load()
-        self._read = feed.read
-        algorithm = build.algorithm(run.config, devices.AXIS)
-        run_steps = devices.make_run_steps(algorithm, feed.decode, self._steps_per_call)
-        self._run_steps = devices.over_devices(run_steps, resident=devices.on_local_devices(resident))
-        self._key = devices.on_local_devices(run.key)
-        self._state, self._tracker = devices.on_local_devices((run.state, run.tracker))
-        self._zero_tracker = devices.on_local_devices(jax.tree.map(np.zeros_like, run.tracker))
-        self._fetched = (None, None)  # a state and its NumPy arrays
-
-    def calls(self, plan):
-        """`(start, stop, batches)` for every call of the plan, read ahead in the background."""
-
-        def read(start, stop):
-            batches = self._read(start, stop)
-            # A short call is filled up, so that every call has the shape that was compiled.
-            return self._layout.split(np.resize(batches, (self._steps_per_call, *batches.shape[1:])))
-
-        return data.prefetch(read, plan, place=lambda batches: devices.on_local_devices(batches, devices.AXIS))
-
-    def step(self, batches, num_steps, signal_number):
-        """Starts a call; returns, still to come, the step after it and a signal that any process has noticed."""
-        noticed = np.full(self._layout.local_devices, signal_number, np.int32)
-        self._state, self._tracker, done = self._run_steps(
-            self._state, self._tracker, self._key, batches, num_steps, noticed
-        )
-        return devices.start_copy(done)
-
-    def states(self):
-        """The state of every run as NumPy arrays, fetched once per step."""
-        if self._fetched[0] is not self._state:
-            self._fetched = (self._state, devices.on_host(self._state))
-        return [self._fetched[1]]
-
-    def trackers(self):
-        """The metrics of every run since the last log, as NumPy arrays."""
-        return [devices.on_host(self._tracker)]
-
-    def take_trackers(self):
-        """Lets the metrics start anew; returns a function that waits for what `trackers` would have returned."""
-        taken, self._tracker = devices.start_copy(self._tracker), self._zero_tracker
-        return lambda: [jax.tree.map(np.asarray, taken)]
-
-
-def train_and_evaluate(config, workdir) -> GANState:
+def train_and_evaluate(config, workdir, *, profile: bool = False) -> GANState:
     """Trains, or goes on with, the run of a config in a workdir.
 
     Args:
         config: the resolved config.
         workdir: a local folder or a remote one (`gs://...`); see the README for what a run writes there.
+        profile: whether to trace a few calls, into `workdir/profile`.
 
     Returns:
         The last state, as NumPy arrays.
@@ -105,29 +49,40 @@ def train_and_evaluate(config, workdir) -> GANState:
         DivergedError: a loss or parameter is not finite; nothing after that step is saved.
         StoppedError: SIGTERM or Ctrl-C; the state is saved.
     """
+    begin = time.monotonic()
     with StopSignals(alone=jax.process_count() == 1) as signals:
         layout = devices.Layout.create(config.training.batch_size)
         with contextlib.closing(Run(config, workdir, signals, rows=layout.rows)) as run:
-            begin = time.monotonic()
             parallel = DataParallel(run, layout, signals)
-            for error in train(parallel, signals).values():
+            trace = writers.Trace(run.workdir / "profile" if profile and run.is_writer else None)
+            for error in train(parallel, signals, begin=begin, trace=trace).values():
                 raise error
             (state,) = parallel.states()
         if run.is_writer:
-            seconds = round(time.monotonic() - begin, 2)
-            print("final", json.dumps({"step": int(state.step), "seconds": seconds, **run.evaluated}), flush=True)
+            print("final", json.dumps(run.final), flush=True)
     return state
 
 
-def train(parallel: DataParallel, signals: StopSignals) -> dict[int, DivergedError]:
-    """Trains runs that advance together, to their last step; returns, by position, why some ended before.
+def train(
+    parallel: DataParallel | Stacked, signals: StopSignals, *, begin: float, trace: writers.Trace | None = None
+) -> dict[int, DivergedError]:
+    """Trains runs that advance together, to their last step.
+
+    Args:
+        parallel: the runs.
+        signals: that ask for a stop.
+        begin: `time.monotonic()` when the program began to prepare the runs.
+        trace: of some calls.
+
+    Returns:
+        Why some runs ended before, by position.
 
     Raises:
         StoppedError: a signal came; all states are saved.
     """
     signals.stop_before_first_step()
-    loop = _Loop(parallel)
-    with contextlib.closing(loop.progress):
+    loop = _Loop(parallel, begin, trace or writers.Trace(None))
+    with contextlib.closing(loop.progress), contextlib.closing(loop.trace):
         loop.run(signals)
     return loop.diverged
 
@@ -135,8 +90,9 @@ def train(parallel: DataParallel, signals: StopSignals) -> dict[int, DivergedErr
 class _Loop:
     """What is between two calls: what is due, and what is under way."""
 
-    def __init__(self, parallel):
+    def __init__(self, parallel, begin, trace):
         self.parallel, self.runs, self.diverged = parallel, parallel.runs, {}
+        self.begin, self.first, self.trace = begin, None, trace
         self.config, self.start = self.runs[0].config, self.runs[0].start  # equal in all of them
         self.last = self.config.training.num_steps
         self.progress = writers.Progress(self.start, self.last, show=self.runs[0].is_writer)
@@ -152,13 +108,15 @@ class _Loop:
             self.draw(0)
         intervals = [options.log_every_steps, options.checkpoint_every_steps, options.sample_every_steps]
         intervals = tuple(every for every in (*intervals, self.config.evaluation.every_steps) if every)
-        plan = plan_calls(self.start, self.last, options.steps_per_call, intervals)
+        plan = plan_calls(self.start, self.last, self.parallel.steps_per_call, intervals)
         with contextlib.closing(self.parallel.calls(plan)) as calls:
-            for start, stop, batches in calls:
+            for number, (start, stop, batches) in enumerate(calls):
+                if self.trace.is_due(number):
+                    self.wait_for_calls()
+                    self.trace.switch()
                 self.in_flight.append(self.parallel.step(batches, stop - start, signals.number))
                 # The host stays a little ahead of the devices, not so far that batches pile up in their memory.
-                while len(self.in_flight) > _CALLS_IN_FLIGHT or (self.in_flight and stop == self.last):
-                    self.wait_for_call()
+                self.wait_for_calls(0 if stop == self.last else _CALLS_IN_FLIGHT)
                 self.after_call(stop)
                 if len(self.diverged) == len(self.runs):
                     return
@@ -167,12 +125,17 @@ class _Loop:
                     name = signal.Signals(self.stop_signal).name
                     message = f"{name}: stopped at step {stop}, saved in {self.parallel.where}. Run it again to go on."
                     raise StoppedError(message, self.stop_signal)
+        self.finish()
 
-    def wait_for_call(self):
-        """Waits for the oldest call under way."""
-        step, self.stop_signal = (int(value) for value in self.in_flight.popleft())
-        self.progress.step(step)
-        self.write_logs(step)
+    def wait_for_calls(self, but=0):
+        """Waits until all calls but this many are done."""
+        while len(self.in_flight) > but:
+            step, self.stop_signal = (int(value) for value in self.in_flight.popleft())
+            if self.first is None:  # it compiles: its time says nothing about the rest
+                self.first = (step, time.monotonic())
+                self.progress.say(f"step {step}: {self.first[1] - self.begin:.1f} s after the start")
+            self.progress.step(step)
+            self.write_logs(step)
 
     def after_call(self, step):
         """What is due at a step. Checkpoints come last: a step that was saved has written all else."""
@@ -233,3 +196,18 @@ class _Loop:
     def save(self, step):
         states, trackers = self.wait_for_states(step), self.parallel.trackers()
         self.for_each(lambda index, run: run.save(step, states[index], trackers[index]))
+
+    def finish(self):
+        """Writes what each run says of itself at its end, unless it had said so before."""
+        now, step = time.monotonic(), max(self.start, self.last)
+        values = {"step": step, "seconds": round(now - self.begin, 2)}
+        if self.first is not None:
+            values["first_step_seconds"] = round(self.first[1] - self.begin, 2)
+            if step > self.first[0]:
+                values["seconds_per_step"] = round((now - self.first[1]) / (step - self.first[0]), 6)
+        self.for_each(lambda _, run: run.finish(values, write=self.first is not None))
+        self.trace.close()
+        if self.trace.is_written:
+            self.progress.say(f"trace of a few calls: tensorboard --logdir={self.trace.folder} (needs xprof)")
+        elif self.trace.folder:
+            logging.warning("Nothing was traced: there were too few calls.")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import tensorboardX
 import tqdm
 from etils import epath
@@ -46,6 +47,19 @@ def save_config(config, workdir: epath.Path) -> None:
     """Writes `config.json`."""
     with _os_errors(workdir):
         _replace_text(workdir / "config.json", config.to_json(indent=2, sort_keys=True) + "\n")
+
+
+def save_final(values: Mapping[str, Any], workdir: epath.Path) -> None:
+    """Writes `final.json`, what a finished run says of itself."""
+    _replace_text(workdir / "final.json", json.dumps(values, indent=2) + "\n")
+
+
+def read_final(workdir: epath.Path) -> dict[str, Any]:
+    """Reads `final.json`; empty where there is none, or only a part of one."""
+    try:
+        return json.loads((workdir / "final.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return {}
 
 
 def read_config(workdir: epath.Path) -> config_dict.ConfigDict:
@@ -143,7 +157,7 @@ class Progress:
 
     def step(self, step: int) -> None:
         """This many steps are done."""
-        if self._begin is None:  # the first call compiles: its time says nothing about the rest
+        if self._begin is None:  # the first call compiles
             self._begin = (time.monotonic(), step)
         self._bar.update(max(0, step - self._bar.n))
 
@@ -170,3 +184,36 @@ class Progress:
     def close(self) -> None:
         """Ends the live line."""
         self._bar.close()
+
+
+class Trace:
+    """A trace of a few calls, when everything is compiled; it opens in TensorBoard's XProf.
+
+    Attributes:
+        folder: where it is written; None: nothing is traced.
+        is_written: whether it has been.
+    """
+
+    _FIRST, _LAST = 2, 5
+
+    def __init__(self, folder: epath.Path | None):
+        """Begins nothing yet."""
+        self.folder, self.is_written, self._running = folder, False, False
+
+    def is_due(self, number: int) -> bool:
+        """Whether tracing begins or ends before this call, counted from 0."""
+        return self.folder is not None and number in (self._FIRST, self._LAST)
+
+    def switch(self) -> None:
+        """Begins, or ends."""
+        if self._running:
+            self.close()
+        else:
+            jax.profiler.start_trace(str(self.folder))
+            self._running = True
+
+    def close(self) -> None:
+        """Ends tracing where it has not ended."""
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running, self.is_written = False, True

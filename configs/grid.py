@@ -16,6 +16,5 @@ def get_config(argument: str = "bures"):
     config = defaults.default(argument)
     config.data.name = "grid"
     config.data.num_examples = 10_000
-    config.training.steps_per_call = 100
     config.training.log_every_steps = 500
     return defaults.finish(config)

@@ -1,0 +1,39 @@
+"""JAX's persistent compilation cache, in a folder of the user's: the second start of a run compiles nothing."""
+
+import hashlib
+import os
+import pathlib
+import platform
+
+import jax
+
+_MIN_SECONDS = 0.5  # what compiles faster is not worth a file
+
+
+def enable(folder: str | None = None) -> None:
+    """Lets JAX keep its compiled programs, and use those that it kept.
+
+    Does nothing where `JAX_COMPILATION_CACHE_DIR` is set, and on CPUs with several devices: jax 0.10.2 crashes there
+    when it loads a step with convolutions. Starts the backend: call it after `jax.distributed.initialize`.
+
+    Args:
+        folder: where; None: `buresgan_jax` in `$XDG_CACHE_HOME` or `~/.cache`. It may be deleted at any time.
+    """
+    is_cpu = jax.default_backend() == "cpu"
+    if jax.config.jax_compilation_cache_dir is not None or (is_cpu and jax.local_device_count() > 1):
+        return
+    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    # Programs for a CPU use the instructions of the one they were compiled on, and homes are shared.
+    name = f"cpu-{_cpu_features()}" if is_cpu else jax.default_backend()
+    jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(folder or home / "buresgan_jax") / name))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
+
+
+def _cpu_features() -> str:
+    """A name for this kind of CPU."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    kinds = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    return hashlib.sha256("\n".join([platform.machine(), platform.processor(), *kinds]).encode()).hexdigest()[:8]

@@ -1,0 +1,152 @@
+"""How runs lie on the devices: one run over all of them, or several runs that advance together.
+
+Both kinds have `runs`, `where` and `steps_per_call`, and take a call of steps to the devices and its results back; the
+loop in `train.py` knows nothing else of them.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from buresgan_jax import build, data, devices
+from buresgan_jax.run import Run
+from buresgan_jax.signals import StopSignals
+
+
+class DataParallel:
+    """One run whose batch is split over all devices of all processes.
+
+    Attributes:
+        runs: the run alone.
+        where: the workdir, for messages.
+        steps_per_call: updates in one call.
+    """
+
+    def __init__(self, run: Run, layout: devices.Layout, signals: StopSignals):
+        """Places state and data on the devices."""
+        self.runs, self.where = [run], run.workdir
+        feed, run.feed = run.feed, None  # what lies on the devices need not stay on the host
+        self.steps_per_call = devices.choose_steps_per_call(
+            run.config.training.steps_per_call, build.example_shape(run.config), feed.bytes_per_update
+        )
+        with signals.interruptible():
+            resident = feed.load()
+        self._layout, self._read = layout, feed.read
+        algorithm = build.algorithm(run.config, devices.AXIS)
+        run_steps = devices.make_run_steps(algorithm, feed.decode, self.steps_per_call)
+        self._run_steps = devices.over_devices(run_steps, resident=devices.on_local_devices(resident))
+        self._key = devices.on_local_devices(run.key)
+        self._state, self._tracker = devices.on_local_devices((run.state, run.tracker))
+        self._zero_tracker = devices.on_local_devices(jax.tree.map(np.zeros_like, run.tracker))
+        self._fetched = (None, None)  # a state and its NumPy arrays
+
+    def calls(self, plan):
+        """`(start, stop, batches)` for every call of the plan, read ahead in the background."""
+
+        def read(start, stop):
+            return self._layout.split(_fill_up(self._read(start, stop), self.steps_per_call))
+
+        return data.prefetch(read, plan, place=lambda batches: devices.on_local_devices(batches, devices.AXIS))
+
+    def step(self, batches, num_steps, signal_number):
+        """Starts a call; returns, still to come, the step after it and a signal that any process has noticed."""
+        noticed = np.full(self._layout.local_devices, signal_number, np.int32)
+        self._state, self._tracker, done = self._run_steps(
+            self._state, self._tracker, self._key, batches, num_steps, noticed
+        )
+        return devices.start_copy(done)
+
+    def states(self):
+        """The state of every run as NumPy arrays, fetched once per step."""
+        if self._fetched[0] is not self._state:
+            self._fetched = (self._state, devices.on_host(self._state))
+        return [self._fetched[1]]
+
+    def trackers(self):
+        """The metrics of every run since the last log, as NumPy arrays."""
+        return [devices.on_host(self._tracker)]
+
+    def take_trackers(self):
+        """Lets the metrics start anew; returns a function that waits for what `trackers` would have returned."""
+        taken, self._tracker = devices.start_copy(self._tracker), self._zero_tracker
+        return lambda: [jax.tree.map(np.asarray, taken)]
+
+
+class Stacked:
+    """Several runs that advance together, under one `vmap` on each device of this process.
+
+    Their configs differ in nothing but what is traced: the seed, learning rates, weights. Where the runs do not share
+    out evenly over the devices, copies of the last one fill up. Their batches are streamed (`data.resident=False`).
+
+    Attributes:
+        runs: the runs.
+        where: the folder that holds them, for messages.
+        steps_per_call: updates in one call.
+    """
+
+    def __init__(self, runs: list[Run], where):
+        """Places the states on the devices."""
+        self.runs, self.where = runs, where
+        self._feeds = [run.feed for run in runs]
+        feed, config = self._feeds[0], runs[0].config
+        used = jax.local_devices()[: len(runs)]
+        self._shape = (len(used), -(-len(runs) // len(used)))
+        self._place = functools.partial(devices.on_local_devices, devices=used)
+        self.steps_per_call = devices.choose_steps_per_call(
+            config.training.steps_per_call, build.example_shape(config), feed.bytes_per_update * self._shape[1]
+        )
+        run_steps = devices.make_run_steps(build.algorithm(config), feed.decode, self.steps_per_call)
+        self._run_steps = devices.over_runs(run_steps, used)
+        stacked = self._stack([(run.state, run.tracker) for run in runs])
+        self._state, self._tracker = self._place(stacked, devices.AXIS)
+        self._zero_tracker = self._place(jax.tree.map(np.zeros_like, stacked[1]), devices.AXIS)
+        self._keys = self._place(self._stack([run.key for run in runs], jnp), devices.AXIS)
+        self._fetched = (None, None)  # a state and its parts
+
+    def _stack(self, trees, numpy=np):
+        """Leaves `[devices, runs on each, ...]`."""
+        trees = trees + [trees[-1]] * (self._shape[0] * self._shape[1] - len(trees))
+        return jax.tree.map(lambda *leaves: numpy.stack(leaves).reshape(*self._shape, *leaves[0].shape), *trees)
+
+    def _split(self, tree):
+        """The NumPy arrays of each run."""
+        flat = jax.tree.map(lambda leaf: (array := np.asarray(leaf)).reshape(-1, *array.shape[2:]), tree)
+        return [jax.tree.map(lambda leaf: leaf[index], flat) for index in range(len(self.runs))]  # noqa: B023
+
+    def calls(self, plan):
+        """`(start, stop, batches)` for every call of the plan, read ahead in the background."""
+
+        def read(start, stop):
+            batches = [feed.read(start, stop) for feed in self._feeds]
+            return self._stack([_fill_up(steps, self.steps_per_call) for steps in batches])
+
+        return data.prefetch(read, plan, place=lambda batches: self._place(batches, devices.AXIS))
+
+    def step(self, batches, num_steps, signal_number):
+        """Starts a call; returns, still to come, the step after it, and the signal: there is one process."""
+        self._state, self._tracker, done = self._run_steps(self._state, self._tracker, self._keys, batches, num_steps)
+        return devices.start_copy(done), signal_number
+
+    def states(self):
+        """The state of every run as NumPy arrays, fetched once per step."""
+        if self._fetched[0] is not self._state:
+            self._fetched = (self._state, self._split(self._state))
+        return self._fetched[1]
+
+    def trackers(self):
+        """The metrics of every run since the last log, as NumPy arrays."""
+        return self._split(self._tracker)
+
+    def take_trackers(self):
+        """Lets the metrics start anew; returns a function that waits for what `trackers` would have returned."""
+        taken, self._tracker = self._tracker, self._zero_tracker
+        for leaf in jax.tree.leaves(taken):
+            leaf.copy_to_host_async()
+        return lambda: self._split(taken)
+
+
+def _fill_up(steps, steps_per_call):
+    """A short call gets steps that are not run, so that every call has the shape that was compiled."""
+    return np.resize(steps, (steps_per_call, *steps.shape[1:]))
