@@ -6,21 +6,20 @@ import sys
 
 import jax
 from absl import app, flags, logging
-from ml_collections import config_flags
 
-from buresgan_jax import blas, evaluate, flag_errors, train, xla
+from buresgan_jax import blas, compilation_cache, evaluate, flag_errors, train, xla
+from buresgan_jax.command_flags import CONFIG, WORKDIR
 from buresgan_jax.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "configs/NAME.py or configs/NAME.py:METHOD.", lock_config=True
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics, pictures.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do; all but train need no config.")
 _OUT = flags.DEFINE_string("out", "samples.png", "sample: x.png, x.npz, or a folder for one PNG per image.")
 _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 64, "sample: how many.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "sample, evaluate: of the latent draws (training: config.seed).")
 _EMA = flags.DEFINE_bool("ema", True, "sample: the averaged generator, or (--noema) the raw one.")
 _BLAS_THREADS = flags.DEFINE_integer("blas_threads", 1, "OpenBLAS threads of small matrices on a CPU.", lower_bound=1)
+_PROFILE = flags.DEFINE_bool("profile", False, "train: trace a few calls, into WORKDIR/profile, for TensorBoard.")
+_CACHE = flags.DEFINE_bool("compilation_cache", True, "Keep compiled programs for the next start.")
+_CACHE_DIR = flags.DEFINE_string("compilation_cache_dir", None, "Where; default: buresgan_jax in the user's caches.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join a cluster that jax.distributed recognises by itself.")
 _COORDINATOR = flags.DEFINE_string("coordinator_address", None, "Host:port of process 0, where it does not.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes, with --coordinator_address.")
@@ -48,18 +47,20 @@ def main(argv: list[str]) -> int:
 def _run(argv):
     if argv[1:]:
         raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")
-    if _WORKDIR.value is None:
+    if WORKDIR.value is None:
         raise UserError("--workdir is missing. Give a folder for the run, such as --workdir=runs/ring.")
-    if _MODE.value == "train" and _CONFIG.value is None:
+    if _MODE.value == "train" and CONFIG.value is None:
         raise UserError("--config is missing. Give a config file, such as --config=configs/ring.py.")
     _join_cluster()
+    if _CACHE.value:
+        compilation_cache.enable(_CACHE_DIR.value)
     if _MODE.value == "train":
-        train.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+        train.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
     elif _MODE.value == "evaluate":
-        print(json.dumps(evaluate.run_evaluation(_WORKDIR.value, seed=_SEED.value)))
+        print(json.dumps(evaluate.run_evaluation(WORKDIR.value, seed=_SEED.value)))
     else:
         options = {"num_samples": _NUM_SAMPLES.value, "seed": _SEED.value, "ema": _EMA.value}
-        evaluate.run_sampling(_WORKDIR.value, _OUT.value, **options)
+        evaluate.run_sampling(WORKDIR.value, _OUT.value, **options)
         print(f"Wrote {_NUM_SAMPLES.value} samples to {_OUT.value}.")
 
 
@@ -80,15 +81,5 @@ def _fail(message, status=2):
     return status
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-    """Parses as absl does, with one line and status 2 instead of a traceback."""
-    try:
-        return flag_errors.parse(argv)
-    except SystemExit:  # --help, after which absl exits with status 1
-        sys.exit(0)
-    except UserError as error:
-        sys.exit(_fail(str(error)))
-
-
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    app.run(main, flags_parser=flag_errors.parse_or_exit)

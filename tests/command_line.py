@@ -9,7 +9,7 @@ from typing import NamedTuple
 from absl import flags
 from absl.testing import flagsaver
 
-from buresgan_jax import main
+from buresgan_jax import flag_errors, main
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -22,14 +22,14 @@ class Result(NamedTuple):
     err: str
 
 
-def call(monkeypatch, argv: list[str]) -> int:
+def call(monkeypatch, argv: list[str], program=main.main) -> int:
     """Status of the command in this process: saves the seconds that a new one needs to start."""
     monkeypatch.setattr(sys, "argv", argv)  # ml_collections looks for overrides there
     monkeypatch.chdir(ROOT)
     sys.modules.pop("config_config", None)  # what ml_collections would load the next config file into
     saved = flagsaver.save_flag_values()
     try:
-        return main.main(main.parse_flags(argv))
+        return program(flag_errors.parse_or_exit(argv))
     except SystemExit as error:
         return error.code
     finally:

@@ -1,0 +1,205 @@
+"""Many runs, each in a process of its own that is pinned to one core. What is finished stays finished.
+
+A cell is one command of `buresgan_jax.main`, which anybody can run by itself: its workdir tells whether it is done, and
+goes on where it was. On a CPU this is the fastest way to train several small networks: one core each, nothing shared.
+"""
+
+import contextlib
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from buresgan_jax import tables, writers
+
+_POLL_SECONDS = 0.1
+_ROOT = pathlib.Path(__file__).parents[1]  # where the package is importable from, installed or not
+
+
+class Cell(NamedTuple):
+    """One run among many.
+
+    Attributes:
+        labels: what tells it from the others, such as `{"method": "bures", "seed": 3}`.
+        workdir: of the run.
+        arguments: of `buresgan_jax.main`, without `--workdir`.
+        num_steps: after which it is finished.
+    """
+
+    labels: dict[str, Any]
+    workdir: pathlib.Path
+    arguments: tuple[str, ...]
+    num_steps: int
+
+    @property
+    def name(self) -> str:
+        """The labels as text."""
+        return " ".join(f"{key}={value}" for key, value in self.labels.items())
+
+
+class Outcome(NamedTuple):
+    """What became of a cell.
+
+    Attributes:
+        status: `done`, `diverged`, `failed`, or `stopped`: not finished, goes on when it is run again.
+        final: what the run said at its end, with its last evaluation; empty where it did not get there.
+        message: what it said instead.
+    """
+
+    status: str
+    final: dict[str, Any]
+    message: str = ""
+
+
+def finished(cell: Cell) -> Outcome | None:
+    """The outcome of a cell that is done already."""
+    final = writers.read_final(cell.workdir)
+    return Outcome("done", final) if final.get("step", -1) >= cell.num_steps else None
+
+
+def available_cores() -> list[int | None]:
+    """The cores that this process may use; as many `None` where the system cannot pin (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return [None] * os.cpu_count()
+
+
+def run_cells(
+    cells: Sequence[Cell], *, jobs: int | None = None, report: Callable[[Cell, Outcome, float], None]
+) -> list[Outcome]:
+    """Runs all cells that are not finished, several at a time; one that fails does not stop the others.
+
+    Args:
+        cells: in the order in which they begin.
+        jobs: how many at a time, each pinned to a core; None: as many as there are cores.
+        report: called as `(cell, outcome, seconds)` when one ends.
+
+    Returns:
+        The outcomes, in the order of `cells`. What a run prints goes to `log.txt` in its workdir.
+
+    Raises:
+        KeyboardInterrupt: SIGTERM or Ctrl-C came, and all runs under way have saved and ended.
+    """
+    outcomes = {index: finished(cell) for index, cell in enumerate(cells)}
+    waiting = [index for index, outcome in outcomes.items() if outcome is None]
+    free, running = available_cores(), {}
+    free = (free * (jobs or len(free)))[: jobs or len(free)]
+    with _stopping(lambda: [process.terminate() for process, _, _ in running.values()]) as stop:
+        while running or (waiting and not stop):
+            while waiting and free and not stop:
+                index = waiting.pop(0)
+                running[index] = _start(cells[index], core := free.pop(0)), core, time.monotonic()
+            for index, (process, core, begin) in list(running.items()):
+                if process.poll() is not None:
+                    del running[index]
+                    free.append(core)
+                    outcomes[index] = _outcome(cells[index], process.returncode)
+                    report(cells[index], outcomes[index], time.monotonic() - begin)
+            time.sleep(_POLL_SECONDS)
+    if stop:
+        raise KeyboardInterrupt("Stopped. The same command goes on where it was.")
+    return [outcomes[index] for index in range(len(cells))]
+
+
+@contextlib.contextmanager
+def _stopping(on_signal: Callable[[], object]):
+    """A list that gets the number of a signal when one comes."""
+    noted = []
+
+    def handle(number, _):
+        noted.append(number)
+        print(f"{signal.Signals(number).name}: waiting for the runs to save.", file=sys.stderr, flush=True)
+        on_signal()
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield noted
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def command(cell: Cell) -> list[str]:
+    """The command line of a cell."""
+    return [sys.executable, "-m", "buresgan_jax.main", *cell.arguments, f"--workdir={cell.workdir}"]
+
+
+# Pins itself to a core, asks for SIGTERM at its parent's death (Linux: PR_SET_PDEATHSIG is 1), and becomes the command.
+_LAUNCHER = """
+import ctypes, os, signal, sys
+core, *command = sys.argv[1:]
+if core:
+    os.sched_setaffinity(0, {int(core)})
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+os.execv(command[0], command)
+"""
+
+
+def _start(cell, core):
+    cell.workdir.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    with (cell.workdir / "log.txt").open("a") as log:
+        print(f"$ {shlex.join(command(cell))}", file=log, flush=True)
+        return subprocess.Popen(
+            [sys.executable, "-c", _LAUNCHER, "" if core is None else str(core), *command(cell)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C reaches the runs through this process alone
+        )
+
+
+def _outcome(cell, status):
+    if status == 0:
+        return Outcome("done", writers.read_final(cell.workdir))
+    lines = (cell.workdir / "log.txt").read_text().splitlines()
+    message = lines[-1] if lines else ""
+    if status in (128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM):
+        return Outcome("stopped", {}, message)
+    if message.startswith("Training diverged"):
+        return Outcome("diverged", {}, message)
+    return Outcome("failed", {}, f"exit status {status}: {message}")
+
+
+# What is said of them
+
+_TIMES = ("step", "seconds", "first_step_seconds", "seconds_per_step")
+
+
+def rows(cells: Iterable[Cell], outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """One flat row per cell for `tables`: labels, status, times, metrics, message."""
+    return [
+        {**cell.labels, tables.STATUS: outcome.status, **outcome.final, "message": outcome.message}
+        for cell, outcome in zip(cells, outcomes, strict=True)
+    ]
+
+
+def metric_names(table: Iterable[Mapping[str, Any]], labels: Iterable[str]) -> list[str]:
+    """The columns of `rows` that hold metrics, in the order of appearance."""
+    known = {*labels, *_TIMES, tables.STATUS, "message"}
+    return list(dict.fromkeys(name for row in table for name in row if name not in known))
+
+
+class Report:
+    """Prints a line when a cell ends."""
+
+    def __init__(self, num_cells: int, num_finished: int):
+        """Says how many were done before."""
+        self._num_cells, self._num_ended = num_cells, num_finished
+        if num_finished:
+            print(f"{num_finished} of {num_cells} are done already", file=sys.stderr, flush=True)
+
+    def __call__(self, cell: Cell, outcome: Outcome, seconds: float) -> None:
+        """One line."""
+        self._num_ended += 1
+        values = {name: outcome.final[name] for name in metric_names([outcome.final], cell.labels)}
+        text = outcome.message or "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        count = f"[{self._num_ended}/{self._num_cells}]"
+        print(f"{count} {cell.name}: {outcome.status} after {seconds:.0f} s  {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,7 @@
+"""The flags that several programs have: absl knows each name once in a process."""
+
+from absl import flags
+from ml_collections import config_flags
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "configs/NAME.py or configs/NAME.py:METHOD.", lock_config=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder for what the program writes: checkpoints, metrics, pictures.")

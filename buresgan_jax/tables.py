@@ -1,0 +1,53 @@
+"""Tables of many runs: one line per run as CSV, one per setting as Markdown."""
+
+import csv
+import io
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+STATUS = "status"  # the column that says `done`, or why there are no numbers
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """All rows; columns in the order in which they first appear."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    file = io.StringIO()
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def to_markdown(rows: Sequence[Row], *, by: Sequence[str], columns: Sequence[str]) -> str:
+    """One line per setting: how many runs, and mean and standard deviation (divisor n) of those that are done.
+
+    Args:
+        rows: one per run.
+        by: the columns that name a setting.
+        columns: the numbers to show; a run that lacks one does not count for it.
+    """
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.get(name) for name in by), []).append(row)
+    lines = [[*by, "runs", *columns], ["---"] * (len(by) + 1 + len(columns))]
+    for setting, members in groups.items():
+        cells = [_mean_and_deviation(row[name] for row in members if row.get(name) is not None) for name in columns]
+        lines.append([*map(str, setting), _count(members), *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _count(rows):
+    """Such as `10`, or `10 (1 diverged, 2 stopped)`."""
+    others = [row[STATUS] for row in rows if row[STATUS] != "done"]
+    counts = ", ".join(f"{others.count(status)} {status}" for status in dict.fromkeys(others))
+    return f"{len(rows)} ({counts})" if counts else str(len(rows))
+
+
+def _mean_and_deviation(values: Iterable[float]) -> str:
+    values = list(values)
+    if not values:
+        return "-"
+    mean, deviation = statistics.fmean(values), statistics.pstdev(values)
+    return f"{mean:.4g} ({deviation:.2g})" if len(values) > 1 else f"{mean:.4g}"

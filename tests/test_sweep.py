@@ -1,0 +1,200 @@
+"""Many runs at once: which there are, what becomes of each, and that a stopped sweep goes on."""
+
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import command_line
+import pytest
+
+from buresgan_jax import cells, config, sweep, tables, train
+from buresgan_jax.cells import Cell, Outcome
+from buresgan_jax.errors import UserError
+
+# ml_collections loads config files in a way that Python 3.12 deprecates louder.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+# What stands in for a run: ends as its arguments say, after noting that it began.
+PROGRAM = """
+import json, os, pathlib, signal, sys, time
+kind, workdir = sys.argv[1], pathlib.Path(sys.argv[2])
+with open(workdir / "begun", "a") as file:
+    file.write(f"{sorted(os.sched_getaffinity(0))}\\n")
+if kind == "endless":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    time.sleep(60)
+if kind == "diverged":
+    sys.exit("Training diverged at step 3: loss is not finite.")
+if kind == "failed":
+    print("No such data set.")
+    sys.exit(2)
+(workdir / "final.json").write_text(json.dumps({"step": 5, "modes": 8}))
+"""
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """Cells of the given kinds."""
+
+    def command(cell):
+        return [sys.executable, "-c", PROGRAM, cell.labels["kind"], str(cell.workdir)]
+
+    monkeypatch.setattr(cells, "command", command)
+    return lambda *kinds: [
+        Cell({"kind": kind, "seed": i}, tmp_path / f"{i}", (), num_steps=5) for i, kind in enumerate(kinds)
+    ]
+
+
+def test_what_fails_or_diverges_is_told_and_stops_nothing(fake, capfd):
+    made = fake("failed", "done", "diverged", "done")
+    outcomes = cells.run_cells(made, jobs=2, report=cells.Report(4, 0))
+    assert [outcome.status for outcome in outcomes] == ["failed", "done", "diverged", "done"]
+    assert outcomes[0].message == "exit status 2: No such data set."
+    assert outcomes[2].message.startswith("Training diverged at step 3")
+    said = capfd.readouterr().err
+    assert "[4/4]" in said
+    assert "kind=done seed=1: done" in said
+    rows = cells.rows(made, outcomes)
+    assert cells.metric_names(rows, ["kind", "seed"]) == ["modes"]
+    text = tables.to_markdown(rows, by=["kind"], columns=["modes"])
+    assert "| done | 2 | 8 (0) |" in text
+    assert "| diverged | 1 (1 diverged) | - |" in text
+
+
+def test_finished_cells_are_not_run_again(fake, tmp_path):
+    made = fake("done", "failed")
+    for _ in range(2):
+        assert [o.status for o in cells.run_cells(made, report=lambda *_: None)] == ["done", "failed"]
+    begun = [(cell.workdir / "begun").read_text().count("\n") for cell in made]
+    assert begun == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin processes")
+def test_each_run_has_a_core_of_its_own(fake):
+    cores, made = sorted(os.sched_getaffinity(0)), fake("done", "done")
+    cells.run_cells(made, jobs=len(cores), report=lambda *_: None)
+    used = {(cell.workdir / "begun").read_text().strip() for cell in made}
+    assert used == {f"[{core}]" for core in cores[:2]}
+
+
+def test_a_signal_lets_the_runs_save_and_ends(fake, tmp_path):
+    made = fake("endless", "endless", "done")
+
+    def send():
+        while not all((cell.workdir / "begun").exists() for cell in made[:2]):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    reported = []
+    with pytest.raises(KeyboardInterrupt, match="The same command goes on"):
+        cells.run_cells(made, jobs=2, report=lambda cell, outcome, _: reported.append(outcome.status))
+    thread.join()
+    assert reported == ["stopped", "stopped"]
+    assert not (tmp_path / "2").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for it")
+def test_runs_end_with_a_sweep_that_is_killed(tmp_path):
+    child = "import os, pathlib, time; pathlib.Path(f'pid_{os.getpid()}').touch(); time.sleep(60)"
+    sweep_of_one = f"""
+import subprocess, sys
+from buresgan_jax import cells
+subprocess.run([sys.executable, "-c", cells._LAUNCHER, "", sys.executable, "-c", {child!r}])
+"""
+    path = str(pathlib.Path(cells.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": path}
+    process = subprocess.Popen([sys.executable, "-c", sweep_of_one], cwd=tmp_path, env=environment)
+    end = time.monotonic() + 50
+    while not (noted := list(tmp_path.glob("pid_*"))):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    arguments = pathlib.Path("/proc") / noted[0].name.removeprefix("pid_") / "cmdline"  # of a dead process empty
+    while arguments.exists() and arguments.read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0:3", [0, 1, 2]), ("5", [5]), ("3,1", [3, 1])])
+def test_seeds_are_a_range_or_a_list(text, seeds):
+    assert sweep.parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "3:3", "a", "1,1", "-1", "1:2:3"])
+def test_other_seeds_are_refused(text):
+    with pytest.raises(UserError, match="give different seeds of at least 0"):
+        sweep.parse_seeds(text)
+
+
+def test_a_grid_is_the_product_of_its_values():
+    base = config.default("bures,smoke")
+    grid = sweep.parse_grid(["penalty.weight=1,0.5", "generator.hidden=(8,8),(4,)", "config.loss.name=x"], base)
+    assert grid == {"penalty.weight": [1, 0.5], "generator.hidden": [(8, 8), (4,)], "loss.name": ["x"]}
+    made = sweep.make_cells(base, pathlib.Path("w"), [3, 4], grid, ("--config=f.py",))
+    assert len(made) == 8
+    assert made[0].arguments[:2] == ("--config=f.py", "--config.penalty.weight=1")
+    assert made[1].labels == {"penalty.weight": 1, "generator.hidden": (8, 8), "loss.name": "x", "seed": 4}
+    assert len({cell.workdir for cell in made}) == 8
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("penalty.wieght=1", "unknown config key 'penalty.wieght'. Did you mean 'penalty.weight'?"),
+        ("seed=1,2", "unknown config key 'seed'. Use --seeds."),
+        ("penalty.weight=", "give different values"),
+        ("penalty.weight=1,1", "give different values"),
+        ("penalty.weight=a", "'a' does not fit"),
+    ],
+)
+def test_a_wrong_grid_is_refused(argument, message):
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        sweep.parse_grid([argument], config.default())
+
+
+def call_sweep(monkeypatch, *arguments):
+    argv = ["sweep", "--config=configs/ring.py:smoke", "--config.training.sample_every_steps=0", *arguments]
+    return command_line.call(monkeypatch, argv, sweep.main)
+
+
+def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeypatch, tmp_path, capfd):
+    arguments = [f"--workdir={tmp_path}", "--together=vmap", "--seeds=0:2", "--grid=penalty.weight=1,2"]
+    assert call_sweep(monkeypatch, *arguments) == 0
+    out, err = capfd.readouterr()
+    assert "| 1 | 2 | " in out
+    assert "[4/4]" in err
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["penalty.weight"], row["seed"], row["status"]) for row in rows] == [
+        (weight, seed, "done") for weight in "12" for seed in "01"
+    ]
+    saved = json.loads((tmp_path / "penalty.weight=2,seed=1" / "config.json").read_text())
+    assert (saved["seed"], saved["penalty"]["weight"]) == (1, 2.0)
+    assert call_sweep(monkeypatch, *arguments) == 0
+    assert "4 of 4 are done already" in capfd.readouterr().err
+
+
+def test_the_command_of_a_cell_is_understood_by_main(monkeypatch, tmp_path):
+    made, configs = [], []
+
+    def run_cells(all_cells, **_):
+        made.extend(all_cells)
+        return [Outcome("failed", {}, "")] * len(all_cells)
+
+    monkeypatch.setattr(cells, "run_cells", run_cells)
+    monkeypatch.setattr(train, "train_and_evaluate", lambda config, workdir, **_: configs.append(config))
+    grid = "--grid=generator.hidden=(4,4),(5,)"
+    assert call_sweep(monkeypatch, f"--workdir={tmp_path}", "--together=processes", "--seeds=7", grid) == 1
+    argv = cells.command(made[1])[2:]
+    assert command_line.call(monkeypatch, argv) == 0
+    assert (configs[0].seed, configs[0].generator.hidden, configs[0].smoke) == (7, (5,), True)
+    assert configs[0].training.sample_every_steps == 0
