@@ -262,6 +262,13 @@ def _optimizer(config, learning_rate):
 # Evaluation
 
 
+def perfect_samples(config, n: int, seed: int) -> np.ndarray | None:
+    """What a perfect generator would make, for the best value that a metric can have; None where it is not known."""
+    if not is_mixture(config):
+        return None
+    return data.sample_mixture(mixture(config), np.arange(n), seed=seed)[0]
+
+
 def evaluation(config) -> Callable[[np.ndarray], dict[str, float]] | None:
     """`samples -> {metric: value}` for the data set, None where there is no metric for it."""
     if not is_mixture(config):
@@ -269,7 +276,8 @@ def evaluation(config) -> Callable[[np.ndarray], dict[str, float]] | None:
     truth = mixture(config)
 
     def evaluate(samples):
-        statistics = metrics.mode_statistics(samples, truth.means, truth.std)
-        return {"modes": statistics.modes, "high_quality_share": statistics.high_quality_share}
+        options = {"weights": truth.weights, "min_hits": config.evaluation.min_hits}
+        statistics = metrics.mode_statistics(samples, truth.means, truth.std, **options)
+        return {name: getattr(statistics, name) for name in ("modes", "high_quality_share", "reverse_kl")}
 
     return evaluate

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ml_collections import config_dict
+
 from buresgan_jax import tables, writers
 
 _POLL_SECONDS = 0.1
@@ -28,13 +30,13 @@ class Cell(NamedTuple):
         labels: what tells it from the others, such as `{"method": "bures", "seed": 3}`.
         workdir: of the run.
         arguments: of `buresgan_jax.main`, without `--workdir`.
-        num_steps: after which it is finished.
+        config: that the arguments give.
     """
 
     labels: dict[str, Any]
     workdir: pathlib.Path
     arguments: tuple[str, ...]
-    num_steps: int
+    config: config_dict.ConfigDict
 
     @property
     def name(self) -> str:
@@ -57,9 +59,16 @@ class Outcome(NamedTuple):
 
 
 def finished(cell: Cell) -> Outcome | None:
-    """The outcome of a cell that is done already."""
+    """The outcome of a cell that is done already.
+
+    Raises:
+        UserError: its workdir belongs to a run of another config.
+    """
     final = writers.read_final(cell.workdir)
-    return Outcome("done", final) if final.get("step", -1) >= cell.num_steps else None
+    if final.get("step", -1) < cell.config.training.num_steps:
+        return None
+    writers.check_same_run(cell.config, cell.workdir)
+    return Outcome("done", final)
 
 
 def available_cores() -> list[int | None]:

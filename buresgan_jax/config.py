@@ -4,7 +4,14 @@ A config file is `get_config(argument)`: it takes `default(argument)`, overrides
 `finish(config)`. The argument is a method, or `smoke`, or both: `--config=configs/ring.py:alternating_bures,smoke`.
 """
 
+import ast
+import contextlib
+import difflib
+from typing import Any
+
 from ml_collections import config_dict
+
+from buresgan_jax.errors import UserError
 
 # What a method means; everything else in a config is independent of it.
 METHODS = {
@@ -19,6 +26,7 @@ FREE_KEYS = (
     "data.data_dir",
     "data.resident",
     "evaluation.every_steps",
+    "evaluation.min_hits",
     "evaluation.num_samples",
     "training.checkpoint_every_steps",
     "training.keep_checkpoints",
@@ -126,6 +134,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.evaluation = config_dict.ConfigDict()
     config.evaluation.every_steps = 1_000
     config.evaluation.num_samples = 2_500  # the paper's protocol for ring and grid
+    config.evaluation.min_hits = 1  # samples within 3 standard deviations that make a mode count
 
     for key, value in METHODS.get(config.method, {}).items():
         _set(config, key, value)
@@ -166,6 +175,28 @@ def _set(config, key, value):
     for group in groups:
         config = config[group]
     config[name] = value
+
+
+def parse_value(config: config_dict.ConfigDict, key: str, word: str) -> Any:
+    """The value that a config takes from `key=word`, as on the command line.
+
+    Raises:
+        UserError: there is no such key, or the word does not fit.
+    """
+    known = flatten(config)
+    if key not in known:
+        nearest = difflib.get_close_matches(key, known, n=1)
+        hint = f"Did you mean {nearest[0]!r}?" if nearest else "buresgan_jax/config.py lists all keys."
+        raise UserError(f"Unknown config key {key!r}. {hint}")
+    value = word
+    with contextlib.suppress(ValueError, SyntaxError):
+        value = ast.literal_eval(word)
+    changed = config.copy_and_resolve_references()
+    try:
+        changed.update_from_flattened_dict({key: value})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}={word} does not fit: {' '.join(str(error).split())}") from error
+    return flatten(changed)[key]
 
 
 def flatten(config) -> dict:

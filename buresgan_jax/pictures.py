@@ -4,6 +4,8 @@ Nothing here needs a display, and every file appears under its name only when it
 """
 
 import io
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from etils import epath
@@ -107,16 +109,53 @@ def scatter(
     axes = figure.add_axes((0.07, 0.05, 0.9, 0.9))
     if real is not None:
         axes.scatter(*real.T, s=4, color=_GREY, alpha=0.35, linewidths=0)
-    good = np.ones(len(samples), bool)
-    if means is not None:
-        good = _draw_modes(axes, samples, means, std)
-    axes.scatter(*samples[~good].T, s=7, color=_ORANGE, alpha=0.5, linewidths=0, zorder=3)
-    axes.scatter(*samples[good].T, s=7, color=_BLUE, alpha=0.5, linewidths=0, zorder=4)
+    _draw_samples(axes, samples, means, std, size=7)
     _frame(axes, samples, next(x for x in (means, real, samples) if x is not None), 3 * (std or 0.0))
     axes.set_title(title or "")
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    _write(path, buffer.getvalue())
+    _write_figure(path, figure)
+
+
+class Panel(NamedTuple):
+    """One picture of a gallery: an image, or points over the modes of a mixture.
+
+    Attributes:
+        image: uint8, shape `[height, width, 1 or 3]`.
+        points: shape `[n, 2]`.
+        means: of the modes, shape `[modes, 2]`.
+        std: of the modes.
+    """
+
+    image: np.ndarray | None = None
+    points: np.ndarray | None = None
+    means: np.ndarray | None = None
+    std: float | None = None
+
+
+def gallery(
+    path: epath.PathLike, panels: Sequence[Sequence[Panel | None]], *, rows: Sequence[str], columns: Sequence[str]
+) -> None:
+    """Draws panels in rows and columns, coloured as in `scatter`, and writes the picture as PNG.
+
+    Args:
+        path: a local path or a URL; missing folders are made.
+        panels: `[rows][columns]`; None leaves a place empty.
+        rows: what stands on the left of each row.
+        columns: what stands above each column.
+    """
+    figure = Figure(figsize=(2.2 * len(columns) + 0.4, 2.2 * len(rows) + 0.4), dpi=110, layout="constrained")
+    all_axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    for row_axes, row_panels, row in zip(all_axes, panels, rows, strict=True):
+        row_axes[0].set_ylabel(row)
+        for axes, panel in zip(row_axes, row_panels, strict=True):
+            axes.set(xticks=[], yticks=[])
+            if panel is not None and panel.image is not None:
+                axes.imshow(panel.image.squeeze(), cmap="gray")
+            elif panel is not None:
+                _draw_samples(axes, panel.points, panel.means, panel.std, size=2)
+                _frame(axes, panel.points, panel.means, 3 * panel.std)
+    for axes, column in zip(all_axes[0], columns, strict=True):
+        axes.set_title(column, fontsize=9)
+    _write_figure(path, figure)
 
 
 def to_uint8(images: ArrayLike) -> np.ndarray:
@@ -163,6 +202,13 @@ def _draw_modes(axes, samples: np.ndarray, means: np.ndarray, std: float | None)
     return inside.any(1)
 
 
+def _draw_samples(axes, samples: np.ndarray, means: np.ndarray | None, std: float | None, *, size: float) -> None:
+    """Blue within three standard deviations of a mean, orange elsewhere."""
+    good = np.ones(len(samples), bool) if means is None else _draw_modes(axes, samples, means, std)
+    axes.scatter(*samples[~good].T, s=size, color=_ORANGE, alpha=0.5, linewidths=0, zorder=3)
+    axes.scatter(*samples[good].T, s=size, color=_BLUE, alpha=0.5, linewidths=0, zorder=4)
+
+
 def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> None:
     """Square limits around the reference points, and the number of samples that lie outside."""
     reference = reference[np.isfinite(reference).all(1)]
@@ -176,6 +222,12 @@ def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> N
         axes.text(
             0.99, 0.01, f"{num_outside} of {len(samples)} outside", transform=axes.transAxes, ha="right", color=_ORANGE
         )
+
+
+def _write_figure(path: epath.PathLike, figure: Figure) -> None:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    _write(path, buffer.getvalue())
 
 
 def _write(path: epath.PathLike, content: bytes) -> None:

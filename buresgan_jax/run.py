@@ -156,6 +156,7 @@ class Run:
 _AT_LEAST = {
     "discriminator.base_filters": 1,
     "evaluation.every_steps": 0,
+    "evaluation.min_hits": 1,
     "evaluation.num_samples": 1,
     "generator.base_filters": 1,
     "latent.dim": 1,

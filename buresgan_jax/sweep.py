@@ -10,32 +10,20 @@ values only (seeds, learning rates, weights) under one vmap per device; `auto` t
 elsewhere.
 """
 
-import ast
-import contextlib
-import difflib
 import itertools
 import pathlib
-import signal
-import sys
-import time
 
-import jax
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
-from buresgan_jax import blas, cells, compilation_cache, flag_errors, tables, train, xla
+from buresgan_jax import cells, flag_errors, tables, together
 from buresgan_jax import config as config_lib
-from buresgan_jax.cells import Cell, Outcome
-from buresgan_jax.command_flags import CONFIG, WORKDIR
+from buresgan_jax.cells import Cell
+from buresgan_jax.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
-from buresgan_jax.parallel import Stacked
-from buresgan_jax.run import Run
-from buresgan_jax.signals import StopSignals
 
 _SEEDS = flags.DEFINE_string("seeds", "0:1", "Seeds, such as 0:10 (ten) or 3,5,8.")
 _GRID = flags.DEFINE_multi_string("grid", [], "KEY=VALUE,VALUE,... of the config; several make a product.")
-_TOGETHER = flags.DEFINE_enum("together", "auto", ["auto", "processes", "vmap"], "How runs go on at once.")
-_JOBS = flags.DEFINE_integer("jobs", None, "processes: how many at a time; default: one per core.", lower_bound=1)
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -55,15 +43,13 @@ def parse_seeds(text: str) -> list[int]:
 
 def parse_grid(arguments: list[str], config) -> dict[str, list]:
     """`KEY=VALUE,...` as values by key; they must be keys of the config."""
-    grid, known = {}, config_lib.flatten(config)
+    grid = {}
     for argument in arguments:
         key, _, text = argument.partition("=")
         key = key.removeprefix("config.")
-        if key not in known or key == "seed":
-            nearest = difflib.get_close_matches(key, known, n=1)
-            hint = "Use --seeds." if key == "seed" else f"Did you mean {nearest[0]!r}?" if nearest else ""
-            raise UserError(f"--grid={argument}: unknown config key {key!r}. {hint}".rstrip())
-        grid[key] = [_value(word, key, config) for word in _words(text)]
+        if key == "seed":
+            raise UserError(f"--grid={argument}: seeds are given by --seeds.")
+        grid[key] = [config_lib.parse_value(config, key, word) for word in _words(text)]
         if not grid[key] or len(set(map(str, grid[key]))) < len(grid[key]):
             raise UserError(f"--grid={argument}: give different values with commas between them.")
     return grid
@@ -81,18 +67,6 @@ def _words(text):
     return [word.strip() for word in words if word.strip()]
 
 
-def _value(word, key, config):
-    """The word as what the config accepts for the key."""
-    value = word
-    with contextlib.suppress(ValueError, SyntaxError):
-        value = ast.literal_eval(word)
-    try:
-        config.copy_and_resolve_references().update_from_flattened_dict({key: value})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"--grid={key}: {word!r} does not fit: {' '.join(str(error).split())}") from error
-    return value
-
-
 def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Cell]:
     """One cell per seed and setting; `arguments` give the config that all share."""
     made = []
@@ -101,69 +75,22 @@ def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Ce
             labels = dict(zip(grid, values, strict=True)) | {"seed": seed}
             folder = ",".join(f"{key}={value}" for key, value in labels.items()).replace("/", "_")
             flags_of_cell = [f"--config.{key}={value}" for key, value in labels.items()]
-            steps = labels.get("training.num_steps", config.training.num_steps)
-            made.append(Cell(labels, workdir / folder, (*arguments, *flags_of_cell), steps))
-    return made
-
-
-# Under one vmap
-
-
-def run_stacked(all_cells: list[Cell], config, workdir: pathlib.Path, report) -> list[Outcome]:
-    """Runs all cells that are not finished, those at once that differ in traced values only.
-
-    Raises:
-        StoppedError: SIGTERM or Ctrl-C came; all runs have saved.
-    """
-    outcomes = {index: cells.finished(cell) for index, cell in enumerate(all_cells)}
-    groups = {}
-    for index in (index for index, outcome in outcomes.items() if outcome is None):
-        labels = all_cells[index].labels
-        groups.setdefault(str({key: labels[key] for key in labels.keys() - config_lib.TRACED_KEYS}), []).append(index)
-    for group in groups.values():
-        for index, outcome, seconds in _run_group(group, all_cells, config, workdir):
-            outcomes[index] = outcome
-            report(all_cells[index], outcome, seconds)
-    return [outcomes[index] for index in range(len(all_cells))]
-
-
-def _run_group(group, all_cells, config, workdir):
-    with StopSignals(alone=True) as signals, contextlib.ExitStack() as stack:
-        runs = {}
-        for index in group:
             own = config.copy_and_resolve_references()
-            own.update_from_flattened_dict(all_cells[index].labels | {"data.resident": False})
-            run = Run(own, all_cells[index].workdir, signals, rows=slice(0, own.training.batch_size))
-            stack.callback(run.close)
-            runs.setdefault(run.start, {})[index] = run
-        for together in runs.values():  # those that had diverged are behind the others
-            begin = time.monotonic()
-            diverged = train.train(Stacked(list(together.values()), workdir), signals, begin=begin)
-            for position, (index, run) in enumerate(together.items()):
-                outcome = Outcome("done", run.final)
-                if position in diverged:
-                    outcome = Outcome("diverged", {}, f"Training diverged at {diverged[position]}")
-                yield index, outcome, time.monotonic() - begin
+            own.update_from_flattened_dict(labels)
+            made.append(Cell(labels, workdir / folder, (*arguments, *flags_of_cell), own))
+    return made
 
 
 # Command line
 
 
-def _run(argv):
-    if argv[1:]:
-        raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")
+def _run():
     if CONFIG.value is None or WORKDIR.value is None:
         raise UserError("Give a config file and a folder: --config=configs/ring.py --workdir=runs/sweep.")
     config, workdir = CONFIG.value, pathlib.Path(WORKDIR.value)
     grid = parse_grid(_GRID.value, config)
     all_cells = make_cells(config, workdir, parse_seeds(_SEEDS.value), grid, _config_arguments())
-    is_vmap = _TOGETHER.value == "vmap" or (_TOGETHER.value == "auto" and jax.default_backend() != "cpu")
-    print(f"{len(all_cells)} runs, {'under vmap' if is_vmap else 'one process each'}", file=sys.stderr, flush=True)
-    report = cells.Report(len(all_cells), sum(cells.finished(cell) is not None for cell in all_cells))
-    if is_vmap:
-        outcomes = run_stacked(all_cells, config, workdir, report)
-    else:
-        outcomes = cells.run_cells(all_cells, jobs=_JOBS.value, report=report)
+    outcomes = together.run(all_cells, how=TOGETHER.value, jobs=JOBS.value)
     rows = cells.rows(all_cells, outcomes)
     (workdir / "results.csv").write_text(tables.to_csv(rows))
     columns = ["seconds_per_step", *cells.metric_names(rows, all_cells[0].labels)]
@@ -183,18 +110,7 @@ def _config_arguments():
 
 def main(argv: list[str]) -> int:
     """Does what the flags say; returns the exit status: 0 if all runs are done, 1 if one is not."""
-    logging.set_verbosity(logging.WARNING)
-    blas.limit_threads(1)
-    xla.choose_cpu_kernels()
-    try:
-        compilation_cache.enable()
-        return _run(argv)
-    except UserError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as error:
-        print(error, file=sys.stderr)
-        return 128 + getattr(error, "signal_number", signal.SIGINT)
+    return together.call(_run, argv)
 
 
 if __name__ == "__main__":

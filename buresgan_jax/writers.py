@@ -39,7 +39,7 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
             workdir.mkdir(parents=True, exist_ok=True)
         checkpoints = workdir / "checkpoints"
         if (workdir / "config.json").exists() and checkpoints.exists() and any(checkpoints.iterdir()):
-            _check_same_run(read_config(workdir), config, workdir)
+            check_same_run(config, workdir)
     return workdir
 
 
@@ -87,8 +87,9 @@ def _os_errors(workdir):
         raise UserError(f"Cannot write to workdir {workdir}: {error}. Choose another --workdir.") from error
 
 
-def _check_same_run(old, new, workdir):
-    old, new = (config_lib.flatten(json.loads(config.to_json())) for config in (old, new))
+def check_same_run(config, workdir: epath.Path) -> None:
+    """Checks that a workdir's `config.json` differs from a config in free keys only; UserError elsewhere."""
+    old, new = (config_lib.flatten(json.loads(each.to_json())) for each in (read_config(workdir), config))
     keys = sorted((old.keys() | new.keys()) - set(config_lib.FREE_KEYS))
     changed = [key for key in keys if old.get(key) != new.get(key)]
     if changed:

@@ -34,6 +34,7 @@ if kind == "diverged":
 if kind == "failed":
     print("No such data set.")
     sys.exit(2)
+(workdir / "config.json").write_text(sys.argv[3])
 (workdir / "final.json").write_text(json.dumps({"step": 5, "modes": 8}))
 """
 
@@ -43,11 +44,13 @@ def fake(monkeypatch, tmp_path):
     """Cells of the given kinds."""
 
     def command(cell):
-        return [sys.executable, "-c", PROGRAM, cell.labels["kind"], str(cell.workdir)]
+        return [sys.executable, "-c", PROGRAM, cell.labels["kind"], str(cell.workdir), cell.config.to_json()]
 
     monkeypatch.setattr(cells, "command", command)
+    five_steps = config.default()
+    five_steps.training.num_steps = 5
     return lambda *kinds: [
-        Cell({"kind": kind, "seed": i}, tmp_path / f"{i}", (), num_steps=5) for i, kind in enumerate(kinds)
+        Cell({"kind": kind, "seed": i}, tmp_path / f"{i}", (), five_steps) for i, kind in enumerate(kinds)
     ]
 
 
@@ -73,6 +76,9 @@ def test_finished_cells_are_not_run_again(fake, tmp_path):
         assert [o.status for o in cells.run_cells(made, report=lambda *_: None)] == ["done", "failed"]
     begun = [(cell.workdir / "begun").read_text().count("\n") for cell in made]
     assert begun == [1, 2]
+    made[0].config.penalty.weight = 7.0
+    with pytest.raises(UserError, match=r"belongs to a run with another config: penalty.weight \(there 1.0, now 7.0"):
+        cells.finished(made[0])
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin processes")
@@ -141,7 +147,7 @@ def test_a_grid_is_the_product_of_its_values():
     assert grid == {"penalty.weight": [1, 0.5], "generator.hidden": [(8, 8), (4,)], "loss.name": ["x"]}
     made = sweep.make_cells(base, pathlib.Path("w"), [3, 4], grid, ("--config=f.py",))
     assert len(made) == 8
-    assert made[0].arguments[:2] == ("--config=f.py", "--config.penalty.weight=1")
+    assert made[0].arguments[:2] == ("--config=f.py", "--config.penalty.weight=1.0")
     assert made[1].labels == {"penalty.weight": 1, "generator.hidden": (8, 8), "loss.name": "x", "seed": 4}
     assert len({cell.workdir for cell in made}) == 8
 
@@ -149,11 +155,11 @@ def test_a_grid_is_the_product_of_its_values():
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("penalty.wieght=1", "unknown config key 'penalty.wieght'. Did you mean 'penalty.weight'?"),
-        ("seed=1,2", "unknown config key 'seed'. Use --seeds."),
+        ("penalty.wieght=1", "Unknown config key 'penalty.wieght'. Did you mean 'penalty.weight'?"),
+        ("seed=1,2", "seeds are given by --seeds."),
         ("penalty.weight=", "give different values"),
         ("penalty.weight=1,1", "give different values"),
-        ("penalty.weight=a", "'a' does not fit"),
+        ("penalty.weight=a", "penalty.weight=a does not fit"),
     ],
 )
 def test_a_wrong_grid_is_refused(argument, message):
@@ -167,20 +173,20 @@ def call_sweep(monkeypatch, *arguments):
 
 
 def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeypatch, tmp_path, capfd):
-    arguments = [f"--workdir={tmp_path}", "--together=vmap", "--seeds=0:2", "--grid=penalty.weight=1,2"]
+    arguments = [f"--workdir={tmp_path}", "--together=vmap", "--seeds=1", "--grid=penalty.weight=1,2"]
     assert call_sweep(monkeypatch, *arguments) == 0
     out, err = capfd.readouterr()
-    assert "| 1 | 2 | " in out
-    assert "[4/4]" in err
+    assert "| 2.0 | 1 | " in out
+    assert "[2/2]" in err
     with (tmp_path / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["penalty.weight"], row["seed"], row["status"]) for row in rows] == [
-        (weight, seed, "done") for weight in "12" for seed in "01"
+        (weight, "1", "done") for weight in ("1.0", "2.0")
     ]
-    saved = json.loads((tmp_path / "penalty.weight=2,seed=1" / "config.json").read_text())
+    saved = json.loads((tmp_path / "penalty.weight=2.0,seed=1" / "config.json").read_text())
     assert (saved["seed"], saved["penalty"]["weight"]) == (1, 2.0)
     assert call_sweep(monkeypatch, *arguments) == 0
-    assert "4 of 4 are done already" in capfd.readouterr().err
+    assert "2 of 2 are done already" in capfd.readouterr().err
 
 
 def test_the_command_of_a_cell_is_understood_by_main(monkeypatch, tmp_path):

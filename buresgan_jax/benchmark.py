@@ -1,0 +1,192 @@
+"""`python -m buresgan_jax.benchmark`: methods x data sets x seeds, with the tables and the pictures, in one command.
+
+    python -m buresgan_jax.benchmark --config=configs/suites/synthetic.py --workdir=runs/synthetic
+    python -m buresgan_jax.benchmark --config=configs/suites/synthetic.py --workdir=runs/synthetic \
+        --config.methods=gan,bures --config.data=ring --config.seeds=0:3 --config.overrides=training.num_steps=2000
+
+Every run has a folder of its own, `WORKDIR/DATA/METHOD/seed_N`, as if `buresgan_jax.main` had made it; what is finished
+is kept, so the same command goes on after a stop, and a larger suite takes over the runs of a smaller one. Writes
+`results.csv` (every run), `results.md` (mean and standard deviation) and `samples.png`. Exit status 0 if all runs are
+done, 1 if one failed or diverged.
+"""
+
+import datetime
+import importlib.util
+import pathlib
+import platform
+import re
+import shlex
+import sys
+from importlib import metadata
+
+import jax
+import numpy as np
+from absl import app, flags
+from ml_collections import config_flags
+
+from buresgan_jax import build, cells, evaluate, flag_errors, pictures, tables, together
+from buresgan_jax import config as config_lib
+from buresgan_jax.cells import Cell
+from buresgan_jax.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
+from buresgan_jax.errors import UserError
+from buresgan_jax.sweep import parse_seeds
+
+_TRAIN = flags.DEFINE_bool("train", True, "Whether to run what is not finished; --notrain only makes the tables.")
+_UPDATE = flags.DEFINE_string("update", None, "A Markdown file whose part between the results markers is replaced.")
+_LABELS = ("data", "method")
+_PERFECT = "(perfect samples)"
+_NUM_DRAWN = 2_500  # points in a picture
+
+
+def make_cells(suite, folder: pathlib.Path, workdir: pathlib.Path) -> list[Cell]:
+    """The runs of a suite: all of the first seed, then all of the next one, so that a stopped suite is a small one.
+
+    Args:
+        suite: names with commas between them: `data` (files of `folder`), `methods`, `seeds`; and `overrides`, such as
+            `training.num_steps=1000 penalty.weight=2`, of every run.
+        folder: of the config files.
+        workdir: of the suite.
+    """
+    made = []
+    for seed in parse_seeds(suite.seeds):
+        for data in _names(suite, "data"):
+            for method in _names(suite, "methods"):
+                file = folder / f"{data}.py"
+                config = _load(file).get_config(method)
+                overrides = dict(word.partition("=")[::2] for word in suite.overrides.split()) | {"seed": str(seed)}
+                for key, word in overrides.items():
+                    config.update_from_flattened_dict({key: config_lib.parse_value(config, key, word)})
+                arguments = (
+                    f"--config={file}:{method}",
+                    *(f"--config.{key}={word}" for key, word in overrides.items()),
+                )
+                labels = {"data": data, "method": method, "seed": seed}
+                made.append(Cell(labels, workdir / data / method / f"seed_{seed}", arguments, config))
+    return made
+
+
+def _names(suite, key):
+    names = [name.strip() for name in suite[key].split(",") if name.strip()]
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"config.{key}={suite[key]!r}: give different names with commas between them.")
+    return names
+
+
+def _load(file):
+    """The module of a config file."""
+    if not file.exists():
+        known = ", ".join(sorted(path.stem for path in file.parent.glob("*.py")))
+        raise UserError(f"Unknown data {file.stem!r}: {file} does not exist. Available: {known}.")
+    spec = importlib.util.spec_from_file_location(f"suite_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Results
+
+
+def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
+    """What perfect samples score by the protocol of each data set: the ceiling."""
+    rows = []
+    for data, config in {cell.labels["data"]: cell.config for cell in all_cells}.items():
+        metric = build.evaluation(config)
+        for seed in range(num_draws):
+            samples = build.perfect_samples(config, config.evaluation.num_samples, seed=1_000_000 + seed)
+            if samples is not None:
+                rows.append({"data": data, "method": _PERFECT, "seed": seed, tables.STATUS: "done", **metric(samples)})
+    return rows
+
+
+def write_tables(all_cells, outcomes, workdir: pathlib.Path) -> str:
+    """Writes `results.csv` and `results.md`; returns the table."""
+    rows = cells.rows(all_cells, outcomes)
+    (workdir / "results.csv").write_text(tables.to_csv(rows))
+    order = list(dict.fromkeys(cell.labels["data"] for cell in all_cells))
+    ceilings = perfect_rows(all_cells)
+    rows = sorted(rows + ceilings, key=lambda row: order.index(row["data"]))
+    columns = [*cells.metric_names(rows, (*_LABELS, "seed")), "seconds_per_step"]
+    table = tables.to_markdown(rows, by=_LABELS, columns=columns)
+    steps = {f"{cell.config.training.num_steps:,}" for cell in all_cells}
+    hours = sum(outcome.final.get("seconds", 0) for outcome in outcomes) / 3600
+    facts = {
+        "Command": f"`python -m buresgan_jax.benchmark {shlex.join(sys.argv[1:])}`",
+        "Date": f"{datetime.date.today()}",
+        "Versions": f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {metadata.version(name)}" for name in ("jax", "flax", "optax", "numpy")),
+        "Device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "Steps": ", ".join(sorted(steps)),
+        "Time": f"{hours:.2f} hours of runs, of which several went on at once",
+    }
+    lines = [f"- {name}: {text}" for name, text in facts.items()]
+    note = (
+        "Mean (standard deviation, divisor n) over the runs that are done. `ema_...` is of the generator's moving "
+        f"average, the others of its last parameters. {_PERFECT}: draws of the data's own distribution."
+    )
+    (workdir / "results.md").write_text("\n".join([f"# {workdir.name}", "", *lines, "", note, "", table, ""]))
+    return table
+
+
+def write_pictures(all_cells, outcomes, path: pathlib.Path) -> None:
+    """Samples (raw generator) of the first finished seed of every method, a row per data set, a column per method."""
+    first = {}
+    for cell, outcome in zip(all_cells, outcomes, strict=True):
+        if outcome.status == "done":
+            first.setdefault(tuple(cell.labels[name] for name in _LABELS), cell)
+    rows, columns = (list(dict.fromkeys(key[i] for key in first)) for i in range(2))
+    panels = [[_panel(first[row, column]) if (row, column) in first else None for column in columns] for row in rows]
+    if panels:
+        pictures.gallery(path, panels, rows=rows, columns=columns)
+
+
+def _panel(cell):
+    config, algorithm, state = evaluate.load(cell.workdir)
+    is_points = build.is_mixture(config)
+    number = _NUM_DRAWN if is_points else 64
+    samples = evaluate.make_sampler(algorithm)(state, jax.random.key(0), number, ema=False)
+    if not is_points:
+        return pictures.Panel(image=pictures.image_grid(samples))
+    truth = build.mixture(config)
+    return pictures.Panel(points=np.asarray(samples), means=truth.means, std=truth.std)
+
+
+def update_file(file: pathlib.Path, text: str) -> None:
+    """Puts a text between the markers `<!-- results -->` and `<!-- /results -->` of a file."""
+    old = file.read_text()
+    new, count = re.subn(r"(<!-- results -->\n).*?(<!-- /results -->)", rf"\g<1>\n{text}\n\n\g<2>", old, flags=re.S)
+    if not count:
+        raise UserError(f"--update={file}: it has no <!-- results --> and <!-- /results --> lines.")
+    file.write_text(new)
+
+
+# Command line
+
+
+def _run():
+    if CONFIG.value is None or WORKDIR.value is None:
+        raise UserError("Give a suite and a folder: --config=configs/suites/synthetic.py --workdir=runs/synthetic.")
+    workdir = pathlib.Path(WORKDIR.value)
+    folder = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).resolve().parents[1]
+    all_cells = make_cells(CONFIG.value, folder, workdir)
+    for cell in all_cells:  # a misspelt name ends here, before hours of work
+        build.algorithm(cell.config)
+    workdir.mkdir(parents=True, exist_ok=True)
+    if _TRAIN.value:
+        outcomes = together.run(all_cells, how=TOGETHER.value, jobs=JOBS.value)
+    else:
+        outcomes = [cells.finished(cell) or cells.Outcome("missing", {}) for cell in all_cells]
+    table = write_tables(all_cells, outcomes, workdir)
+    print(table)
+    write_pictures(all_cells, outcomes, workdir / "samples.png")
+    if _UPDATE.value:
+        update_file(pathlib.Path(_UPDATE.value), table)
+    return 0 if all(outcome.status == "done" for outcome in outcomes) else 1
+
+
+def main(argv: list[str]) -> int:
+    """Does what the flags say; returns the exit status."""
+    return together.call(_run, argv)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=flag_errors.parse_or_exit)

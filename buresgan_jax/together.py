@@ -1,0 +1,87 @@
+"""Runs many cells by whichever way is the fastest on the machine: a process per core, or one vmap per device."""
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import jax
+from absl import logging
+
+from buresgan_jax import blas, cells, compilation_cache, train, xla
+from buresgan_jax import config as config_lib
+from buresgan_jax.cells import Cell, Outcome
+from buresgan_jax.errors import UserError
+from buresgan_jax.parallel import Stacked
+from buresgan_jax.run import Run
+from buresgan_jax.signals import StopSignals
+
+
+def call(program: Callable[[], int], argv: list[str]) -> int:
+    """Calls a program of many runs; a user's mistake becomes one line and status 2, a stop 130 or 143."""
+    logging.set_verbosity(logging.WARNING)
+    blas.limit_threads(1)
+    xla.choose_cpu_kernels()
+    try:
+        if argv[1:]:
+            raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")
+        compilation_cache.enable()
+        return program()
+    except UserError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(error, file=sys.stderr)
+        return 128 + getattr(error, "signal_number", signal.SIGINT)
+
+
+def run(all_cells: Sequence[Cell], *, how: str, jobs: int | None) -> list[Outcome]:
+    """Runs the cells that are not finished, and says what becomes of each.
+
+    Args:
+        all_cells: the cells.
+        how: `processes` (one per core), `vmap` (those at once that differ in traced values only, on every device of
+            this process), or `auto`: the first on a CPU, where one vmap is slower than runs in turn; else the second.
+        jobs: how many processes at a time; None: one per core.
+    """
+    is_vmap = how == "vmap" or (how == "auto" and jax.default_backend() != "cpu")
+    print(f"{len(all_cells)} runs, {'under vmap' if is_vmap else 'one process each'}", file=sys.stderr, flush=True)
+    report = cells.Report(len(all_cells), sum(cells.finished(cell) is not None for cell in all_cells))
+    return _run_stacked(all_cells, report) if is_vmap else cells.run_cells(all_cells, jobs=jobs, report=report)
+
+
+def _run_stacked(all_cells, report):
+    outcomes = {index: cells.finished(cell) for index, cell in enumerate(all_cells)}
+    groups = {}
+    for index in (index for index, outcome in outcomes.items() if outcome is None):
+        shared = config_lib.flatten(all_cells[index].config)
+        for key in config_lib.TRACED_KEYS:
+            del shared[key]
+        groups.setdefault(str(shared), []).append(index)
+    for group in groups.values():
+        for index, outcome, seconds in _run_group(group, all_cells):
+            outcomes[index] = outcome
+            report(all_cells[index], outcome, seconds)
+    return [outcomes[index] for index in range(len(all_cells))]
+
+
+def _run_group(group, all_cells):
+    """Yields `(index, outcome, seconds)` of the cells of a group."""
+    with StopSignals(alone=True) as signals, contextlib.ExitStack() as stack:
+        by_start = {}
+        for index in group:
+            config = all_cells[index].config.copy_and_resolve_references()
+            config.data.resident = False
+            opened = Run(config, all_cells[index].workdir, signals, rows=slice(0, config.training.batch_size))
+            stack.callback(opened.close)
+            by_start.setdefault(opened.start, {})[index] = opened
+        for runs in by_start.values():  # those that had diverged are behind the others
+            begin = time.monotonic()
+            stacked = Stacked(list(runs.values()), all_cells[group[0]].workdir.parent)
+            diverged = train.train(stacked, signals, begin=begin)
+            for position, (index, opened) in enumerate(runs.items()):
+                outcome = Outcome("done", opened.final)
+                if position in diverged:
+                    outcome = Outcome("diverged", {}, f"Training diverged at {diverged[position]}")
+                yield index, outcome, time.monotonic() - begin

@@ -1,0 +1,21 @@
+"""Ring and grid, balanced and not: table "Artificial data" of the BuresGAN paper, https://arxiv.org/abs/2006.09096.
+
+    python -m buresgan_jax.benchmark --config=configs/suites/synthetic.py --workdir=runs/synthetic
+
+This is the whole table: 12 methods, 4 data sets, 10 seeds. Part of it: `--config.methods=gan,bures --config.data=ring
+--config.seeds=0:3`; the runs are kept and the whole takes them over.
+"""
+
+from ml_collections import config_dict
+
+from buresgan_jax.config import METHODS
+
+
+def get_config():
+    """The suite: names with commas between them."""
+    suite = config_dict.ConfigDict()
+    suite.data = "ring,grid,unbalanced_ring,unbalanced_grid"  # files of configs/
+    suite.methods = ",".join(METHODS)
+    suite.seeds = "0:10"
+    suite.overrides = ""  # of every run, such as "training.num_steps=1000 penalty.weight=2"
+    return suite

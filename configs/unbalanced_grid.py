@@ -1,0 +1,23 @@
+"""Unbalanced grid, 10 of 25 modes at 0.05 of the others' weight: the protocol of https://arxiv.org/abs/2104.02373.
+
+    python -m buresgan_jax.main --config=configs/unbalanced_grid.py --workdir=runs/unbalanced_grid
+
+Batch 64, z of 100 dimensions, 30,000 steps, 10,000 samples; a mode counts from 50 of them within 3 standard deviations.
+Not run here yet.
+"""
+
+from buresgan_jax import config as defaults
+
+
+def get_config(argument: str = "bures"):
+    """The paper's settings; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    config = defaults.default(argument)
+    config.data.name = "unbalanced_grid"
+    config.data.num_examples = 10_000
+    config.latent.dim = 100
+    config.training.batch_size = 64
+    config.training.num_steps = 30_000
+    config.training.log_every_steps = 500
+    config.evaluation.num_samples = 10_000
+    config.evaluation.min_hits = 50
+    return defaults.finish(config)
