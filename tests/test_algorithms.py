@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from buresgan_jax import algorithms, build, config, devices, latents, losses, networks
+from buresgan_jax import algorithms, build, config, devices, latents, losses, networks, penalties
 
 METHODS = list(config.METHODS)
 
@@ -88,7 +88,7 @@ def test_the_joint_gradient_is_half_of_loss_plus_penalty_at_the_old_parameters()
         fake = game.generator.apply({"params": params}, z, train=True)
         logits, features = game.discriminator.apply({"params": state.discriminator.params}, fake, train=True)
         _, real_features = game.discriminator.apply({"params": state.discriminator.params}, real[0], train=True)
-        return (jnp.mean(jax.nn.softplus(-logits)) + build.penalties.bures_penalty(features, real_features)) / 2
+        return (jnp.mean(jax.nn.softplus(-logits)) + penalties.bures_penalty(features, real_features)) / 2
 
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),

@@ -1,0 +1,17 @@
+"""From a config to functions: the only place where a name becomes a function.
+
+Nothing that is built here sees the config; every builder takes plain arguments. A name that no table has ends in a
+`UserError` with the nearest one that it has.
+"""
+
+from buresgan_jax.build._choose import choose as choose
+from buresgan_jax.build._data import example_shape as example_shape
+from buresgan_jax.build._data import is_mixture as is_mixture
+from buresgan_jax.build._data import mixture as mixture
+from buresgan_jax.build._data import source as source
+from buresgan_jax.build._evaluation import evaluation as evaluation
+from buresgan_jax.build._evaluation import perfect_samples as perfect_samples
+from buresgan_jax.build._methods import algorithm as algorithm
+from buresgan_jax.build._methods import game as game
+from buresgan_jax.build._networks import discriminator as discriminator
+from buresgan_jax.build._networks import generator as generator
