@@ -21,3 +21,17 @@ def test_non_saturating_losses_are_finite_for_extreme_logits():
         value, gradients = jax.jit(jax.value_and_grad(function, argnums=(0, 1)))(real, fake)
         assert np.isfinite(value)
         assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_hinge_losses_by_hand():
+    loss = losses.hinge()
+    real, fake = np.array([[1.5], [-0.5]]), np.array([[0.25], [-2.0]])
+    np.testing.assert_allclose(loss.discriminator(real, fake), (0 + 1.5) / 2 + (1.25 + 0) / 2)
+    np.testing.assert_allclose(loss.generator(real, fake), 1.75 / 2)
+
+
+def test_wasserstein_losses_by_hand():
+    loss = losses.wasserstein()
+    real, fake = np.array([[1.5], [-0.5]]), np.array([[0.25], [-2.0]])
+    np.testing.assert_allclose(loss.discriminator(real, fake), -1.75 / 2 - 0.5)
+    np.testing.assert_allclose(loss.generator(real, fake), 1.75 / 2)

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "distances": {"alignment", "checks", "geometry", "linalg", "newton_schulz"},
     "validate": {"checks"},
     "losses": set(),
-    "penalties": {"distances"},
+    "penalties": {"distances", "linalg"},
     "latents": set(),
     "networks": set(),
     "metrics": {"linalg", "distances"},

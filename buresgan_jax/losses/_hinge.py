@@ -1,0 +1,28 @@
+"""The hinge loss."""
+
+import jax
+import jax.numpy as jnp
+
+from buresgan_jax.losses._base import AdversarialLoss
+
+
+def hinge_discriminator_loss(real_outputs: jax.Array, fake_outputs: jax.Array) -> jax.Array:
+    """Margins that are missing: `mean max(0, 1 - real) + mean max(0, 1 + fake)`."""
+    return jnp.mean(jax.nn.relu(1 - real_outputs)) + jnp.mean(jax.nn.relu(1 + fake_outputs))
+
+
+def hinge_generator_loss(real_outputs: jax.Array, fake_outputs: jax.Array) -> jax.Array:
+    """`-mean fake`, without a bound."""
+    del real_outputs
+    return -jnp.mean(fake_outputs)
+
+
+def hinge() -> AdversarialLoss:
+    """The hinge loss: outputs beyond the margin of 1 on their side give the discriminator no gradient.
+
+    References:
+        Lim & Ye, "Geometric GAN", 2017. https://arxiv.org/abs/1705.02894. Miyato et al., "Spectral Normalization for
+        Generative Adversarial Networks", ICLR 2018. https://arxiv.org/abs/1802.05957 (equations 16 and 17). The loss
+        alone: no support vector machine, no spectral normalisation.
+    """
+    return AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss)

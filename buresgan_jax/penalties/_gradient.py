@@ -1,0 +1,37 @@
+"""The gradient penalty of WGAN-GP."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+_EPS = 1e-12  # under the root, whose derivative at 0 is infinite
+
+
+def gradient_penalty(
+    discriminate: Callable[[jax.Array], jax.Array], real: jax.Array, fake: jax.Array, positions: jax.Array
+) -> jax.Array:
+    """Mean squared deviation from 1 of the gradient's norm, at points between real and fake samples.
+
+    A discriminator that judges packs of m samples has one norm and one position for each pack.
+
+    Args:
+        discriminate: `samples [batch, ...] -> outputs [batch, output_dim]`, or `[batch / m, output_dim]` where it packs
+            m neighbours; its own batch must not mix other samples (no batch norm).
+        real: `[batch, ...]`.
+        fake: the same shape.
+        positions: within [0, 1], one for each row of the outputs: 0 is the fake, 1 the real sample. Shape `[batch]` or
+            `[batch / m]`.
+
+    Returns:
+        Scalar. The cost is that of a forward and a backward pass, and of theirs again for its gradient.
+
+    References:
+        Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017. https://arxiv.org/abs/1704.00028.
+    """
+    pack = len(real) // len(positions)
+    share = jnp.repeat(positions, pack).reshape(-1, *(1,) * (real.ndim - 1))
+    between = share * real + (1 - share) * fake
+    gradient = jax.grad(lambda x: jnp.sum(discriminate(x)))(between).reshape(len(positions), -1)
+    norms = jnp.sqrt(jnp.sum(gradient**2, axis=1) + _EPS)
+    return jnp.mean((norms - 1) ** 2)
