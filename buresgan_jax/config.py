@@ -19,7 +19,23 @@ METHODS = {
     "bures": {"algorithm.name": "gan", "penalty.name": "bures"},
     "alternating_bures": {"algorithm.name": "alternating", "penalty.name": "bures"},
     "frobenius": {"algorithm.name": "gan", "penalty.name": "frobenius"},
+    "gdpp": {"algorithm.name": "gan", "penalty.name": "gdpp"},
+    "hinge": {"loss.name": "hinge"},
+    "wgan_gp": {
+        "loss.name": "wasserstein",
+        "discriminator_penalty.name": "gradient",
+        "algorithm.discriminator_steps": 5,
+        "discriminator.use_batch_norm": False,
+    },
+    "pacgan": {"discriminator.pack": 2},
+    "unrolled": {"algorithm.name": "unrolled", "discriminator.use_batch_norm": False, "optimizer.eps_root": 1e-30},
+    "veegan": {"algorithm.name": "veegan", "encoder.hidden": (128, 128)},
+    "mdgan_v1": {"algorithm.name": "mdgan_v1", "algorithm.reconstruction_weight": 0.2, "algorithm.mode_weight": 0.4},
+    "mdgan_v2": {"algorithm.name": "mdgan_v2", "algorithm.reconstruction_weight": 1.0, "algorithm.mode_weight": 0.01},
 }
+
+# What a method means for points in the plane besides, as in the authors' experiments.
+_ON_POINTS = {"wgan_gp": {"algorithm.discriminator_steps": 10, "discriminator_penalty.weight": 5.0}}
 
 # Keys that do not change the training so far; a resumed run may differ in them.
 FREE_KEYS = (
@@ -40,6 +56,7 @@ FREE_KEYS = (
 
 # Keys whose values are traced: runs that differ in nothing else can train under one vmap.
 TRACED_KEYS = (
+    "discriminator_penalty.weight",
     "optimizer.discriminator_learning_rate",
     "optimizer.generator_learning_rate",
     "penalty.weight",
@@ -88,27 +105,41 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.discriminator.variant = "dcgan"
     config.discriminator.base_filters = 64
     config.discriminator.use_batch_norm = True  # dcgan
+    config.discriminator.pair_hidden = (512, 512)  # dcgan in veegan: widths after z has joined the features
+    config.discriminator.pack = 1  # samples judged together (PacGAN); batch_size counts samples all the same
     config.discriminator.dtype = "float32"
+
+    config.encoder = config_dict.ConfigDict()  # of mdgan and veegan; else as the generator
+    config.encoder.hidden = (128,)  # fully connected ones: widths
 
     config.latent = config_dict.ConfigDict()
     config.latent.name = "normal"  # normal, uniform
     config.latent.dim = 256
 
     config.algorithm = config_dict.ConfigDict()
-    config.algorithm.name = "gan"  # gan, alternating
+    config.algorithm.name = "gan"  # gan, alternating, unrolled, veegan, mdgan_v1, mdgan_v2
     config.algorithm.discriminator_steps = 1  # gan: discriminator updates per generator update
     config.algorithm.simultaneous = True  # gan: both networks move at once
+    config.algorithm.unrolled_steps = 5  # unrolled: discriminator updates that the generator looks ahead
+    config.algorithm.first_order = False  # unrolled: without the gradient through these updates
+    config.algorithm.reconstruction_weight = 1.0  # mdgan: of the squared error of G(E(x))
+    config.algorithm.mode_weight = 1.0  # mdgan: of the generator's loss on G(E(x))
+    config.algorithm.reference_compat = False  # what the authors' code does where it differs, see docs/methods.md
 
     config.loss = config_dict.ConfigDict()
-    config.loss.name = "non_saturating"
+    config.loss.name = "non_saturating"  # non_saturating, hinge, wasserstein
 
     config.penalty = config_dict.ConfigDict()
-    config.penalty.name = config_dict.placeholder(str)  # bures, frobenius, None
+    config.penalty.name = config_dict.placeholder(str)  # bures, frobenius, gdpp, None
     config.penalty.weight = 1.0
     config.penalty.scale = "sum"  # sum (the authors') or mean over the batch
     config.penalty.method = "eigh"  # bures: see docs/bures.md; eigh is the fast one on a CPU, svd exact
     config.penalty.rtol = config_dict.placeholder(float)  # bures: cut-off of the gradient; None: by dtype and method
     config.penalty.max_samples = config_dict.placeholder(int)  # rows of the global batch that it looks at; None: all
+
+    config.discriminator_penalty = config_dict.ConfigDict()
+    config.discriminator_penalty.name = config_dict.placeholder(str)  # gradient, None
+    config.discriminator_penalty.weight = 10.0
 
     config.optimizer = config_dict.ConfigDict()
     config.optimizer.name = "adam"
@@ -117,6 +148,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.optimizer.b1 = 0.5
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-7  # Keras's
+    config.optimizer.eps_root = 0.0  # under the root: above 0 where gradients go through updates (unrolled)
     config.optimizer.schedule = "constant"  # constant, linear or cosine to 0 at decay_steps
     config.optimizer.decay_steps = config_dict.placeholder(int)
 
@@ -141,6 +173,13 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     return config
 
 
+def use_points(config: config_dict.ConfigDict) -> None:
+    """What points in the plane share: many steps between two logs, and what a method means for them."""
+    config.training.log_every_steps = 500
+    for key, value in _ON_POINTS.get(config.method, {}).items():
+        _set(config, key, value)
+
+
 def use_images(config: config_dict.ConfigDict, *, image_size: int, channels: int) -> None:
     """What all image sets share: their shape, the paper's DCGANs and z, and intervals for steps that take long."""
     config.data.image_size = image_size
@@ -154,12 +193,14 @@ def use_images(config: config_dict.ConfigDict, *, image_size: int, channels: int
 
 
 def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
-    """Shrinks everything where the argument said `smoke`; the last call of every `get_config`."""
+    """The last call of every `get_config`: as many packs as there would be samples, and `smoke` shrinks everything."""
+    config.training.batch_size *= config.discriminator.pack
     if not config.smoke:
         return config
     for network in (config.generator, config.discriminator):
         network.hidden = (8, 8)
         network.base_filters = 2
+    config.encoder.hidden = config.discriminator.pair_hidden = (8,)
     config.latent.dim = 4
     config.training.batch_size = 8
     config.training.num_steps = 2

@@ -154,7 +154,10 @@ class Run:
 
 
 _AT_LEAST = {
+    "algorithm.discriminator_steps": 1,
+    "algorithm.unrolled_steps": 1,
     "discriminator.base_filters": 1,
+    "discriminator.pack": 1,
     "evaluation.every_steps": 0,
     "evaluation.min_hits": 1,
     "evaluation.num_samples": 1,

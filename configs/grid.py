@@ -16,5 +16,5 @@ def get_config(argument: str = "bures"):
     config = defaults.default(argument)
     config.data.name = "grid"
     config.data.num_examples = 10_000
-    config.training.log_every_steps = 500
+    defaults.use_points(config)
     return defaults.finish(config)

@@ -17,7 +17,7 @@ def get_config(argument: str = "bures"):
     config.latent.dim = 100
     config.training.batch_size = 64
     config.training.num_steps = 30_000
-    config.training.log_every_steps = 500
+    defaults.use_points(config)
     config.evaluation.num_samples = 10_000
     config.evaluation.min_hits = 50
     return defaults.finish(config)

@@ -1,4 +1,4 @@
-"""Unbalanced ring, 4 of 8 modes, std 0.05, at 0.05 of the others' weight: the protocol of https://arxiv.org/abs/2104.02373.
+"""Unbalanced ring, std 0.05, 4 of 8 modes at 0.05 of the others' weight: the protocol of https://arxiv.org/abs/2104.02373.
 
     python -m buresgan_jax.main --config=configs/unbalanced_ring.py --workdir=runs/unbalanced_ring
 
@@ -17,7 +17,7 @@ def get_config(argument: str = "bures"):
     config.latent.dim = 100
     config.training.batch_size = 64
     config.training.num_steps = 30_000
-    config.training.log_every_steps = 500
+    defaults.use_points(config)
     config.evaluation.num_samples = 10_000
     config.evaluation.min_hits = 50
     return defaults.finish(config)

@@ -3,9 +3,8 @@
 import jax
 
 from buresgan_jax.algorithms import game as moves
-from buresgan_jax.algorithms.game import Game
 from buresgan_jax.algorithms.gan import make_algorithm
-from buresgan_jax.algorithms.protocol import Algorithm
+from buresgan_jax.algorithms.protocol import Algorithm, Game
 
 
 def alternating(game: Game) -> Algorithm:

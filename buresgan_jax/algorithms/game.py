@@ -9,47 +9,21 @@ sums the N equal cotangents.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from buresgan_jax.algorithms.protocol import GANState, NetworkState, Optimizer, Penalty, Step, StepOutputs
-from buresgan_jax.latents import Latent
-from buresgan_jax.losses import AdversarialLoss
-
-
-class Game(NamedTuple):
-    """The fixed parts of a method.
-
-    Attributes:
-        generator: Linen module, `(z, *, train) -> samples`.
-        discriminator: Linen module, `(x, *, train) -> (outputs, features)`.
-        latent: distribution of z.
-        loss: adversarial loss.
-        generator_optimizer: for the generator.
-        discriminator_optimizer: for the discriminator.
-        generator_penalties: added to the generator's loss.
-        discriminator_penalties: added to the discriminator's loss.
-        generator_objective_scale: factor on the generator's whole objective (1/2 in the authors' BuresGAN).
-        ema_decay: of the moving averages of the generator, warmed up as `(1 + step) / (10 + step)`.
-        axis_name: of the device axis, None on one device.
-    """
-
-    generator: nn.Module
-    discriminator: nn.Module
-    latent: Latent
-    loss: AdversarialLoss
-    generator_optimizer: Optimizer
-    discriminator_optimizer: Optimizer
-    generator_penalties: tuple[Penalty, ...] = ()
-    discriminator_penalties: tuple[Penalty, ...] = ()
-    generator_objective_scale: float = 1.0
-    ema_decay: float = 0.999
-    axis_name: str | None = None
-
+from buresgan_jax.algorithms.protocol import (
+    Game,
+    GANState,
+    NetworkState,
+    Optimizer,
+    Penalty,
+    Step,
+    StepOutputs,
+)
 
 # Initial state
 
@@ -61,25 +35,32 @@ def init_network(module: nn.Module, optimizer: Optimizer, key: jax.Array, exampl
     return NetworkState(params, variables.get("batch_stats", {}), optimizer.transform.init(params))
 
 
-def init(game: Game, key: jax.Array, example: jax.Array) -> GANState:
-    """The state before the first step."""
+def init(game: Game, key: jax.Array, example: jax.Array, *, judged: Callable = lambda z, x: x) -> GANState:
+    """The state before the first step; the discriminator is initialised on `judged(z, samples)`."""
     latent_key, z_key, generator_key, discriminator_key = jax.random.split(key, 4)
     latent = game.latent.init(latent_key)
     z = game.latent.sample(latent, z_key, 2)
     generator = init_network(game.generator, game.generator_optimizer, generator_key, z)
     pair = jnp.stack([example, example])
-    discriminator = init_network(game.discriminator, game.discriminator_optimizer, discriminator_key, pair)
+    inputs = judged(z, pair)
+    discriminator = init_network(game.discriminator, game.discriminator_optimizer, discriminator_key, inputs)
+    auxiliary = {
+        each.name: init_network(each.module, each.optimizer, jax.random.fold_in(discriminator_key, index), pair)
+        for index, each in enumerate(game.auxiliary)
+    }
     hyperparameters = {
         "generator_learning_rate": game.generator_optimizer.learning_rate,
         "discriminator_learning_rate": game.discriminator_optimizer.learning_rate,
     }
+    for each in game.auxiliary:
+        hyperparameters[f"{each.name}_learning_rate"] = each.optimizer.learning_rate
     for penalty in game.generator_penalties + game.discriminator_penalties:
         hyperparameters[f"{penalty.name}_weight"] = penalty.weight
     return GANState(
         step=jnp.zeros((), jnp.int32),
         generator=generator,
         discriminator=discriminator,
-        auxiliary={},
+        auxiliary=auxiliary,
         buffers={},
         ema={"params": generator.params, "batch_stats": generator.batch_stats},
         latent=latent,
@@ -160,7 +141,7 @@ def _make_step(game, state, outputs, generator_params, discriminator_params):
     def discriminate(x):
         return apply_train(game.discriminator, discriminator_params, state.discriminator.batch_stats, x)[0]
 
-    size = outputs.real.shape[0]
+    size = outputs.z.shape[0]
     return Step(
         outputs=gather(game, outputs),
         local=outputs,
@@ -183,19 +164,25 @@ def _objective_gradient(objective: Callable, outputs, params):
     return terms, cotangents, direct
 
 
-def generator_gradient(game: Game, state: GANState, outputs, pullback, key, *, adversarial: bool = True):
-    """Gradient of the generator's objective, averaged over devices, and its terms by name.
+def generator_objective(game: Game, state: GANState, outputs, key: jax.Array, *, adversarial: bool = True):
+    """The generator's objective as a function of its parameters and what came out of them, and its terms by name.
 
     With `adversarial=False` the objective is the weighted penalties alone.
     """
+    step = _make_step(game, state, outputs, state.generator.params, state.discriminator.params)
+    total, terms = weighted_penalties(state, game.generator_penalties, step, key)
+    if adversarial:
+        terms["generator_loss"] = game.loss.generator(step.outputs.real_outputs, step.outputs.fake_outputs)
+        total = game.generator_objective_scale * (terms["generator_loss"] + total)
+    return total, terms
+
+
+def generator_gradient(game: Game, state: GANState, outputs, pullback, key, *, adversarial: bool = True):
+    """Gradient of the generator's objective, averaged over devices, and its terms by name."""
 
     def objective(outputs, params):
-        step = _make_step(game, state, outputs, params, state.discriminator.params)
-        total, terms = weighted_penalties(state, game.generator_penalties, step, key)
-        if adversarial:
-            terms["generator_loss"] = game.loss.generator(step.outputs.real_outputs, step.outputs.fake_outputs)
-            total = game.generator_objective_scale * (terms["generator_loss"] + total)
-        return total, terms
+        moved = state.replace(generator=state.generator.replace(params=params))
+        return generator_objective(game, moved, outputs, key, adversarial=adversarial)
 
     terms, cotangents, direct = _objective_gradient(objective, outputs, state.generator.params)
     gradient = jax.tree.map(jnp.add, pullback(cotangents)[0], direct)
@@ -227,18 +214,28 @@ def apply_gradient(network: NetworkState, gradient, optimizer: Optimizer, learni
     return network.replace(params=params, opt_state=opt_state)
 
 
+def _stepped(state, name, network, optimizer, gradient, batch_stats):
+    rate = state.hyperparameters[f"{name}_learning_rate"]
+    return apply_gradient(network, gradient, optimizer, rate, state.step).replace(batch_stats=batch_stats)
+
+
 def step_generator(game: Game, state: GANState, gradient, batch_stats) -> GANState:
-    """The generator after one optimiser step."""
-    rate = state.hyperparameters["generator_learning_rate"]
-    network = apply_gradient(state.generator, gradient, game.generator_optimizer, rate, state.step)
-    return state.replace(generator=network.replace(batch_stats=batch_stats))
+    """The state after one optimiser step of the generator."""
+    optimizer = game.generator_optimizer
+    return state.replace(generator=_stepped(state, "generator", state.generator, optimizer, gradient, batch_stats))
 
 
 def step_discriminator(game: Game, state: GANState, gradient, batch_stats) -> GANState:
-    """The discriminator after one optimiser step."""
-    rate = state.hyperparameters["discriminator_learning_rate"]
-    network = apply_gradient(state.discriminator, gradient, game.discriminator_optimizer, rate, state.step)
-    return state.replace(discriminator=network.replace(batch_stats=batch_stats))
+    """The state after one optimiser step of the discriminator."""
+    network, optimizer = state.discriminator, game.discriminator_optimizer
+    return state.replace(discriminator=_stepped(state, "discriminator", network, optimizer, gradient, batch_stats))
+
+
+def step_auxiliary(game: Game, state: GANState, name: str, gradient, batch_stats) -> GANState:
+    """The state after one optimiser step of a further network."""
+    (optimizer,) = (each.optimizer for each in game.auxiliary if each.name == name)
+    stepped = _stepped(state, name, state.auxiliary[name], optimizer, gradient, batch_stats)
+    return state.replace(auxiliary=state.auxiliary | {name: stepped})
 
 
 def simultaneous_update(game: Game, state: GANState, real: jax.Array, key: jax.Array):

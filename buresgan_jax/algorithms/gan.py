@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from buresgan_jax.algorithms import game as moves
-from buresgan_jax.algorithms.game import Game
-from buresgan_jax.algorithms.protocol import Algorithm
+from buresgan_jax.algorithms.protocol import Algorithm, Game
 
 
 def gan(game: Game, *, discriminator_steps: int = 1, simultaneous: bool = True) -> Algorithm:

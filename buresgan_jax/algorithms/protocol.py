@@ -1,11 +1,15 @@
-"""The types that all algorithms share. `train.py` knows these and nothing else about a method."""
+"""The types that all algorithms share. `train.py` knows `Algorithm` and `GANState`, nothing else about a method."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import optax
+from flax import linen as nn
 from flax import struct
+
+from buresgan_jax.latents import Latent
+from buresgan_jax.losses import AdversarialLoss
 
 PyTree = Any
 
@@ -122,3 +126,49 @@ class Penalty(NamedTuple):
     name: str
     weight: float
     function: Callable[[Step, jax.Array], jax.Array]
+
+
+class Auxiliary(NamedTuple):
+    """A further network of a method, initialised on samples; it lies in the state's `auxiliary` under its name.
+
+    Attributes:
+        name: its learning rate is the hyperparameter `<name>_learning_rate`.
+        module: Linen module, called `(samples, *, train)`.
+        optimizer: for its parameters.
+    """
+
+    name: str
+    module: nn.Module
+    optimizer: Optimizer
+
+
+class Game(NamedTuple):
+    """The fixed parts of a method.
+
+    Attributes:
+        generator: Linen module, `(z, *, train) -> samples`.
+        discriminator: Linen module, `(x, *, train) -> (outputs, features)`.
+        latent: distribution of z.
+        loss: adversarial loss.
+        generator_optimizer: for the generator.
+        discriminator_optimizer: for the discriminator.
+        generator_penalties: added to the generator's loss.
+        discriminator_penalties: added to the discriminator's loss.
+        auxiliary: further networks of the method.
+        generator_objective_scale: factor on the generator's whole objective (1/2 in the authors' BuresGAN).
+        ema_decay: of the moving averages of the generator, warmed up as `(1 + step) / (10 + step)`.
+        axis_name: of the device axis, None on one device.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    latent: Latent
+    loss: AdversarialLoss
+    generator_optimizer: Optimizer
+    discriminator_optimizer: Optimizer
+    generator_penalties: tuple[Penalty, ...] = ()
+    discriminator_penalties: tuple[Penalty, ...] = ()
+    auxiliary: tuple[Auxiliary, ...] = ()
+    generator_objective_scale: float = 1.0
+    ema_decay: float = 0.999
+    axis_name: str | None = None

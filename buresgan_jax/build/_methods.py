@@ -7,7 +7,7 @@ import optax
 
 from buresgan_jax import algorithms, latents, losses, penalties
 from buresgan_jax.build._choose import choose
-from buresgan_jax.build._networks import discriminator, generator
+from buresgan_jax.build._networks import discriminator, encoder, generator, reconstructor
 from buresgan_jax.config import METHODS
 from buresgan_jax.errors import UserError
 
@@ -20,10 +20,27 @@ def algorithm(config, axis_name: str | None = None) -> algorithms.Algorithm:
         axis_name: of the device axis that `update` will run in; None on one device.
     """
     choose("method", config.method, METHODS, "the config's argument, --config=FILE.py:METHOD,")
-    builders = {"gan": _gan, "alternating": _alternating}
-    return choose("algorithm", config.algorithm.name, builders, "config.algorithm.name")(
-        config, game(config, axis_name)
-    )
+    builders = {
+        "gan": _gan,
+        "alternating": _alternating,
+        "unrolled": _unrolled,
+        "veegan": _veegan,
+        "mdgan_v1": functools.partial(_mdgan, algorithms.mdgan_v1),
+        "mdgan_v2": functools.partial(_mdgan, algorithms.mdgan_v2),
+    }
+    build = choose("algorithm", config.algorithm.name, builders, "config.algorithm.name")
+    _check_pack(config, 1 if axis_name is None else jax.device_count())
+    return build(config, game(config, axis_name))
+
+
+def _check_pack(config, num_devices):
+    pack, size = config.discriminator.pack, config.training.batch_size
+    unit = pack * num_devices
+    if size % num_devices == 0 and size % unit:
+        raise UserError(
+            f"config.training.batch_size {size} cannot be cut into packs of {pack} on each of {num_devices} device(s). "
+            f"Set it to a multiple of {unit}, such as {max(1, round(size / unit)) * unit}."
+        )
 
 
 def _gan(config, game):
@@ -37,10 +54,35 @@ def _alternating(config, game):
     return algorithms.alternating(game)
 
 
+def _unrolled(config, game):
+    options = {name: config.algorithm[name] for name in ("unrolled_steps", "first_order", "reference_compat")}
+    if config.optimizer.eps_root <= 0 and not (config.algorithm.first_order or config.algorithm.reference_compat):
+        raise UserError(
+            f"The algorithm 'unrolled' differentiates through the optimiser, config.optimizer.eps_root is "
+            f"{config.optimizer.eps_root}. Set it above 0, such as 1e-30, or config.algorithm.first_order=True."
+        )
+    return algorithms.unrolled(game, **options)
+
+
+def _veegan(config, game):
+    fixed = {"loss.name": "non_saturating", "penalty.name": None, "discriminator_penalty.name": None}
+    for key, value in fixed.items():
+        group, name = key.split(".")
+        if config[group][name] != value:
+            raise UserError(f"The algorithm 'veegan' has its own losses, no others. Set config.{key}={value}.")
+    return algorithms.veegan(game, reconstructor(config, game.axis_name))
+
+
+def _mdgan(algorithm, config, game):
+    names = ("reconstruction_weight", "mode_weight", "reference_compat")
+    options = {name: config.algorithm[name] for name in names}
+    return algorithm(game, encoder(config, game.axis_name), **options)
+
+
 def game(config, axis_name: str | None) -> algorithms.Game:
     """Networks, losses, penalties and optimisers."""
     latent = {"normal": latents.normal, "uniform": latents.uniform}
-    loss = {"non_saturating": losses.non_saturating}
+    loss = {"non_saturating": losses.non_saturating, "hinge": losses.hinge, "wasserstein": losses.wasserstein}
     terms = _penalties(config)
     return algorithms.Game(
         generator=generator(config, axis_name),
@@ -50,6 +92,7 @@ def game(config, axis_name: str | None) -> algorithms.Game:
         generator_optimizer=_optimizer(config, config.optimizer.generator_learning_rate),
         discriminator_optimizer=_optimizer(config, config.optimizer.discriminator_learning_rate),
         generator_penalties=terms,
+        discriminator_penalties=_discriminator_penalties(config),
         # The authors' joint objective is (loss + penalty) / 2.
         generator_objective_scale=0.5 if terms else 1.0,
         ema_decay=config.training.ema_decay,
@@ -64,6 +107,7 @@ def _penalties(config):
     table = {
         "bures": functools.partial(penalties.bures_penalty, scale=config.penalty.scale, **bures_options),
         "frobenius": functools.partial(penalties.frobenius_penalty, scale=config.penalty.scale),
+        "gdpp": functools.partial(penalties.gdpp_penalty, signed=config.algorithm.reference_compat),
     }
     distance = choose("penalty", config.penalty.name, table, "config.penalty.name")
     choose("scale", config.penalty.scale, dict.fromkeys(("sum", "mean")), "config.penalty.scale")
@@ -81,6 +125,25 @@ def _feature_penalty(distance, max_samples, step, key):
     return distance(fake, real)
 
 
+def _discriminator_penalties(config):
+    options = config.discriminator_penalty
+    if options.name is None:
+        return ()
+    function = choose("penalty", options.name, {"gradient": _gradient_penalty}, "config.discriminator_penalty.name")
+    if config.discriminator.name == "dcgan" and config.discriminator.use_batch_norm:
+        raise UserError(
+            "The gradient penalty is about single samples, and batch norm mixes them. Set "
+            "config.discriminator.use_batch_norm=False."
+        )
+    return (algorithms.Penalty(f"{options.name}_penalty", options.weight, function),)
+
+
+def _gradient_penalty(step, key):
+    positions = step.share(jax.random.uniform(key, step.outputs.real_outputs.shape[:1]))
+    judge = step.discriminate
+    return penalties.gradient_penalty(lambda x: judge(x)[0], step.local.real, step.local.fake, positions)
+
+
 def _optimizer(config, learning_rate):
     options = config.optimizer
     choose("optimizer", options.name, {"adam": None}, "config.optimizer.name")
@@ -95,4 +158,5 @@ def _optimizer(config, learning_rate):
         "linear": lambda: optax.linear_schedule(1.0, 0.0, options.decay_steps),
         "cosine": lambda: optax.cosine_decay_schedule(1.0, options.decay_steps),
     }[options.schedule]()
-    return algorithms.Optimizer(optax.scale_by_adam(options.b1, options.b2, options.eps), learning_rate, schedule)
+    adam = optax.scale_by_adam(options.b1, options.b2, options.eps, options.eps_root)
+    return algorithms.Optimizer(adam, learning_rate, schedule)

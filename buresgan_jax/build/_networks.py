@@ -1,8 +1,9 @@
-"""The two players' networks."""
+"""The networks."""
 
 from typing import Any
 
 import jax.numpy as jnp
+from flax import linen as nn
 
 from buresgan_jax import networks
 from buresgan_jax.build._choose import choose, user_error
@@ -23,17 +24,44 @@ def generator(config, axis_name: str | None) -> Any:
 
 
 def discriminator(config, axis_name: str | None) -> Any:
-    """The discriminator's module."""
+    """The discriminator's module: of samples, of pairs (z, sample) for VEEGAN, or of packs of either."""
     choose("discriminator", config.discriminator.name, dict.fromkeys(("mlp", "dcgan")), "config.discriminator.name")
-    shape, options = example_shape(config), _network_options(config.discriminator, axis_name)
-    if config.discriminator.name == "mlp":
-        _require_points(config, "discriminator", shape)
-        return networks.MLPDiscriminator(hidden=_widths(config, "discriminator"), **options)
+    pairs = config.algorithm.name == "veegan"
+    build = _mlp_discriminator if config.discriminator.name == "mlp" else _dcgan_discriminator
+    single = build(config, pairs, _network_options(config.discriminator, axis_name))
+    return single if config.discriminator.pack == 1 else networks.Packed(single, config.discriminator.pack)
+
+
+def _mlp_discriminator(config, pairs, options):
+    _require_points(config, "discriminator", example_shape(config))
+    kind = networks.MLPPairDiscriminator if pairs else networks.MLPDiscriminator
+    return kind(hidden=_widths(config, "discriminator"), **options)
+
+
+def _dcgan_discriminator(config, pairs, options):
+    shape = example_shape(config)
     _require_images(config, "discriminator", shape)
-    options |= {"variant": config.discriminator.variant, "base_filters": config.discriminator.base_filters}
-    return user_error(networks.dcgan_discriminator)(
-        shape[0], use_batch_norm=config.discriminator.use_batch_norm, **options
-    )
+    options |= {name: config.discriminator[name] for name in ("variant", "base_filters", "use_batch_norm")}
+    if pairs:
+        widths = _widths(config, "discriminator", "pair_hidden")
+        options |= {"kind": networks.DCGANPairDiscriminator, "hidden": widths}
+    return user_error(networks.dcgan_discriminator)(shape[0], **options)
+
+
+def encoder(config, axis_name: str | None) -> Any:
+    """MDGAN's encoder, of the generator's kind and size."""
+    options = _network_options(config.generator, axis_name)
+    if config.generator.name == "mlp":
+        return networks.MLPEncoder(config.latent.dim, _widths(config, "encoder"), **options)
+    size, _, channels = example_shape(config)
+    options["base_filters"] = config.generator.base_filters
+    return networks.dcgan_encoder(size, channels, config.latent.dim, **options)
+
+
+def reconstructor(config, axis_name: str | None) -> Any:
+    """VEEGAN's reconstructor: fully connected, for images too."""
+    options = _network_options(config.generator, axis_name)
+    return networks.MLPEncoder(config.latent.dim, _widths(config, "encoder"), nn.relu, **options)
 
 
 def _network_options(group, axis_name):
@@ -41,12 +69,12 @@ def _network_options(group, axis_name):
     return {"axis_name": axis_name, "dtype": choose("dtype", group.dtype, dtypes, "the network's dtype")}
 
 
-def _widths(config, role):
-    widths = tuple(config[role].hidden)
+def _widths(config, role, key="hidden"):
+    widths = tuple(config[role][key])
     if not widths or not all(isinstance(width, int) and width > 0 for width in widths):
         raise UserError(
-            f"config.{role}.hidden must be the widths of the hidden layers, got {widths}. Set, say, "
-            f"config.{role}.hidden=(128,128)."
+            f"config.{role}.{key} must be the widths of the hidden layers, got {widths}. Set, say, "
+            f"config.{role}.{key}=(128,128)."
         )
     return widths
 

@@ -1,4 +1,4 @@
-"""Flax networks: generators map `z` to samples, discriminators map samples to `(outputs, features)`."""
+"""Flax networks: generators map `z` to samples, discriminators map samples to `(outputs, features)`, encoders to z."""
 
 from buresgan_jax.networks.convolution import conv2d as conv2d
 from buresgan_jax.networks.convolution import conv_transpose2d as conv_transpose2d
@@ -6,6 +6,11 @@ from buresgan_jax.networks.dcgan import DCGANDiscriminator as DCGANDiscriminator
 from buresgan_jax.networks.dcgan import DCGANGenerator as DCGANGenerator
 from buresgan_jax.networks.dcgan import dcgan_discriminator as dcgan_discriminator
 from buresgan_jax.networks.dcgan import dcgan_generator as dcgan_generator
+from buresgan_jax.networks.encoder import DCGANEncoder as DCGANEncoder
+from buresgan_jax.networks.encoder import DCGANPairDiscriminator as DCGANPairDiscriminator
+from buresgan_jax.networks.encoder import MLPEncoder as MLPEncoder
+from buresgan_jax.networks.encoder import MLPPairDiscriminator as MLPPairDiscriminator
+from buresgan_jax.networks.encoder import dcgan_encoder as dcgan_encoder
 from buresgan_jax.networks.layers import BatchNorm as BatchNorm
 from buresgan_jax.networks.layers import Conv as Conv
 from buresgan_jax.networks.layers import ConvTranspose as ConvTranspose
@@ -14,3 +19,4 @@ from buresgan_jax.networks.layers import at_least_float32 as at_least_float32
 from buresgan_jax.networks.layers import leaky_relu as leaky_relu
 from buresgan_jax.networks.mlp import MLPDiscriminator as MLPDiscriminator
 from buresgan_jax.networks.mlp import MLPGenerator as MLPGenerator
+from buresgan_jax.networks.packed import Packed as Packed

@@ -110,13 +110,19 @@ class DCGANDiscriminator(nn.Module):
             Outputs, shape `[batch, output_dim]`, and features (the flattened last convolution), shape
             `[batch, dim]`, both at least float32.
         """
-        for layer in range(self.num_layers):
-            x = leaky_relu(Conv(self.base_filters * 2**layer, strides=(2, 2), dtype=self.dtype)(x))
-            if layer > 0 and self.use_batch_norm:
-                x = BatchNorm(train=train, axis_name=self.axis_name, dtype=self.dtype)(x)
-        features = x.reshape(x.shape[0], -1)
+        features = convolve(self, x, train=train)
         outputs = Dense(self.output_dim, dtype=self.dtype)(features)
         return at_least_float32(outputs), at_least_float32(features)
+
+
+def convolve(discriminator: DCGANDiscriminator, x: jax.Array, *, train: bool) -> jax.Array:
+    """The convolutions of a discriminator, created in its scope: flattened, shape `[batch, dim]`."""
+    dtype = discriminator.dtype
+    for layer in range(discriminator.num_layers):
+        x = leaky_relu(Conv(discriminator.base_filters * 2**layer, strides=(2, 2), dtype=dtype)(x))
+        if layer > 0 and discriminator.use_batch_norm:
+            x = BatchNorm(train=train, axis_name=discriminator.axis_name, dtype=dtype)(x)
+    return x.reshape(x.shape[0], -1)
 
 
 def dcgan_generator(
@@ -163,13 +169,16 @@ def dcgan_generator(
     )
 
 
-def dcgan_discriminator(image_size: int, *, variant: str = "dcgan", **attributes: Any) -> DCGANDiscriminator:
+def dcgan_discriminator(
+    image_size: int, *, variant: str = "dcgan", kind: type[DCGANDiscriminator] = DCGANDiscriminator, **attributes: Any
+) -> DCGANDiscriminator:
     """Chooses the discriminator that goes with `dcgan_generator(image_size, ...)`.
 
     Args:
         image_size: height and width of the images, as for `dcgan_generator`.
         variant: "dcgan" or "veegan", as for `dcgan_generator`.
-        **attributes: other attributes of `DCGANDiscriminator`.
+        kind: its class, such as `DCGANPairDiscriminator`.
+        **attributes: other attributes of that class.
 
     Returns:
         The discriminator, not yet initialised. Its last feature map is 4x4 to 7x7 (2x2 for the variant "veegan").
@@ -178,7 +187,7 @@ def dcgan_discriminator(image_size: int, *, variant: str = "dcgan", **attributes
         ValueError: the size is not supported or the variant is unknown.
     """
     sizes = _veegan_sizes(image_size) if variant == "veegan" else _dcgan_sizes(image_size, variant)
-    return DCGANDiscriminator(num_layers=len(sizes) - 1, **attributes)
+    return kind(num_layers=len(sizes) - 1, **attributes)
 
 
 def _dcgan_sizes(image_size: int, variant: str) -> tuple[int, ...]:
