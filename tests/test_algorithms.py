@@ -38,15 +38,36 @@ def changed(before, after):
     return not all(jax.tree.leaves(same))
 
 
+# Optimiser steps in one update, where they are not one of each network.
+STEPS = {
+    "alternating_bures": {"generator": 2},
+    "mdgan_v2": {"generator": 2},
+    "wgan_gp": {"discriminator": 5},
+}
+AUXILIARY = {
+    "veegan": {"reconstructor"},
+    "mdgan_v1": {"encoder"},
+    "mdgan_v2": {"encoder", "manifold_discriminator"},
+}
+
+
+def networks_of(state):
+    return {"generator": state.generator, "discriminator": state.discriminator, **state.auxiliary}
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_one_update_moves_both_networks_and_counts_one_step(method):
+def test_one_update_moves_every_network_as_often_as_it_should_and_nothing_else(method):
     _, state, real, update = prepared(method)
     new, metrics = update(state, real, jax.random.key(1))
     assert new.step == 1
-    assert changed(state.generator.params, new.generator.params)
-    assert changed(state.discriminator.params, new.discriminator.params)
+    assert networks_of(new).keys() == {"generator", "discriminator"} | AUXILIARY.get(method, set())
+    for name, network in networks_of(new).items():
+        before, after = (jax.tree.leaves(each.params) for each in (networks_of(state)[name], network))
+        assert all(changed(*pair) for pair in zip(before, after, strict=True)), name
+        assert optax.tree.get(network.opt_state, "count") == STEPS.get(method, {}).get(name, 1), name
     assert changed(state.ema, new.ema)
-    assert jax.tree.all(jax.tree.map(np.array_equal, state.hyperparameters, dict(new.hyperparameters)))
+    constant = (state.hyperparameters, state.buffers, state.latent)
+    assert not changed(constant, (dict(new.hyperparameters), dict(new.buffers), new.latent))
     assert {"generator_loss", "discriminator_loss"} <= metrics.keys()
     assert all(np.isfinite(value) and value.shape == () for value in metrics.values())
 
@@ -57,13 +78,36 @@ def test_the_update_is_a_function_of_state_batch_and_key(method):
     first, second, other = (update(state, real, jax.random.key(seed))[0] for seed in (1, 1, 2))
     assert not changed(first, second)
     assert changed(first.generator.params, other.generator.params)
+    assert changed(first.generator.params, update(state, real[:, ::-1] + 0.1, jax.random.key(1))[0].generator.params)
 
 
-def test_alternating_moves_the_generator_twice_and_the_discriminator_once():
-    _, state, real, update = prepared("alternating_bures")
-    new, _ = update(state, real, jax.random.key(1))
-    counts = [int(optax.tree.get(network.opt_state, "count")) for network in (new.generator, new.discriminator)]
-    assert counts == [2, 1]
+@pytest.mark.parametrize("method", METHODS)
+def test_every_learning_rate_and_weight_is_traced_and_seeds_train_under_one_vmap(method):
+    algorithm, state, real, _ = prepared(method)
+    many = jax.tree.map(lambda leaf: np.stack([leaf] * 2), state)
+    shapes, metrics = jax.eval_shape(jax.vmap(algorithm.update, (0, None, None)), many, real, jax.random.key(0))
+    assert jax.tree.map(lambda leaf: leaf.shape, shapes) == jax.tree.map(lambda leaf: leaf.shape, many)
+    assert all(value.shape == (2,) for value in metrics.values())
+    rates = {name for name in state.hyperparameters if name.endswith("_learning_rate")}
+    assert rates == {f"{name}_learning_rate" for name in networks_of(state)}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_update_fits_images(method):
+    tiny = tiny_config(method, "mnist")
+    algorithm, shape = build.algorithm(tiny), build.example_shape(tiny)
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
+    real = jax.ShapeDtypeStruct((algorithm.batches_per_update, 8, *shape), jnp.float32)
+    new, _ = jax.eval_shape(algorithm.update, state, real, jax.random.key(0))
+    assert jax.tree.map(lambda leaf: leaf.shape, new) == jax.tree.map(lambda leaf: leaf.shape, state)
+
+
+def test_mdgan_on_images_moves_the_batch_statistics_of_every_network():
+    _, state, real, update = prepared("mdgan_v2", "mnist")
+    new, metrics = update(state, real, jax.random.key(1))
+    for name, network in networks_of(new).items():
+        assert changed(networks_of(state)[name].batch_stats, network.batch_stats), name
+    assert all(np.isfinite(value) for value in metrics.values())
 
 
 def test_the_penalty_gives_the_discriminator_no_gradient():
@@ -97,39 +141,38 @@ def test_the_joint_gradient_is_half_of_loss_plus_penalty_at_the_old_parameters()
     )
 
 
-def run_on_devices(method, data, num_devices, steps=3):
-    tiny = tiny_config(method, data)
-    axis = devices.AXIS if num_devices > 1 else None
-    algorithm, local, source = build.algorithm(tiny, axis), build.algorithm(tiny), build.source(tiny)
-    run_steps = devices.make_run_steps(algorithm, source.decode, steps)
-    state = jax.device_get(jax.jit(local.init)(jax.random.key(0), np.zeros(source.example_shape, np.float32)))
-    indices = np.random.default_rng(0).integers(0, 32, (steps, local.batches_per_update, 8))
-    batches = source.fetch(indices.ravel()).reshape(*indices.shape, *source.example_shape)
-    real = jax.ShapeDtypeStruct((local.batches_per_update, 8 // num_devices, *source.example_shape), jnp.float32)
-    tracker = devices.make_tracker(local, state, real)
-    if num_devices > 1:
-        batches = devices.Layout(8, slice(0, 8), num_devices).split(batches)
-        run_steps, rest = devices.over_devices(run_steps), (np.zeros(num_devices, np.int32),)
-    else:
-        run_steps, rest = jax.jit(run_steps), ()
-    state, tracker, _ = run_steps(state, tracker, jax.random.key(1), batches, steps, *rest)
-    return jax.device_get(state), jax.device_get(tracker)
-
-
 CASES = [(method, "ring") for method in METHODS] + [("bures", "mnist")]
 
 
 @pytest.mark.parametrize(("method", "data"), CASES)
 def test_four_devices_compute_what_one_computes(method, data):
-    (one, one_tracker), (four, four_tracker) = run_on_devices(method, data, 1), run_on_devices(method, data, 4)
-    assert four.step == 3
+    steps = 3
+    local, start, example, update = prepared(method, data)
+    tiny = tiny_config(method, data)
+    source = build.source(tiny)
+    indices = np.random.default_rng(0).integers(0, 32, (steps, local.batches_per_update, 8))
+    batches = source.fetch(indices.ravel()).reshape(*indices.shape, *source.example_shape)
+
+    one, sums = start, {}
+    for real in batches:
+        one, metrics = update(one, np.asarray(source.decode(real)), jax.random.fold_in(jax.random.key(1), one.step))
+        sums = {name: value + sums.get(name, 0) for name, value in metrics.items()}
+
+    real = jax.ShapeDtypeStruct((local.batches_per_update, 2, *source.example_shape), example.dtype)
+    algorithm, tracker = build.algorithm(tiny, devices.AXIS), devices.make_tracker(local, start, real)
+    run_steps = devices.over_devices(devices.make_run_steps(algorithm, source.decode, steps))
+    split = devices.Layout(8, slice(0, 8), 4).split(batches)
+    # A copy: the state is donated.
+    state = jax.tree.map(np.copy, start)
+    four, tracker, _ = run_steps(state, tracker, jax.random.key(1), split, steps, np.zeros(4, np.int32))
+    assert four.step == steps
     # Adam divides by the root of the squared gradient: where that is rounding, so is the step of size learning rate.
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5),
-        (one.generator.params, one.discriminator.params, one.ema),
-        (four.generator.params, four.discriminator.params, four.ema),
+        (one.ema, {name: network.params for name, network in networks_of(one).items()}),
+        (four.ema, {name: network.params for name, network in networks_of(four).items()}),
     )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), one_tracker.sums, four_tracker.sums)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), sums, dict(tracker.sums))
 
 
 @pytest.mark.parametrize(("method", "data"), CASES)

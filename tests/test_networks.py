@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from flax.errors import ModifyScopeVariableError
 
 from buresgan_jax.networks import (
@@ -13,9 +14,14 @@ from buresgan_jax.networks import (
     Conv,
     DCGANDiscriminator,
     DCGANGenerator,
+    DCGANPairDiscriminator,
     MLPDiscriminator,
+    MLPEncoder,
     MLPGenerator,
+    MLPPairDiscriminator,
+    Packed,
     dcgan_discriminator,
+    dcgan_encoder,
     dcgan_generator,
     leaky_relu,
 )
@@ -89,6 +95,74 @@ def _output_shapes(network, shape):
 )
 def test_parameter_counts_are_the_papers(network, shape, count):
     assert _num_params(network, shape) == count
+
+
+_RECONSTRUCTOR = MLPEncoder(100, (128, 128), nn.relu)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "count"),
+    [
+        (MLPEncoder(256), (2,), 33_408),
+        (MLPEncoder(256, (128, 128), nn.relu), (2,), 49_920),
+        (_RECONSTRUCTOR, (28, 28, 3), 330_596),
+        (_RECONSTRUCTOR, (32, 32, 3), 422_756),
+        (_RECONSTRUCTOR, (96, 96, 3), 3_568_484),
+        (dcgan_encoder(28, 3, 100), (28, 28, 3), 837_415),
+        (dcgan_encoder(32, 3, 100), (32, 32, 3), 1_029_515),
+        (dcgan_encoder(96, 3, 100), (96, 96, 3), 4_716_427),
+    ],
+)
+def test_encoders_have_the_papers_parameters_and_give_z(network, shape, count):
+    assert _num_params(network, shape) == count
+    assert _output_shapes(network, shape) == (2, network.latent_dim)
+
+
+@pytest.mark.parametrize(
+    ("network", "latent_dim", "shape", "count"),
+    [
+        (MLPPairDiscriminator(), 256, (2,), 49_793),
+        (dcgan_discriminator(28, kind=DCGANPairDiscriminator), 100, (28, 28, 3), 3_442_049),
+        (dcgan_discriminator(28, kind=DCGANPairDiscriminator, variant="veegan"), 100, (28, 28, 3), 5_671_809),
+        (dcgan_discriminator(32, kind=DCGANPairDiscriminator), 100, (32, 32, 3), 3_442_049),
+        (dcgan_discriminator(96, kind=DCGANPairDiscriminator), 100, (96, 96, 3), 14_060_417),
+    ],
+)
+def test_discriminators_of_pairs_have_the_papers_parameters(network, latent_dim, shape, count):
+    pair = (jnp.zeros((2, latent_dim)), jax.ShapeDtypeStruct((2, *shape), jnp.float32))
+    (outputs, features), variables = jax.eval_shape(
+        functools.partial(network.init_with_output, train=True), jax.random.key(0), pair
+    )
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
+    assert (outputs.shape, features.shape) == ((2, 1), (2, network.hidden[-1]))
+
+
+@pytest.mark.parametrize("pack", [2, 3])
+def test_packs_are_neighbours_joined_along_the_last_axis(pack):
+    x = _inputs((4, 4, 3), batch=6)
+    joined = np.concatenate([x[start::pack] for start in range(pack)], axis=-1)
+    single = DCGANDiscriminator(num_layers=1, base_filters=2)
+    variables = single.init(jax.random.key(0), joined, train=False)
+    packed_variables = {"params": {"discriminator": variables["params"]}}
+    packed = Packed(single, pack)
+    assert jax.tree.map(jnp.shape, packed.init(jax.random.key(0), x[:1], train=False)) == jax.tree.map(
+        jnp.shape, packed_variables
+    )
+    outputs, features = packed.apply(packed_variables, x, train=False)
+    assert outputs.shape == (6 // pack, 1)
+    jax.tree.map(np.testing.assert_array_equal, (outputs, features), single.apply(variables, joined, train=False))
+    with pytest.raises(ValueError, match=f"batch of 7 cannot be cut into packs of {pack}"):
+        packed.apply(packed_variables, _inputs((4, 4, 3), batch=7), train=False)
+
+
+def test_a_pack_of_pairs_joins_both_parts():
+    packed = Packed(MLPPairDiscriminator(hidden=(8,)), 2)
+    pair = (_inputs((3,)), _inputs((2,)))
+    (outputs, _), variables = packed.init_with_output(jax.random.key(0), pair, train=True)
+    kernels = sorted(leaf.shape for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 2)
+    assert kernels == [(8, 1), (10, 8)]
+    assert len(outputs) == 8  # initialising repeats every row
+    assert len(packed.apply(variables, pair, train=True)[0]) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,14 @@
 """Sketches of methods still to come, to show that they need no change to train.py, gan.py or game.py.
 
-Each is the smallest thing with the method's *structure* (an extra network, a buffer, an inner loop, a wrapped
-discriminator, a latent with arrays); its losses are not the method's.
+Each is the smallest thing with the method's *structure* (a buffer, a latent with arrays and a second draw of it); its
+losses are not the method's.
 """
-
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen as nn
 
 from buresgan_jax import algorithms, devices, latents, losses, networks
 from buresgan_jax.algorithms import game as moves
@@ -32,57 +29,6 @@ def make_game(axis_name, **changes):
         axis_name=axis_name,
     )
     return game._replace(**changes)
-
-
-class PairDiscriminator(nn.Module):
-    @nn.compact
-    def __call__(self, pair, *, train):
-        return networks.MLPDiscriminator(hidden=(8,))(jnp.concatenate(pair, axis=-1), train=train)
-
-
-class Packed(nn.Module):
-    discriminator: nn.Module
-    pack: int
-
-    @nn.compact
-    def __call__(self, x, *, train):
-        return self.discriminator(x.reshape(x.shape[0] // self.pack, -1), train=train)
-
-
-def veegan(axis_name):
-    """An extra network in `auxiliary`, and a discriminator of pairs."""
-    game = make_game(axis_name, discriminator=PairDiscriminator())
-    encoder = networks.MLPGenerator(output_dim=3, hidden=(8,))
-
-    def init(key, example):
-        z = jnp.zeros((2, 3))
-        pair = (z, jnp.stack([example, example]))
-        state = moves.init(make_game(None), key, example)
-        return state.replace(
-            discriminator=moves.init_network(game.discriminator, OPTIMIZER, key, pair),
-            auxiliary={"encoder": moves.init_network(encoder, OPTIMIZER, key, pair[1])},
-        )
-
-    def update(state, real, key):
-        z = moves.sample_latent(game, state, key, real.shape[1])
-
-        def objective(generator, encoder_params, discriminator):
-            fake, _ = moves.apply_train(game.generator, generator, {}, z)
-            code, _ = moves.apply_train(encoder, encoder_params, {}, real[0])
-            judge = functools.partial(moves.apply_train, game.discriminator, discriminator, {})
-            on_fake, on_real = judge((z, fake))[0][0], judge((code, real[0]))[0][0]
-            return jnp.mean(jax.nn.softplus(on_fake)) - jnp.mean(jax.nn.softplus(-on_real))
-
-        params = (state.generator.params, state.auxiliary["encoder"].params, state.discriminator.params)
-        value, gradients = jax.value_and_grad(objective, argnums=(0, 1, 2))(*params)
-        value, (for_generator, for_encoder, for_discriminator) = moves.mean_over_devices(game, (value, gradients))
-        state = moves.step_generator(game, state, for_generator, {})
-        state = moves.step_discriminator(game, state, jax.tree.map(jnp.negative, for_discriminator), {})
-        stepped = moves.apply_gradient(state.auxiliary["encoder"], for_encoder, OPTIMIZER, 1e-3, state.step)
-        state = state.replace(auxiliary={"encoder": stepped})
-        return moves.finish_step(game, state), {"value": value}
-
-    return make_algorithm(game, update, batches_per_update=1)._replace(init=init)
 
 
 def maem(axis_name):
@@ -111,38 +57,6 @@ def maem(axis_name):
     return make_algorithm(game, update, batches_per_update=1)._replace(init=init)
 
 
-def unrolled(axis_name):
-    """The generator's gradient through an inner loop of discriminator updates, which are then discarded."""
-    game, inner_steps = make_game(axis_name), 2
-
-    def update(state, real, key):
-        step_key, inner_key, z_key = jax.random.split(key, 3)
-        z = moves.sample_latent(game, state, z_key, real.shape[1])
-
-        def through_inner_loop(generator_params):
-            inner = state.replace(generator=state.generator.replace(params=generator_params))
-
-            def body(inner, batch):
-                return moves.discriminator_update(game, inner, batch, inner_key)[0], None
-
-            inner, _ = jax.lax.scan(body, inner, real[1:])
-            outputs, _, _ = moves.forward(game, inner, real[0], z)
-            return game.loss.generator(*moves.gather(game, (outputs.real_outputs, outputs.fake_outputs)))
-
-        loss, gradient = jax.value_and_grad(through_inner_loop)(state.generator.params)
-        loss, gradient = moves.mean_over_devices(game, (loss, gradient))
-        state, terms = moves.discriminator_update(game, state, real[0], step_key)
-        state = moves.step_generator(game, state, gradient, state.generator.batch_stats)
-        return moves.finish_step(game, state), terms | {"generator_loss": loss}
-
-    return make_algorithm(game, update, batches_per_update=1 + inner_steps)
-
-
-def pacgan(axis_name):
-    """A wrapped discriminator; no algorithm of its own."""
-    return algorithms.gan(make_game(axis_name, discriminator=Packed(networks.MLPDiscriminator(hidden=(8,)), 2)))
-
-
 def bourgan(axis_name):
     """A latent with arrays of its own, and a penalty that draws a second z and generates from it."""
     centres = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -163,21 +77,7 @@ def bourgan(axis_name):
     return algorithms.gan(make_game(axis_name, latent=latent, generator_penalties=penalties))
 
 
-def gradient_penalty(axis_name):
-    """A discriminator penalty that evaluates the discriminator at points of its own, with critic steps."""
-
-    def penalty(step, key):
-        batch = step.outputs.real.shape[0]
-        share = step.share(jax.random.uniform(key, (batch, 1)))
-        between = share * step.local.real + (1 - share) * step.local.fake
-        gradient = jax.grad(lambda x: jnp.sum(step.discriminate(x)[0]))(between)
-        return jnp.mean((jnp.sqrt(jnp.sum(gradient**2, axis=-1) + 1e-12) - 1) ** 2)
-
-    game = make_game(axis_name, discriminator_penalties=(algorithms.Penalty("gradient_penalty", 10.0, penalty),))
-    return algorithms.gan(game, discriminator_steps=2)
-
-
-SKETCHES = {f.__name__: f for f in (veegan, maem, unrolled, pacgan, bourgan, gradient_penalty)}
+SKETCHES = {f.__name__: f for f in (maem, bourgan)}
 
 
 def run(make, num_devices):

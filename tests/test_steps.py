@@ -11,8 +11,6 @@ import time
 import numpy as np
 import pytest
 
-from buresgan_jax.config import METHODS
-
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import jax_steps  # noqa: E402
@@ -25,7 +23,7 @@ needs_pinning = pytest.mark.skipif(sys.platform != "linux", reason="processes ar
 
 def test_everything_is_timed_where_it_is_asked_for_and_the_usual_where_not():
     everything = steps.rows(steps.parse(["--all"]))
-    assert len(everything) == len(set(everything)) == len(steps.DATA) * len(METHODS) * len(steps.BATCH_SIZES)
+    assert len(everything) == len(set(everything)) == len(steps.DATA) * len(steps.METHODS) * len(steps.BATCH_SIZES)
     usual = steps.rows(steps.parse([]))
     assert set(usual) < set(everything)
     assert {(row.data, row.method) for row in usual} >= {(data, "bures") for data in steps.DATA}

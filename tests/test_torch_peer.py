@@ -11,11 +11,11 @@ import optax
 import pytest
 
 from buresgan_jax import algorithms, build, latents
-from buresgan_jax.config import METHODS
 
 torch = pytest.importorskip("torch")
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+import steps  # noqa: E402
 import torch_peer  # noqa: E402
 
 LEARNING_RATE = 100.0  # of plain descent: the change of a parameter is its gradient, well above rounding
@@ -173,8 +173,8 @@ def test_steps_of_adam_lead_to_the_same_parameters_and_averages(method):
         assert_moved_alike(ours, theirs)
 
 
-def test_the_names_of_the_methods_are_those_of_the_project():
-    assert set(torch_peer.METHODS) == set(METHODS)
+def test_the_names_of_the_methods_are_those_of_the_benchmark():
+    assert set(torch_peer.METHODS) == set(steps.METHODS)
 
 
 @pytest.mark.parametrize("method", ["alternating_bures", "frobenius"])
