@@ -1,0 +1,92 @@
+"""Other packages' metrics on features, logits and images, by name; what is not installed is left out.
+
+    pip install --no-deps torch-fidelity==0.4.0 pytorch-fid==0.3.0 clean-fid==0.1.35 prdc==0.2 vendi-score==0.0.3 \
+        pytorch-msssim==1.0.0 torchvision
+    pip install scikit-learn requests
+
+Each peer is a function of the same arrays as the metric, and returns a number or a dictionary of numbers.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable
+from importlib import metadata
+
+import numpy as np
+
+with contextlib.suppress(ImportError):
+    import torch
+
+_PACKAGES = ("torch-fidelity", "pytorch-fid", "clean-fid", "prdc", "vendi-score", "pytorch-msssim")
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that are installed."""
+    found = {}
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _declare_operators():
+    """Lets torchvision import beside a PyTorch without its compiled operators, which no metric calls."""
+    with contextlib.suppress(RuntimeError):
+        if not hasattr(torch.ops.torchvision, "nms"):
+            library = torch.library.Library("torchvision", "FRAGMENT")
+            for name in ("nms", "qnms"):
+                library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            _declare_operators.library = library  # its end would undo the definitions
+
+
+def peers(metric: str) -> dict[str, Callable]:
+    """Of one metric, those that can be imported."""
+    _declare_operators()
+    found = {}
+    for name, load in _LOADERS[metric].items():
+        with contextlib.suppress(ImportError):
+            found[name] = _quietly(load())
+    return found
+
+
+def _quietly(function):
+    def call(*arguments):
+        with contextlib.redirect_stdout(io.StringIO()):
+            return function(*arguments)
+
+    return call
+
+
+def _statistics(features):
+    return features.mean(0), np.cov(features, rowvar=False)
+
+
+def _pytorch_fid():
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    return lambda real, fake: float(calculate_frechet_distance(*_statistics(fake), *_statistics(real)))
+
+
+def _clean_fid():
+    from cleanfid.fid import frechet_distance
+
+    return lambda real, fake: float(frechet_distance(*_statistics(fake), *_statistics(real)))
+
+
+def _torch_fidelity_frechet():
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+    def distance(real, fake):
+        statistics = [dict(zip(("mu", "sigma"), _statistics(features), strict=True)) for features in (fake, real)]
+        return fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
+
+    return distance
+
+
+_LOADERS = {
+    "frechet": {
+        "pytorch-fid": _pytorch_fid,
+        "torch-fidelity": _torch_fidelity_frechet,
+        "clean-fid": _clean_fid,
+    },
+}

@@ -1,0 +1,101 @@
+"""Checks of what goes into a metric: one clear line for each kind of bad input.
+
+Statistics are accumulated and compared in float64 by NumPy and LAPACK on the host, whatever JAX's precision is: a
+difference of nearly equal sums is the result of most metrics.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def check_features(name: str, features: ArrayLike, *, min_samples: int = 1) -> np.ndarray:
+    """Returns features as an array, with its own floating dtype.
+
+    Args:
+        name: what the message calls them.
+        features: one example a row, shape `[n, dim]`.
+        min_samples: how many the metric needs.
+
+    Raises:
+        ValueError: not real numbers of shape `[n, dim]`, fewer than `min_samples`, or not finite.
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or not features.shape[1] or features.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name} must be real numbers of shape [n, dim], one example a row; "
+            f"got shape {features.shape} of {features.dtype}."
+        )
+    if features.dtype not in (np.float32, np.float64):
+        features = features.astype(np.float64)
+    check_num_samples(name, len(features), min_samples)
+    check_finite(name, features)
+    return features
+
+
+def check_num_samples(name: str, num_samples: int, min_samples: int) -> None:
+    """Raises ValueError if there are too few."""
+    if num_samples < min_samples:
+        raise ValueError(f"{name} has too few samples: this metric needs at least {min_samples}, got {num_samples}.")
+
+
+def check_finite(name: str, array: np.ndarray) -> None:
+    """Raises ValueError that counts the examples (entries of the first axis) with NaN or infinity."""
+    if not np.isfinite(array).all():
+        num_bad = int((~np.isfinite(array)).reshape(len(array), -1).any(1).sum())
+        raise ValueError(
+            f"{num_bad} of {len(array)} samples of {name} are not finite: what made them diverged, or was fed NaN."
+        )
+
+
+def check_same_dim(real: int, fake: int) -> None:
+    """Raises ValueError unless both feature dimensions are one."""
+    if real != fake:
+        raise ValueError(
+            f"real and fake must have features of one dimension, got {real} and {fake}. "
+            "Compute both by the same layer of the same network."
+        )
+
+
+def check_positive_integer(**values: int) -> None:
+    """Raises ValueError for anything but 1, 2, 3, ..."""
+    for name, value in values.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} must be a positive integer, got {value!r}.")
+
+
+def check_images(name: str, images: ArrayLike, *, min_samples: int = 1) -> np.ndarray:
+    """Returns images as float32 within [-1, 1].
+
+    Args:
+        name: what the message calls them.
+        images: shape `[n, height, width, channels]`, floating within [-1, 1], or uint8, which 127.5 divides and 1 is
+            taken from.
+        min_samples: how many the metric needs.
+
+    Raises:
+        ValueError: another shape or dtype, fewer than `min_samples`, not finite, or outside of [-1, 1].
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        raise ValueError(f"{name} must be images of shape [n, height, width, channels], got shape {images.shape}.")
+    check_num_samples(name, len(images), min_samples)
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) / np.float32(127.5) - 1
+    if images.dtype.kind != "f":
+        raise ValueError(f"{name} must be floating within [-1, 1], or uint8, got {images.dtype}.")
+    check_finite(name, images)
+    lowest, highest = float(images.min()), float(images.max())
+    if lowest < -1 or highest > 1:
+        raise ValueError(
+            f"{name} must lie within [-1, 1], got values from {lowest:.6g} to {highest:.6g}. Clip or rescale them."
+        )
+    return images.astype(np.float32)
+
+
+def check_same_image_shape(real: np.ndarray, fake: np.ndarray) -> None:
+    """Raises ValueError unless height, width and channels are equal."""
+    if real.shape[1:] != fake.shape[1:]:
+        raise ValueError(
+            "real and fake must have images of one height, width and number of channels, "
+            f"got {real.shape[1:]} and {fake.shape[1:]}."
+        )

@@ -1,0 +1,106 @@
+"""Mean and covariance of features that come in batches: the statistics of the moment-based metrics."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import blas
+
+from buresgan_jax.metrics import inputs
+
+
+class GaussianStatistics(NamedTuple):
+    """What the Frechet distance needs of a set of features.
+
+    Attributes:
+        num_samples: how many examples it describes.
+        mean: float64 `[dim]`.
+        cov: float64 `[dim, dim]`, centred, divided by `num_samples - 1`.
+    """
+
+    num_samples: int
+    mean: np.ndarray
+    cov: np.ndarray
+
+
+class Moments:
+    """Running mean and scatter matrix, in float64.
+
+    Holds one `[dim, dim]` matrix and never the features. A batch is centred by its own mean, and its distance from the
+    running mean enters as one more row (Chan, Golub, LeVeque 1983), so that nothing cancels, however far the mean is
+    from zero. Parts that were accumulated apart, on other devices or hosts, are merged exactly as if they had been one.
+
+    Cost: `n dim^2` multiplications and additions, by one symmetric update in place per batch. Batches of 100 or more
+    examples are the fastest.
+    """
+
+    def __init__(self):
+        self.num_samples = 0
+        self._mean = np.zeros(0)
+        self._scatter = np.zeros((0, 0))  # its upper triangle
+
+    def add(self, features: ArrayLike, name: str = "features") -> None:
+        """Takes in one batch.
+
+        Args:
+            features: shape `[n, dim]`, any n from 1 on.
+            name: what the messages of errors call them.
+
+        Raises:
+            ValueError: not finite real numbers of shape `[n, dim]`, or another dim than before.
+        """
+        features = inputs.check_features(name, features).astype(np.float64)
+        mean = features.mean(0)
+        self._combine(name, len(features), mean, features - mean)
+
+    def merge(self, other: "Moments") -> None:
+        """Takes in what another one has seen; that one is left as it is.
+
+        Raises:
+            ValueError: its features have another dimension.
+        """
+        if other.num_samples:
+            self._combine("the other part", other.num_samples, other._mean, np.zeros((0, len(other._mean))))
+            self._scatter += other._scatter
+
+    def statistics(self, name: str = "features") -> GaussianStatistics:
+        """Of everything taken in so far.
+
+        Args:
+            name: what the message of an error calls them.
+
+        Raises:
+            ValueError: fewer than two examples.
+        """
+        inputs.check_num_samples(name, self.num_samples, 2)
+        cov = np.triu(self._scatter) + np.triu(self._scatter, 1).T
+        return GaussianStatistics(self.num_samples, self._mean.copy(), cov / (self.num_samples - 1))
+
+    def _combine(self, name, num_samples, mean, deviations):
+        if not self.num_samples:
+            self._mean, self._scatter = np.zeros_like(mean), np.zeros((len(mean), len(mean)), order="F")
+        if mean.shape != self._mean.shape:
+            raise ValueError(f"{name} must have the dimension of what came before, {len(self._mean)}, got {len(mean)}.")
+        total, change = self.num_samples + num_samples, mean - self._mean
+        row = np.sqrt(self.num_samples * num_samples / total) * change
+        rows = np.concatenate([deviations, row[None]])
+        self._scatter = blas.dsyrk(1.0, rows.T, beta=1.0, c=self._scatter, overwrite_c=True)
+        self._mean = self._mean + (num_samples / total) * change
+        self.num_samples = total
+
+
+def gaussian_statistics(batches: Iterable[ArrayLike], name: str = "features") -> GaussianStatistics:
+    """Mean and covariance of features that come in batches.
+
+    Args:
+        batches: an iterable of batches, each of shape `[n, dim]`; an array `[num_batches, n, dim]` is one too.
+        name: what the messages of errors call them.
+
+    Raises:
+        ValueError: fewer than two examples, dims that differ, not finite.
+    """
+    moments = Moments()
+    for batch in batches:
+        moments.add(batch, name)
+    return moments.statistics(name)
