@@ -83,10 +83,49 @@ def _torch_fidelity_frechet():
     return distance
 
 
+def _torch_fidelity_kernel():
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    def distance(real, fake, num_subsets, subset_size):
+        numbers = kid_features_to_metric(
+            torch.from_numpy(fake),
+            torch.from_numpy(real),
+            kid_subsets=num_subsets,
+            kid_subset_size=subset_size,
+            rng_seed=2020,
+            verbose=False,
+        )
+        return {name.split("_")[-1]: value for name, value in numbers.items()}
+
+    return distance
+
+
+def _torch_fidelity_inception_score():
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    def score(logits, num_splits):
+        numbers = isc_features_to_metric(torch.from_numpy(logits), num_splits, True, 2020)
+        return {name.split("_")[-1]: value for name, value in numbers.items()}
+
+    return score
+
+
+def _prdc():
+    from prdc import compute_prdc
+
+    def numbers(real, fake, num_neighbours):
+        return {name: float(value) for name, value in compute_prdc(real, fake, num_neighbours).items()}
+
+    return numbers
+
+
 _LOADERS = {
     "frechet": {
         "pytorch-fid": _pytorch_fid,
         "torch-fidelity": _torch_fidelity_frechet,
         "clean-fid": _clean_fid,
     },
+    "kernel": {"torch-fidelity": _torch_fidelity_kernel},
+    "inception score": {"torch-fidelity": _torch_fidelity_inception_score},
+    "precision, recall": {"prdc": _prdc},
 }

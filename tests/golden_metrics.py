@@ -38,7 +38,7 @@ def logits() -> np.ndarray:
 
 
 def image_pairs() -> tuple[np.ndarray, np.ndarray]:
-    """Two smooth images beside disturbed copies, `[2, 176, 176, 3]` within [-1, 1], each with a copy worse than the last."""
+    """Two smooth images beside disturbed copies, the second worse, `[2, 176, 176, 3]` within [-1, 1]."""
     random = np.random.default_rng(SEED)
     grid = np.linspace(0, 6, 176)
     phases = random.uniform(0, 6, size=(2, 1, 1, 3))

@@ -27,8 +27,8 @@ def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
 def frechet_distance_from_statistics(real: GaussianStatistics, fake: GaussianStatistics) -> float:
     r"""Frechet distance between two Gaussians, in float64.
 
-    Computes :math:`|\mu - \nu|^2 + \mathrm{tr} A + \mathrm{tr} B - 2\,\mathrm{tr}(A B)^{1/2}`, the last trace as the sum
-    of the singular values of :math:`L_A^\top L_B`, with pivoted Cholesky factors of A and B. A singular covariance
+    Computes :math:`|\mu - \nu|^2 + \mathrm{tr} A + \mathrm{tr} B - 2\,\mathrm{tr}(A B)^{1/2}`, the last trace as the
+    sum of the singular values of :math:`L_A^\top L_B`, with pivoted Cholesky factors of A and B. A singular covariance
     (fewer examples than dimensions) has a narrow factor, so that rounding errors in its null space, whose roots would
     count, never enter.
 

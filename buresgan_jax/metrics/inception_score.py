@@ -1,0 +1,114 @@
+"""Inception score: how sure a classifier is of each image, and how evenly the classes are hit."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import log_softmax, xlogy
+
+from buresgan_jax.metrics import inputs
+
+_SUM_TOLERANCE = 1e-3  # of probabilities in half precision
+
+
+class ClassStatistics(NamedTuple):
+    """Sums over examples, in float64: parts of a set are merged by `merge_class_statistics`.
+
+    Attributes:
+        num_samples: how many examples.
+        probabilities: sum of their class probabilities, `[classes]`.
+        negative_entropy: sum over examples of `sum_c p_c log p_c`, in nats.
+    """
+
+    num_samples: int
+    probabilities: np.ndarray
+    negative_entropy: float
+
+
+class InceptionScore(NamedTuple):
+    """Over the splits.
+
+    Attributes:
+        mean: between 1 and the number of classes.
+        std: divided by the number of splits (no Bessel correction); 0 for one split.
+    """
+
+    mean: float
+    std: float
+
+
+def inception_score(logits: ArrayLike, *, num_splits: int = 10, shuffle_seed: int | None = 2020) -> InceptionScore:
+    """Inception score of the logits of generated images.
+
+    Args:
+        logits: before the softmax, shape `[n, classes]`, at least `num_splits` examples. For probabilities see
+            `class_statistics`.
+        num_splits: the score is computed on so many contiguous parts. It grows with their size: 10 parts of 5,000
+            images are the custom; the BuresGAN authors use one part.
+        shuffle_seed: the order of the examples before they are split, as torch-fidelity shuffles them, whose default
+            this is. None: the order they come in.
+
+    Raises:
+        ValueError: fewer examples than splits, not finite, no `[n, classes]`.
+
+    References:
+        Salimans et al., "Improved techniques for training GANs", NeurIPS 2016. https://arxiv.org/abs/1606.03498
+    """
+    inputs.check_positive_integer(num_splits=num_splits)
+    logits = inputs.check_features("logits", logits, min_samples=num_splits)
+    if shuffle_seed is not None:
+        random = np.random.RandomState(shuffle_seed)  # noqa: NPY002 : as torch-fidelity, whose stream is frozen
+        logits = logits[random.permutation(len(logits))]
+    bounds = np.arange(num_splits + 1) * len(logits) // num_splits
+    parts = [logits[start:stop] for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    scores = [inception_score_from_statistics(class_statistics(logits=part)) for part in parts]
+    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+
+
+def class_statistics(*, logits: ArrayLike | None = None, probabilities: ArrayLike | None = None) -> ClassStatistics:
+    """What the score needs of one batch, in float64.
+
+    Args:
+        logits: shape `[n, classes]`.
+        probabilities: instead of logits; not negative, each row with sum 1 up to 1e-3.
+
+    Raises:
+        ValueError: none or both are given, not finite, no `[n, classes]`, or no probabilities.
+    """
+    if (logits is None) == (probabilities is None):
+        raise ValueError("class_statistics takes either logits or probabilities.")
+    if logits is not None:
+        logs = log_softmax(inputs.check_features("logits", logits).astype(np.float64), axis=1)
+        shares = np.exp(logs)
+        return ClassStatistics(len(shares), shares.sum(0), float((shares * logs).sum()))
+    shares = inputs.check_features("probabilities", probabilities).astype(np.float64)
+    _check_probabilities(shares)
+    return ClassStatistics(len(shares), shares.sum(0), float(xlogy(shares, shares).sum()))
+
+
+def merge_class_statistics(first: ClassStatistics, second: ClassStatistics) -> ClassStatistics:
+    """Statistics of both sets together.
+
+    Raises:
+        ValueError: the numbers of classes differ.
+    """
+    if first.probabilities.shape != second.probabilities.shape:
+        numbers = f"{len(first.probabilities)} and {len(second.probabilities)}"
+        raise ValueError(f"Both parts must have one number of classes, got {numbers}.")
+    return ClassStatistics(*(one + other for one, other in zip(first, second, strict=True)))
+
+
+def inception_score_from_statistics(statistics: ClassStatistics) -> float:
+    """`exp(mean_x KL(p(c|x) || mean_x p(c|x)))` of one split."""
+    mean = statistics.probabilities / statistics.num_samples
+    divergence = statistics.negative_entropy / statistics.num_samples - xlogy(mean, mean).sum()
+    return float(np.exp(max(divergence, 0.0)))
+
+
+def _check_probabilities(shares):
+    sums = shares.sum(1)
+    if (shares < 0).any() or (abs(sums - 1) > _SUM_TOLERANCE).any():
+        raise ValueError(
+            "probabilities must not be negative and each row must add up to 1; got values from "
+            f"{shares.min():.6g} and sums from {sums.min():.6g} to {sums.max():.6g}. For logits use logits=."
+        )
