@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "penalties": {"distances", "linalg"},
     "latents": set(),
     "networks": set(),
-    "metrics": {"linalg", "distances"},
+    "metrics": {"checks", "linalg", "distances"},
     "pictures": set(),
     "data": {"errors"},
     "prepare": {"data", "errors"},

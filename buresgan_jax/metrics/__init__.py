@@ -20,3 +20,6 @@ from buresgan_jax.metrics.moments import Moments as Moments
 from buresgan_jax.metrics.moments import gaussian_statistics as gaussian_statistics
 from buresgan_jax.metrics.precision_recall import PrecisionRecall as PrecisionRecall
 from buresgan_jax.metrics.precision_recall import precision_recall as precision_recall
+from buresgan_jax.metrics.sliced_wasserstein import SlicedWasserstein as SlicedWasserstein
+from buresgan_jax.metrics.sliced_wasserstein import sliced_wasserstein as sliced_wasserstein
+from buresgan_jax.metrics.sliced_wasserstein import sliced_wasserstein_distance as sliced_wasserstein_distance
