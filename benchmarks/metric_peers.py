@@ -9,6 +9,7 @@ Each peer is a function of the same arrays as the metric, and returns a number o
 
 import contextlib
 import io
+import types
 from collections.abc import Callable
 from importlib import metadata
 
@@ -119,6 +120,26 @@ def _prdc():
     return numbers
 
 
+def _vendi_score():
+    # It names a module that SciPy has since removed, `scipy.sparse.csr`.
+    import scipy.sparse
+    from vendi_score import vendi
+
+    if not hasattr(scipy.sparse, "csr"):
+        scipy.sparse.csr = types.SimpleNamespace(csr_matrix=scipy.sparse.csr_matrix)
+    return lambda features, order: float(vendi.score_dual(features, q="inf" if np.isinf(order) else order))
+
+
+def _pytorch_msssim():
+    import pytorch_msssim
+
+    def similarity(first, second):
+        arrays = [torch.from_numpy(np.moveaxis(array, -1, 1).astype(np.float64) + 1) for array in (first, second)]
+        return pytorch_msssim.ms_ssim(*arrays, data_range=2, size_average=False).tolist()
+
+    return similarity
+
+
 _LOADERS = {
     "frechet": {
         "pytorch-fid": _pytorch_fid,
@@ -128,4 +149,6 @@ _LOADERS = {
     "kernel": {"torch-fidelity": _torch_fidelity_kernel},
     "inception score": {"torch-fidelity": _torch_fidelity_inception_score},
     "precision, recall": {"prdc": _prdc},
+    "vendi": {"vendi-score": _vendi_score},
+    "ms-ssim": {"pytorch-msssim": _pytorch_msssim},
 }

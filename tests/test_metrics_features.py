@@ -1,17 +1,26 @@
-"""Kernel distance, inception score, precision and recall: features and logits in, floats out."""
+"""Metrics of features and logits other than the Frechet distance."""
 
 import golden_metrics
 import numpy as np
 import pytest
 
 from buresgan_jax.metrics import (
+    bin_counts,
     class_statistics,
+    compare_bins,
+    gaussian_statistics,
     inception_score,
     inception_score_from_statistics,
+    k_means,
     kernel_distance,
     merge_class_statistics,
+    number_of_different_bins,
     precision_recall,
     unbiased_squared_mmd,
+    unit_rows,
+    vendi_score,
+    vendi_score_from_similarity,
+    vendi_score_from_statistics,
 )
 
 GOLDEN = golden_metrics.load()
@@ -119,6 +128,78 @@ def test_a_collapsed_set_has_high_precision_and_low_recall():
     assert far == (0, 0, 0, 0)
 
 
+# Vendi score
+
+
+@pytest.mark.parametrize("order", [1, 2, 0.5, np.inf])
+def test_vendi_score_agrees_with_its_authors_package(order):
+    expected = GOLDEN["vendi"][str(order)]["value"]["vendi-score"]
+    assert vendi_score(REAL, order=order) == pytest.approx(expected, rel=1e-10)
+
+
+def test_vendi_score_is_the_same_from_rows_columns_similarities_and_batches():
+    real, _ = golden_metrics.features("n < dim")
+    value = vendi_score(real)
+    rows = unit_rows(real)
+    assert vendi_score_from_similarity(rows @ rows.T) == pytest.approx(value, rel=1e-10)
+    assert vendi_score_from_statistics(gaussian_statistics([rows[:7], rows[7:]])) == pytest.approx(value, rel=1e-10)
+    assert vendi_score(real[::-1]) == pytest.approx(value, rel=1e-10)
+
+
+@pytest.mark.parametrize("order", [1, 2, np.inf])
+def test_vendi_score_counts_different_examples(order):
+    assert vendi_score(np.repeat(np.eye(7), 5, axis=0), order=order) == pytest.approx(7)
+    assert vendi_score(np.ones((20, 3)), order=order) == pytest.approx(1)
+
+
+# Number of different bins
+
+
+def test_bins_of_reals_are_not_different_from_themselves():
+    assert number_of_different_bins(REAL, REAL[::-1], num_bins=10) == (0, 0, 0)
+
+
+def test_comparison_of_bins_equals_a_loop():
+    real, fake = np.array([50, 30, 20, 0, 0]), np.array([40, 100, 21, 2, 0])
+    different = 0
+    for a, b in zip(real, fake, strict=True):
+        table = np.array([[a, 100 - a], [b, 163 - b]], float)
+        expected = table.sum(1, keepdims=True) * table.sum(0) / table.sum()
+        # The square of the z-score is the chi-squared of the table; 1.96^2 is the 5 percent point of one degree.
+        different += expected.all() and (np.square(table - expected) / expected).sum() > 1.959964**2
+    p, q = real / 100, fake / 163
+    divergence = sum(
+        0.5 * share * np.log(share / (0.5 * (a + b)))
+        for a, b in zip(p, q, strict=True)
+        for share in (a, b)
+        if share > 0
+    )
+    assert different == 2
+    ours = compare_bins(real, fake)
+    assert ours == (2, 0.4, pytest.approx(divergence))
+
+
+def test_bins_find_a_lost_mode():
+    random = np.random.default_rng(0)
+    means = 10 * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    real = means[np.arange(400) % 4] + random.normal(size=(400, 2))
+    perfect = means[np.arange(400) % 4] + random.normal(size=(400, 2))
+    collapsed = means[np.arange(400) % 3] + random.normal(size=(400, 2))
+    centres = k_means(real, 4)
+    np.testing.assert_allclose(centres[np.lexsort(np.round(centres).T[::-1])], means, atol=0.5)
+    assert number_of_different_bins(real, perfect, num_bins=4) == (0, 0, pytest.approx(0, abs=0.01))
+    assert number_of_different_bins(real, collapsed, num_bins=4).different_bins == 4
+    far = compare_bins([100, 0], [0, 50])
+    assert far.js_divergence == pytest.approx(np.log(2))
+    parts = bin_counts(collapsed[:100], centres) + bin_counts(collapsed[100:], centres)
+    np.testing.assert_array_equal(parts, bin_counts(collapsed, centres))
+
+
+def test_k_means_of_repeated_examples_ends():
+    centres = k_means(np.repeat(np.eye(2), 5, axis=0), 4)
+    assert {tuple(centre) for centre in centres} == {(1, 0), (0, 1)}
+
+
 # Bad input
 
 NAN = np.full((100, 8), np.nan)
@@ -144,6 +225,16 @@ NAN = np.full((100, 8), np.nan)
         (lambda: precision_recall(REAL, FAKE[:, :3]), "one dimension, got 8 and 3"),
         (lambda: precision_recall(NAN, FAKE), "100 of 100 samples of real are not finite"),
         (lambda: precision_recall(REAL, FAKE, num_neighbours=2.5), "num_neighbours must be a positive integer"),
+        (lambda: vendi_score(NAN), "100 of 100 samples of features are not finite"),
+        (lambda: vendi_score(0 * REAL), "120 of 120 features are zero"),
+        (lambda: vendi_score(REAL, order=0), "order must be positive, got 0"),
+        (lambda: vendi_score_from_similarity(REAL), r"must be a symmetric matrix, got shape \(120, 8\)"),
+        (lambda: vendi_score_from_statistics(gaussian_statistics([REAL])), "similar to itself by 1"),
+        (lambda: number_of_different_bins(REAL, FAKE, num_bins=121), "real has too few samples.*at least 121, got 120"),
+        (lambda: number_of_different_bins(REAL, FAKE[:, 1:], num_bins=2), "dimension of the bins, 8, got 7"),
+        (lambda: number_of_different_bins(REAL, NAN, num_bins=2), "100 of 100 samples of fake are not finite"),
+        (lambda: compare_bins([1, 2], [1, 2], significance=1), "significance must be between 0 and 1, got 1"),
+        (lambda: compare_bins([1, 2], [0, 0]), "with a positive sum"),
     ],
 )
 def test_bad_input_is_one_clear_line(call, message):

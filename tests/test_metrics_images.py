@@ -1,11 +1,12 @@
 """Sliced Wasserstein distance and MS-SSIM: images in, floats out."""
 
+import golden_metrics
 import numpy as np
 import pytest
 import scipy.ndimage
 import scipy.optimize
 
-from buresgan_jax.metrics import sliced_wasserstein
+from buresgan_jax.metrics import ms_ssim, ms_ssim_of_pairs, sliced_wasserstein
 from buresgan_jax.metrics.sliced_wasserstein import laplacian_pyramid, random_directions, sliced_wasserstein_distance
 
 VARIANTS = pytest.mark.parametrize("variant", ["bures_gan", "progan"])
@@ -99,3 +100,50 @@ def test_bad_images_are_one_clear_line(real, fake, message):
 def test_unknown_variant_is_refused():
     with pytest.raises(ValueError, match="Did you mean 'progan'"):
         sliced_wasserstein(_images(1), _images(1), variant="pro_gan")
+
+
+# MS-SSIM
+
+
+def test_ms_ssim_agrees_with_pytorch_msssim():
+    expected = golden_metrics.load()["ms-ssim"]["plain"]["value"]["pytorch-msssim"]
+    np.testing.assert_allclose(ms_ssim(*golden_metrics.image_pairs()), expected, rtol=1e-5)
+
+
+def test_one_scale_equals_a_loop_over_windows():
+    first, second = (_images(2, 13, seed)[:, :12] for seed in (0, 1))
+    window = np.exp(-(np.arange(-5, 6.0) ** 2) / (2 * 1.5**2))
+    window = np.outer(window, window) / window.sum() ** 2
+    expected = []
+    for x, y in zip((first + 1) / 2, (second + 1) / 2, strict=True):
+        values = []
+        for top, left, channel in np.ndindex(2, 3, 3):
+            a, b = (image[top : top + 11, left : left + 11, channel].astype(np.float64) for image in (x, y))
+            mean_a, mean_b = (window * a).sum(), (window * b).sum()
+            variances = (window * (a - mean_a) ** 2).sum() + (window * (b - mean_b) ** 2).sum()
+            cov = (window * (a - mean_a) * (b - mean_b)).sum()
+            luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
+            values.append(luminance * (2 * cov + 9e-4) / (variances + 9e-4))
+        expected.append(np.maximum(np.reshape(values, (6, 3)).mean(0), 0).mean())
+    np.testing.assert_allclose(ms_ssim(first, second, weights=(1.0,)), expected, rtol=1e-4)
+
+
+def test_equal_images_are_similar_by_one_and_pairs_of_a_collapsed_set_too():
+    collapsed = np.tile(_images(1, 176), (3, 1, 1, 1))
+    mean, error = ms_ssim_of_pairs(collapsed, num_pairs=2)
+    assert (mean, error) == (pytest.approx(1, abs=1e-5), pytest.approx(0, abs=1e-5))
+    assert ms_ssim_of_pairs(_images(3, 176), num_pairs=2).mean < 0.8
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ms_ssim(_images(2), _images(2)), "5 scales need images of at least 176 x 176 pixels, got 32 x 32"),
+        (lambda: ms_ssim(_images(2), _images(3)), r"one shape, got \(2, 32, 32, 3\) and \(3, 32, 32, 3\)"),
+        (lambda: ms_ssim_of_pairs(_images(1)), "images has too few samples: this metric needs at least 2, got 1"),
+        (lambda: ms_ssim_of_pairs(_images(2), num_pairs=1), "num_pairs must be at least 2"),
+    ],
+)
+def test_bad_pairs_are_one_clear_line(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
