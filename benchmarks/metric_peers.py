@@ -4,7 +4,7 @@
         pytorch-msssim==1.0.0 torchvision
     pip install scikit-learn requests
 
-Each peer is a function of the same arrays as the metric, and returns a number or a dictionary of numbers.
+Each peer is a function of the same arguments as the metric, and returns a number, several, or a dictionary of them.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import numpy as np
 with contextlib.suppress(ImportError):
     import torch
 
-_PACKAGES = ("torch-fidelity", "pytorch-fid", "clean-fid", "prdc", "vendi-score", "pytorch-msssim")
+_PACKAGES = ("torch-fidelity", "pytorch-fid", "clean-fid", "prdc", "vendi-score", "pytorch-msssim", "numpy", "scipy")
 
 
 def versions() -> dict[str, str]:
@@ -30,9 +30,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def limit_threads(number: int) -> None:
+    """Of PyTorch, if it is installed."""
+    with contextlib.suppress(NameError):
+        torch.set_num_threads(number)
+
+
 def _declare_operators():
     """Lets torchvision import beside a PyTorch without its compiled operators, which no metric calls."""
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(NameError, RuntimeError):  # without PyTorch, or with operators of its own
         if not hasattr(torch.ops.torchvision, "nms"):
             library = torch.library.Library("torchvision", "FRAGMENT")
             for name in ("nms", "qnms"):
@@ -42,10 +48,10 @@ def _declare_operators():
 
 def peers(metric: str) -> dict[str, Callable]:
     """Of one metric, those that can be imported."""
-    _declare_operators()
     found = {}
-    for name, load in _LOADERS[metric].items():
+    for name, load in _LOADERS.get(metric, {}).items():
         with contextlib.suppress(ImportError):
+            _declare_operators()
             found[name] = _quietly(load())
     return found
 
@@ -58,28 +64,34 @@ def _quietly(function):
     return call
 
 
-def _statistics(features):
-    return features.mean(0), np.cov(features, rowvar=False)
-
-
 def _pytorch_fid():
     from pytorch_fid.fid_score import calculate_frechet_distance
 
-    return lambda real, fake: float(calculate_frechet_distance(*_statistics(fake), *_statistics(real)))
+    return lambda real, fake: float(calculate_frechet_distance(fake.mean, fake.cov, real.mean, real.cov))
 
 
 def _clean_fid():
     from cleanfid.fid import frechet_distance
 
-    return lambda real, fake: float(frechet_distance(*_statistics(fake), *_statistics(real)))
+    return lambda real, fake: float(frechet_distance(fake.mean, fake.cov, real.mean, real.cov))
 
 
 def _torch_fidelity_frechet():
     from torch_fidelity.metric_fid import fid_statistics_to_metric
 
     def distance(real, fake):
-        statistics = [dict(zip(("mu", "sigma"), _statistics(features), strict=True)) for features in (fake, real)]
-        return fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
+        pair = [{"mu": statistics.mean, "sigma": statistics.cov} for statistics in (fake, real)]
+        return fid_statistics_to_metric(*pair, False)["frechet_inception_distance"]
+
+    return distance
+
+
+def _sqrtm():
+    from scipy.linalg import sqrtm
+
+    def distance(real, fake):
+        traces = np.trace(real.cov) + np.trace(fake.cov) - 2 * np.trace(sqrtm(real.cov @ fake.cov)).real
+        return float(np.square(real.mean - fake.mean).sum() + traces)
 
     return distance
 
@@ -134,7 +146,7 @@ def _pytorch_msssim():
     import pytorch_msssim
 
     def similarity(first, second):
-        arrays = [torch.from_numpy(np.moveaxis(array, -1, 1).astype(np.float64) + 1) for array in (first, second)]
+        arrays = [torch.from_numpy(np.moveaxis(array, -1, 1) + 1) for array in (first, second)]
         return pytorch_msssim.ms_ssim(*arrays, data_range=2, size_average=False).tolist()
 
     return similarity
@@ -145,6 +157,7 @@ _LOADERS = {
         "pytorch-fid": _pytorch_fid,
         "torch-fidelity": _torch_fidelity_frechet,
         "clean-fid": _clean_fid,
+        "scipy sqrtm": _sqrtm,
     },
     "kernel": {"torch-fidelity": _torch_fidelity_kernel},
     "inception score": {"torch-fidelity": _torch_fidelity_inception_score},

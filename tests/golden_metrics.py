@@ -1,7 +1,7 @@
 """Inputs and recorded results of the metrics, for `test_metrics_*.py` and `benchmarks/metrics.py`.
 
-The results in `golden/metrics.json` were computed by other packages on exactly these inputs; the file names package,
-version and seed. `python benchmarks/metrics.py --record` writes it anew where these packages are installed.
+`golden/metrics.json` holds what other packages computed on exactly these inputs, and under "origin" their versions.
+`python benchmarks/metrics.py --record` writes it anew where they are installed.
 """
 
 import json
@@ -9,13 +9,16 @@ import pathlib
 
 import numpy as np
 
+from buresgan_jax.metrics import GaussianStatistics
+
 FILE = pathlib.Path(__file__).parent / "golden" / "metrics.json"
 SEED = 0
+FEATURE_CASES = ("plain", "n < dim", "near-singular")
 
 
-def load() -> dict[str, dict]:
-    """By metric and case: `value`, a number or several by name, and `origin`."""
-    return json.loads(FILE.read_text())
+def load() -> dict[str, dict[str, dict]]:
+    """By metric, case and package: a number, a list of them, or several by name."""
+    return json.loads(FILE.read_text())["values"]
 
 
 def features(case: str) -> tuple[np.ndarray, np.ndarray]:
@@ -27,9 +30,6 @@ def features(case: str) -> tuple[np.ndarray, np.ndarray]:
     fake = (0.3 + 0.8 * random.normal(size=(num_fake, dim))) * scales
     basis = np.linalg.qr(random.normal(size=(dim, dim)))[0]
     return real @ basis, fake @ basis
-
-
-FEATURE_CASES = ("plain", "n < dim", "near-singular")
 
 
 def logits() -> np.ndarray:
@@ -45,3 +45,22 @@ def image_pairs() -> tuple[np.ndarray, np.ndarray]:
     first = np.sin(grid[None, :, None, None] + phases) * np.cos(2 * grid[None, None, :, None] - phases)
     noise = random.normal(size=first.shape) * np.array([0.05, 0.5])[:, None, None, None]
     return first.astype(np.float32), np.clip(first + noise, -1, 1).astype(np.float32)
+
+
+def cases() -> dict[str, dict[str, tuple]]:
+    """By metric and case, the arguments of the packages; of the Frechet distance the statistics by NumPy."""
+    real, fake = features("plain")
+    typed = {dtype: (real.astype(dtype), fake.astype(dtype)) for dtype in ("float32", "float64")}
+    return {
+        "frechet": {case: tuple(map(statistics, features(case))) for case in FEATURE_CASES},
+        "kernel": {"plain": (real, fake, 20, 40)},
+        "inception score": {"plain": (logits(), 3)},
+        "precision, recall": {f"{dtype}, {k}": (*pair, k) for dtype, pair in typed.items() for k in (1, 5)},
+        "vendi": {str(order): (real, order) for order in (1, 2, 0.5, np.inf)},
+        "ms-ssim": {"plain": tuple(images.astype(np.float64) for images in image_pairs())},
+    }
+
+
+def statistics(features: np.ndarray) -> GaussianStatistics:
+    """Mean and covariance by NumPy, all at once."""
+    return GaussianStatistics(len(features), features.mean(0), np.cov(features, rowvar=False))

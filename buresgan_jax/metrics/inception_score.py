@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import log_softmax, xlogy
+from scipy.special import xlogy
 
 from buresgan_jax.metrics import inputs
 
@@ -78,9 +78,7 @@ def class_statistics(*, logits: ArrayLike | None = None, probabilities: ArrayLik
     if (logits is None) == (probabilities is None):
         raise ValueError("class_statistics takes either logits or probabilities.")
     if logits is not None:
-        logs = log_softmax(inputs.check_features("logits", logits).astype(np.float64), axis=1)
-        shares = np.exp(logs)
-        return ClassStatistics(len(shares), shares.sum(0), float((shares * logs).sum()))
+        return _statistics_of_logits(inputs.check_features("logits", logits).astype(np.float64))
     shares = inputs.check_features("probabilities", probabilities).astype(np.float64)
     _check_probabilities(shares)
     return ClassStatistics(len(shares), shares.sum(0), float(xlogy(shares, shares).sum()))
@@ -103,6 +101,15 @@ def inception_score_from_statistics(statistics: ClassStatistics) -> float:
     mean = statistics.probabilities / statistics.num_samples
     divergence = statistics.negative_entropy / statistics.num_samples - xlogy(mean, mean).sum()
     return float(np.exp(max(divergence, 0.0)))
+
+
+def _statistics_of_logits(logits):
+    # With p = e^l / z: sum p log p = sum e^l l / z - log z. So the probabilities themselves are never formed.
+    logits -= logits.max(1, keepdims=True)
+    weights = np.exp(logits)
+    sums = weights.sum(1)
+    negative_entropies = np.einsum("nc,nc->n", weights, logits) / sums - np.log(sums)
+    return ClassStatistics(len(logits), (1 / sums) @ weights, float(negative_entropies.sum()))
 
 
 def _check_probabilities(shares):
