@@ -8,6 +8,8 @@ from buresgan_jax.metrics.inception_score import class_statistics as class_stati
 from buresgan_jax.metrics.inception_score import inception_score as inception_score
 from buresgan_jax.metrics.inception_score import inception_score_from_statistics as inception_score_from_statistics
 from buresgan_jax.metrics.inception_score import merge_class_statistics as merge_class_statistics
+from buresgan_jax.metrics.inference import Reconstruction as Reconstruction
+from buresgan_jax.metrics.inference import inference_via_optimization as inference_via_optimization
 from buresgan_jax.metrics.kernel import KernelDistance as KernelDistance
 from buresgan_jax.metrics.kernel import kernel_distance as kernel_distance
 from buresgan_jax.metrics.kernel import subset_pairs as subset_pairs
