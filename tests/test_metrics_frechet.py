@@ -95,6 +95,16 @@ def test_gaussians_with_a_closed_form():
     assert frechet_distance_from_statistics(nothing, nothing) == 0
 
 
+@pytest.mark.parametrize("case", golden_metrics.FEATURE_CASES)
+def test_statistics_stored_in_float32_lose_digits_only(case):
+    pair = golden_metrics.cases()["frechet"][case]
+    single = [GaussianStatistics(each.num_samples, *(array.astype(np.float32) for array in each[1:])) for each in pair]
+    value = frechet_distance_from_statistics(*single)
+    # The roots of rounding errors of 1e-7 of the largest eigenvalue.
+    assert value == pytest.approx(frechet_distance_from_statistics(*pair), rel=0.01)
+    assert frechet_distance_from_statistics(single[0], single[0]) <= 1e-6 * np.trace(pair[0].cov)
+
+
 def test_collapsed_fakes_are_far_and_the_value_is_a_plain_float():
     real = _features(50)
     collapsed = np.tile(real[:1], (50, 1))
@@ -129,7 +139,7 @@ def test_bad_input_is_one_clear_line(real, fake, message):
     [
         (np.zeros(2), np.eye(3), r"got shapes \(2,\) and \(3, 3\)"),
         (np.zeros(2), np.full((2, 2), np.inf), "not finite"),
-        (np.zeros(2), -np.eye(2), "negative variances"),
+        (np.zeros(2), np.diag([2.0, -1.0]), "fake is not positive semidefinite: its eigenvalues range from -1 to 2"),
     ],
 )
 def test_bad_statistics_are_refused(mean, cov, message):

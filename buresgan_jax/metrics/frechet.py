@@ -7,6 +7,9 @@ from scipy.linalg import lapack
 from buresgan_jax.metrics import inputs
 from buresgan_jax.metrics.moments import GaussianStatistics, gaussian_statistics
 
+_TRACE_TOLERANCE = 1e-10
+_NEGATIVE_SHARE = 1e-3  # of the largest eigenvalue: what lies below zero by less is rounding, of half precision at most
+
 
 def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
     """Frechet distance between features.
@@ -41,7 +44,7 @@ def frechet_distance_from_statistics(real: GaussianStatistics, fake: GaussianSta
         features, as all packages report it, although a distance by name.
 
     Raises:
-        ValueError: shapes do not fit, not finite, or a covariance with negative variances.
+        ValueError: shapes do not fit, not finite, or a covariance that is not positive semidefinite.
 
     Note:
         Cost: two Cholesky factorisations and the singular values of one `[dim, dim]` matrix by LAPACK on the host.
@@ -52,29 +55,38 @@ def frechet_distance_from_statistics(real: GaussianStatistics, fake: GaussianSta
         Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NeurIPS
         2017. https://arxiv.org/abs/1706.08500. Differs from its code in that nothing is added to the diagonals.
     """
-    _check_statistics("real", real)
-    _check_statistics("fake", fake)
+    real, fake = _checked("real", real), _checked("fake", fake)
     inputs.check_same_dim(len(real.mean), len(fake.mean))
-    nuclear_norm = np.linalg.svd(_factor(real.cov).T @ _factor(fake.cov), compute_uv=False).sum()
+    nuclear_norm = np.linalg.svd(_factor("real", real.cov).T @ _factor("fake", fake.cov), compute_uv=False).sum()
     of_covs = np.trace(real.cov) + np.trace(fake.cov) - 2 * nuclear_norm
     return float(np.square(real.mean - fake.mean).sum() + max(of_covs, 0.0))
 
 
-def _factor(cov):
+def _factor(name, cov):
     """L `[dim, rank]` with `L L^T = cov`."""
     factor, pivots, rank, _ = lapack.dpstrf(cov, lower=True)
     rows = np.empty((len(cov), rank))
     rows[pivots - 1] = np.tril(factor)[:, :rank]
-    return rows
+    trace = np.trace(cov)
+    if abs(np.square(rows).sum() - trace) <= _TRACE_TOLERANCE * abs(trace):
+        return rows
+    # Rounded to less than float64, so that it is not quite semidefinite: the factorisation ended early, or broke down.
+    eigenvalues, basis = np.linalg.eigh(cov)
+    if eigenvalues[0] < -_NEGATIVE_SHARE * eigenvalues[-1]:
+        raise ValueError(
+            f"The covariance of {name} is not positive semidefinite: its eigenvalues range from {eigenvalues[0]:.3g} "
+            f"to {eigenvalues[-1]:.3g}."
+        )
+    return basis * np.sqrt(np.maximum(eigenvalues, 0))
 
 
-def _check_statistics(name, statistics):
-    mean, cov = statistics.mean, statistics.cov
+def _checked(name, statistics):
+    """Statistics in float64."""
+    mean, cov = np.asarray(statistics.mean, np.float64), np.asarray(statistics.cov, np.float64)
     if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
         raise ValueError(
             f"{name} must have a mean [dim] and a covariance [dim, dim], got shapes {mean.shape} and {cov.shape}."
         )
     if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
         raise ValueError(f"The mean or the covariance of {name} is not finite.")
-    if (np.diagonal(cov) < 0).any():
-        raise ValueError(f"The covariance of {name} has negative variances: it is no covariance matrix.")
+    return GaussianStatistics(statistics.num_samples, mean, cov)

@@ -7,6 +7,8 @@ difference of nearly equal sums is the result of most metrics.
 import numpy as np
 from numpy.typing import ArrayLike
 
+_RANGE_TOLERANCE = 1e-3  # of images that were resized
+
 
 def check_features(name: str, features: ArrayLike, *, min_samples: int = 1) -> np.ndarray:
     """Returns features as an array, with its own floating dtype.
@@ -68,8 +70,8 @@ def check_images(name: str, images: ArrayLike, *, min_samples: int = 1) -> np.nd
 
     Args:
         name: what the message calls them.
-        images: shape `[n, height, width, channels]`, floating within [-1, 1], or uint8, which 127.5 divides and 1 is
-            taken from.
+        images: shape `[n, height, width, channels]`, floating within [-1, 1] up to 1e-3 (clipped), or uint8, which is
+            divided by 127.5 and lowered by 1.
         min_samples: how many the metric needs.
 
     Raises:
@@ -85,11 +87,11 @@ def check_images(name: str, images: ArrayLike, *, min_samples: int = 1) -> np.nd
         raise ValueError(f"{name} must be floating within [-1, 1], or uint8, got {images.dtype}.")
     check_finite(name, images)
     lowest, highest = float(images.min()), float(images.max())
-    if lowest < -1 or highest > 1:
+    if lowest < -1 - _RANGE_TOLERANCE or highest > 1 + _RANGE_TOLERANCE:
         raise ValueError(
             f"{name} must lie within [-1, 1], got values from {lowest:.6g} to {highest:.6g}. Clip or rescale them."
         )
-    return images.astype(np.float32)
+    return np.clip(images, -1, 1).astype(np.float32)
 
 
 def check_same_image_shape(real: np.ndarray, fake: np.ndarray) -> None:
