@@ -11,6 +11,7 @@ from buresgan_jax.metrics import (
     gaussian_statistics,
     inception_score,
     inception_score_from_statistics,
+    inception_variance,
     k_means,
     kernel_distance,
     merge_class_statistics,
@@ -92,6 +93,20 @@ def test_probabilities_give_the_score_of_their_logits():
     assert score == pytest.approx(inception_score(logits, num_splits=1).mean, rel=1e-12)
     sure = class_statistics(probabilities=np.eye(4, dtype=np.float16))
     assert inception_score_from_statistics(sure) == pytest.approx(4)
+
+
+def test_inception_variance_is_the_spread_of_each_class():
+    logits = golden_metrics.logits()
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = [
+        np.mean([np.mean((column - column.mean()) ** 2) ** 0.5 for column in part.T])
+        for part in (probabilities[:33], probabilities[33:66], probabilities[66:])
+    ]
+    value = inception_variance(logits, num_splits=3)
+    assert value == pytest.approx((np.mean(expected), np.std(expected)), rel=1e-12)
+    assert inception_variance(np.tile(logits[:1], (20, 1)), num_splits=2) == pytest.approx((0, 0))
+    sure = 1e4 * np.eye(4)[np.arange(80) % 4]
+    assert inception_variance(sure, num_splits=2).mean == pytest.approx((1 / 4 * 3 / 4) ** 0.5)
 
 
 # Precision and recall
@@ -215,6 +230,7 @@ NAN = np.full((100, 8), np.nan)
         (lambda: kernel_distance(REAL, FAKE, num_subsets=0), "num_subsets must be a positive integer, got 0"),
         (lambda: inception_score(FAKE[:4]), "logits has too few samples: this metric needs at least 10, got 4"),
         (lambda: inception_score(NAN), "100 of 100 samples of logits are not finite"),
+        (lambda: inception_variance(FAKE[:19]), "logits has too few samples: this metric needs at least 20, got 19"),
         (lambda: class_statistics(probabilities=FAKE), "must not be negative and each row must add up to 1"),
         (lambda: class_statistics(), "either logits or probabilities"),
         (
