@@ -89,8 +89,10 @@ def test_inception_score_of_parts_equals_that_of_the_whole():
 def test_probabilities_give_the_score_of_their_logits():
     logits = golden_metrics.logits()
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    score = inception_score_from_statistics(class_statistics(probabilities=probabilities))
-    assert score == pytest.approx(inception_score(logits, num_splits=1).mean, rel=1e-12)
+    of_statistics = inception_score_from_statistics(class_statistics(probabilities=probabilities))
+    assert of_statistics == pytest.approx(inception_score(logits, num_splits=1).mean, rel=1e-12)
+    for score in (inception_score, inception_variance):
+        assert score(probabilities=probabilities, num_splits=3) == pytest.approx(score(logits, num_splits=3), rel=1e-12)
     sure = class_statistics(probabilities=np.eye(4, dtype=np.float16))
     assert inception_score_from_statistics(sure) == pytest.approx(4)
 
@@ -223,12 +225,19 @@ NAN = np.full((100, 8), np.nan)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: kernel_distance(REAL, FAKE), "real has too few samples: this metric needs at least 1000, got 120"),
+        (
+            lambda: kernel_distance(REAL, FAKE),
+            "real has too few samples: this metric needs at least 1000, got 120. Give more, or lower subset_size.",
+        ),
         (lambda: kernel_distance(REAL, FAKE[:, :3], subset_size=9), "one dimension, got 8 and 3"),
         (lambda: kernel_distance(REAL, NAN, subset_size=9), "100 of 100 samples of fake are not finite"),
         (lambda: kernel_distance(REAL, FAKE, subset_size=1), "subset_size must be at least 2, got 1"),
         (lambda: kernel_distance(REAL, FAKE, num_subsets=0), "num_subsets must be a positive integer, got 0"),
-        (lambda: inception_score(FAKE[:4]), "logits has too few samples: this metric needs at least 10, got 4"),
+        (
+            lambda: inception_score(FAKE[:4]),
+            "logits has too few samples: this metric needs at least 10, got 4. Give more, or lower num_splits.",
+        ),
+        (lambda: inception_score(), "either logits or probabilities"),
         (lambda: inception_score(NAN), "100 of 100 samples of logits are not finite"),
         (lambda: inception_variance(FAKE[:19]), "logits has too few samples: this metric needs at least 20, got 19"),
         (lambda: class_statistics(probabilities=FAKE), "must not be negative and each row must add up to 1"),

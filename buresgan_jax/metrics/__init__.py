@@ -3,8 +3,7 @@
 from buresgan_jax.metrics.frechet import frechet_distance as frechet_distance
 from buresgan_jax.metrics.frechet import frechet_distance_from_statistics as frechet_distance_from_statistics
 from buresgan_jax.metrics.inception_score import ClassStatistics as ClassStatistics
-from buresgan_jax.metrics.inception_score import InceptionScore as InceptionScore
-from buresgan_jax.metrics.inception_score import InceptionVariance as InceptionVariance
+from buresgan_jax.metrics.inception_score import OverSplits as OverSplits
 from buresgan_jax.metrics.inception_score import class_statistics as class_statistics
 from buresgan_jax.metrics.inception_score import inception_score as inception_score
 from buresgan_jax.metrics.inception_score import inception_score_from_statistics as inception_score_from_statistics

@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike
 _RANGE_TOLERANCE = 1e-3  # of images that were resized
 
 
-def check_features(name: str, features: ArrayLike, *, min_samples: int = 1) -> np.ndarray:
+def check_features(name: str, features: ArrayLike, *, min_samples: int = 1, lower: str = "") -> np.ndarray:
     """Returns features as an array, with its own floating dtype.
 
     Args:
         name: what the message calls them.
         features: one example a row, shape `[n, dim]`.
         min_samples: how many the metric needs.
+        lower: name of the option that decides this, if there is one.
 
     Raises:
         ValueError: not real numbers of shape `[n, dim]`, fewer than `min_samples`, or not finite.
@@ -29,15 +30,18 @@ def check_features(name: str, features: ArrayLike, *, min_samples: int = 1) -> n
         )
     if features.dtype not in (np.float32, np.float64):
         features = features.astype(np.float64)
-    check_num_samples(name, len(features), min_samples)
+    check_num_samples(name, len(features), min_samples, lower)
     check_finite(name, features)
     return features
 
 
-def check_num_samples(name: str, num_samples: int, min_samples: int) -> None:
+def check_num_samples(name: str, num_samples: int, min_samples: int, lower: str = "") -> None:
     """Raises ValueError if there are too few."""
     if num_samples < min_samples:
-        raise ValueError(f"{name} has too few samples: this metric needs at least {min_samples}, got {num_samples}.")
+        remedy = f"Give more, or lower {lower}." if lower else "Give more."
+        raise ValueError(
+            f"{name} has too few samples: this metric needs at least {min_samples}, got {num_samples}. {remedy}"
+        )
 
 
 def check_finite(name: str, array: np.ndarray) -> None:

@@ -54,8 +54,8 @@ def kernel_distance(
     inputs.check_positive_integer(num_subsets=num_subsets, subset_size=subset_size)
     if subset_size < 2:
         raise ValueError(f"subset_size must be at least 2, got {subset_size}.")
-    real = inputs.check_features("real", real, min_samples=subset_size)
-    fake = inputs.check_features("fake", fake, min_samples=subset_size)
+    real = inputs.check_features("real", real, min_samples=subset_size, lower="subset_size")
+    fake = inputs.check_features("fake", fake, min_samples=subset_size, lower="subset_size")
     inputs.check_same_dim(real.shape[1], fake.shape[1])
     pairs = subset_pairs(len(real), len(fake), num_subsets=num_subsets, subset_size=subset_size, seed=seed)
     return summarize_subsets(unbiased_squared_mmd(real[rows], fake[others]) for rows, others in pairs)

@@ -73,7 +73,7 @@ def k_means(features: ArrayLike, num_bins: int, *, seed: int = 0, max_iterations
         Arthur, Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
     """
     inputs.check_positive_integer(num_bins=num_bins, max_iterations=max_iterations)
-    features = inputs.check_features("real", features, min_samples=num_bins).astype(np.float64)
+    features = inputs.check_features("real", features, min_samples=num_bins, lower="num_bins").astype(np.float64)
     centres = _spread_out(features, num_bins, np.random.default_rng(seed))
     assigned = None
     for _ in range(max_iterations):

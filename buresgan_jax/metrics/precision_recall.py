@@ -51,8 +51,8 @@ def precision_recall(
         ICML 2020. https://arxiv.org/abs/2002.09797
     """
     inputs.check_positive_integer(num_neighbours=num_neighbours, chunk_size=chunk_size)
-    real = inputs.check_features("real", real, min_samples=num_neighbours + 1)
-    fake = inputs.check_features("fake", fake, min_samples=num_neighbours + 1)
+    real = inputs.check_features("real", real, min_samples=num_neighbours + 1, lower="num_neighbours")
+    fake = inputs.check_features("fake", fake, min_samples=num_neighbours + 1, lower="num_neighbours")
     inputs.check_same_dim(real.shape[1], fake.shape[1])
     radii, fake_radii = (_radii(features, num_neighbours, chunk_size) for features in (real, fake))
     balls, recalled, covered = np.zeros(len(fake), np.int64), np.zeros(len(real), bool), np.zeros(len(real), bool)
