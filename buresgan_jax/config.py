@@ -93,10 +93,11 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.data.on_broken = "skip"  # image_folder: skip broken files with a count, or error
 
     config.generator = config_dict.ConfigDict()
-    config.generator.name = "mlp"  # mlp, dcgan
+    config.generator.name = "mlp"  # mlp, dcgan, resnet (32x32, 48x48 and 96x96 only)
     config.generator.hidden = (128, 128)  # mlp: widths
     config.generator.variant = "dcgan"  # dcgan: dcgan, veegan (28x28 only)
     config.generator.base_filters = 64  # dcgan
+    config.generator.width = 200  # resnet: channels
     config.generator.dtype = "float32"  # of the computation; parameters stay float32
 
     config.discriminator = config_dict.ConfigDict()
@@ -104,6 +105,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.discriminator.hidden = (128, 128)
     config.discriminator.variant = "dcgan"
     config.discriminator.base_filters = 64
+    config.discriminator.width = 200
     config.discriminator.use_batch_norm = True  # dcgan
     config.discriminator.pair_hidden = (512, 512)  # dcgan in veegan: widths after z has joined the features
     config.discriminator.pack = 1  # samples judged together (PacGAN); batch_size counts samples all the same
@@ -200,6 +202,7 @@ def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
     for network in (config.generator, config.discriminator):
         network.hidden = (8, 8)
         network.base_filters = 2
+        network.width = 4
     config.encoder.hidden = config.discriminator.pair_hidden = (8,)
     config.latent.dim = 4
     config.training.batch_size = 8

@@ -11,41 +11,51 @@ from buresgan_jax.build._data import example_shape
 from buresgan_jax.errors import UserError
 
 
+_KINDS = dict.fromkeys(("mlp", "dcgan", "resnet"))
+
+
 def generator(config, axis_name: str | None) -> Any:
     """The generator's module."""
-    choose("generator", config.generator.name, dict.fromkeys(("mlp", "dcgan")), "config.generator.name")
+    choose("generator", config.generator.name, _KINDS, "config.generator.name")
+    _require_kind(config, "generator")
     shape, options = example_shape(config), _network_options(config.generator, axis_name)
     if config.generator.name == "mlp":
-        _require_points(config, "generator", shape)
         return networks.MLPGenerator(output_dim=shape[0], hidden=_widths(config, "generator"), **options)
-    _require_images(config, "generator", shape)
+    if config.generator.name == "resnet":
+        return user_error(networks.resnet_generator)(shape[0], shape[-1], width=config.generator.width, **options)
     options |= {"variant": config.generator.variant, "base_filters": config.generator.base_filters}
     return user_error(networks.dcgan_generator)(shape[0], shape[-1], **options)
 
 
 def discriminator(config, axis_name: str | None) -> Any:
     """The discriminator's module: of samples, of pairs (z, sample) for VEEGAN, or of packs of either."""
-    choose("discriminator", config.discriminator.name, dict.fromkeys(("mlp", "dcgan")), "config.discriminator.name")
+    choose("discriminator", config.discriminator.name, _KINDS, "config.discriminator.name")
+    _require_kind(config, "discriminator")
     pairs = config.algorithm.name == "veegan"
-    build = _mlp_discriminator if config.discriminator.name == "mlp" else _dcgan_discriminator
-    single = build(config, pairs, _network_options(config.discriminator, axis_name))
+    build = {"mlp": _mlp_discriminator, "dcgan": _dcgan_discriminator, "resnet": _resnet_discriminator}
+    single = build[config.discriminator.name](config, pairs, _network_options(config.discriminator, axis_name))
     return single if config.discriminator.pack == 1 else networks.Packed(single, config.discriminator.pack)
 
 
 def _mlp_discriminator(config, pairs, options):
-    _require_points(config, "discriminator", example_shape(config))
     kind = networks.MLPPairDiscriminator if pairs else networks.MLPDiscriminator
     return kind(hidden=_widths(config, "discriminator"), **options)
 
 
 def _dcgan_discriminator(config, pairs, options):
-    shape = example_shape(config)
-    _require_images(config, "discriminator", shape)
     options |= {name: config.discriminator[name] for name in ("variant", "base_filters", "use_batch_norm")}
     if pairs:
         widths = _widths(config, "discriminator", "pair_hidden")
         options |= {"kind": networks.DCGANPairDiscriminator, "hidden": widths}
-    return user_error(networks.dcgan_discriminator)(shape[0], **options)
+    return user_error(networks.dcgan_discriminator)(example_shape(config)[0], **options)
+
+
+def _resnet_discriminator(config, pairs, options):
+    if pairs:
+        raise UserError("There is no ResNet that judges pairs, as 'veegan' needs. Set config.discriminator.name=dcgan.")
+    return user_error(networks.resnet_discriminator)(
+        example_shape(config)[0], width=config.discriminator.width, **options
+    )
 
 
 def encoder(config, axis_name: str | None) -> Any:
@@ -79,15 +89,12 @@ def _widths(config, role, key="hidden"):
     return widths
 
 
-def _require_points(config, role, shape):
-    if len(shape) != 1:
+def _require_kind(config, role):
+    """Points need fully connected networks, images the others."""
+    is_points = len(example_shape(config)) == 1
+    name, has, fitting = config[role].name, *(("points", "mlp") if is_points else ("images", "dcgan"))
+    needs = "points" if name == "mlp" else "images"
+    if needs != has:
         raise UserError(
-            f"The {role} 'mlp' is for points, {config.data.name!r} has images. Set config.{role}.name=dcgan."
-        )
-
-
-def _require_images(config, role, shape):
-    if len(shape) != 3:
-        raise UserError(
-            f"The {role} 'dcgan' is for images, {config.data.name!r} has points. Set config.{role}.name=mlp."
+            f"The {role} {name!r} is for {needs}, {config.data.name!r} has {has}. Set config.{role}.name={fitting}."
         )

@@ -20,3 +20,7 @@ from buresgan_jax.networks.layers import leaky_relu as leaky_relu
 from buresgan_jax.networks.mlp import MLPDiscriminator as MLPDiscriminator
 from buresgan_jax.networks.mlp import MLPGenerator as MLPGenerator
 from buresgan_jax.networks.packed import Packed as Packed
+from buresgan_jax.networks.resnet import ResNetDiscriminator as ResNetDiscriminator
+from buresgan_jax.networks.resnet import ResNetGenerator as ResNetGenerator
+from buresgan_jax.networks.resnet import resnet_discriminator as resnet_discriminator
+from buresgan_jax.networks.resnet import resnet_generator as resnet_generator

@@ -4,7 +4,7 @@ Kernels are Glorot-uniform and biases zero (Linen's default is LeCun-normal); ba
 (Linen: 1e-5); LeakyReLU has slope 0.3 (Linen: 0.01).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -31,14 +31,14 @@ def Dense(features: int, *, use_bias: bool = True, dtype: Any = None) -> nn.Dens
     return nn.Dense(features, use_bias=use_bias, dtype=dtype, kernel_init=_kernel_init)
 
 
-def BatchNorm(*, train: bool, axis_name: str | None = None, dtype: Any = None) -> nn.BatchNorm:
-    """Batch norm with momentum 0.99 and eps 1e-3, synchronised over the devices of `axis_name`.
+def BatchNorm(*, train: bool, axis_name: str | None = None, eps: float = 1e-3, dtype: Any = None) -> nn.BatchNorm:
+    """Batch norm with momentum 0.99, synchronised over the devices of `axis_name`.
 
     Statistics are computed in float32 or better, whatever `dtype` is. The moving variance averages the biased
     variance (divisor n); Keras does so after dense layers, and its fused kernel uses divisor n - 1 after convolutions,
     where n = batch x height x width is a thousand or more.
     """
-    return nn.BatchNorm(use_running_average=not train, momentum=0.99, epsilon=1e-3, axis_name=axis_name, dtype=dtype)
+    return nn.BatchNorm(use_running_average=not train, momentum=0.99, epsilon=eps, axis_name=axis_name, dtype=dtype)
 
 
 class Conv(nn.Module):
@@ -51,6 +51,7 @@ class Conv(nn.Module):
         padding: "SAME", "VALID" or `((top, bottom), (left, right))`.
         use_bias: whether to add a bias per channel.
         dtype: dtype of the computation; parameters are float32.
+        kernel_init: initialiser of the kernel; Glorot-uniform by default.
     """
 
     features: int
@@ -59,11 +60,12 @@ class Conv(nn.Module):
     padding: Padding = "SAME"
     use_bias: bool = True
     dtype: Any = None
+    kernel_init: Callable[..., jax.Array] = _kernel_init
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps images `[batch, height, width, channels]` to `[batch, new_height, new_width, features]`."""
-        return _apply(self, conv2d, x)
+        return _apply(self, conv2d, x, self.kernel_init)
 
 
 class ConvTranspose(nn.Module):
@@ -88,12 +90,12 @@ class ConvTranspose(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps images `[batch, height, width, channels]` to `[batch, new_height, new_width, features]`."""
-        return _apply(self, conv_transpose2d, x)
+        return _apply(self, conv_transpose2d, x, _kernel_init)
 
 
-def _apply(layer: Conv | ConvTranspose, convolution: Any, x: jax.Array) -> jax.Array:
+def _apply(layer: Conv | ConvTranspose, convolution: Any, x: jax.Array, kernel_init: Any) -> jax.Array:
     """Creates the layer's parameters and applies them."""
-    kernel = layer.param("kernel", _kernel_init, (*layer.kernel_size, x.shape[-1], layer.features), jnp.float32)
+    kernel = layer.param("kernel", kernel_init, (*layer.kernel_size, x.shape[-1], layer.features), jnp.float32)
     bias = layer.param("bias", nn.initializers.zeros_init(), (layer.features,), jnp.float32) if layer.use_bias else None
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
     y = convolution(x, kernel, strides=layer.strides, padding=layer.padding)
