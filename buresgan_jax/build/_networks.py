@@ -10,7 +10,6 @@ from buresgan_jax.build._choose import choose, user_error
 from buresgan_jax.build._data import example_shape
 from buresgan_jax.errors import UserError
 
-
 _KINDS = dict.fromkeys(("mlp", "dcgan", "resnet"))
 
 

@@ -5,7 +5,7 @@ from buresgan_jax.data.folder import folder_source
 from buresgan_jax.data.images import IMAGE_SETS, tfds_source
 from buresgan_jax.data.pipeline import batch_indices, prefetch, read_steps, step_indices
 from buresgan_jax.data.source import Source, decode_images, decode_points
-from buresgan_jax.data.stacked_mnist import stacked_source
+from buresgan_jax.data.stacked_mnist import stacked_labels, stacked_source
 from buresgan_jax.data.synthetic import (
     MIXTURES,
     Mixture,
@@ -35,6 +35,7 @@ __all__ = [
     "read_steps",
     "ring_mixture",
     "sample_mixture",
+    "stacked_labels",
     "stacked_source",
     "step_indices",
     "tfds_source",

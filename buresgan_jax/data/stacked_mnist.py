@@ -41,11 +41,23 @@ def stacked_source(grey: Source, *, num_examples: int = 128_000, seed: int) -> S
         return np.moveaxis(digits.reshape(len(indices), _NUM_CHANNELS, *digits.shape[1:]), 1, -1)
 
     def labels(indices: np.ndarray) -> np.ndarray:
-        return grey.labels(members(indices).ravel()).reshape(len(indices), _NUM_CHANNELS) @ _PLACE_VALUES
+        return stacked_labels(grey.labels(members(indices).ravel()).reshape(len(indices), _NUM_CHANNELS))
 
     shape = (*grey.example_shape[:-1], _NUM_CHANNELS)
     members(np.zeros(0, np.int64))  # a bad seed is refused here, not at the first batch
     return Source(f"stacked_{grey.name}", num_examples, shape, fetch, decode_images, labels)
+
+
+def stacked_labels(digits: np.ndarray) -> np.ndarray:
+    """The mode of a stack from the labels of its channels.
+
+    Args:
+        digits: integers from 0 to 9, shape `[n, 3]`, the first channel first.
+
+    Returns:
+        int64, shape `[n]`, `100 * c1 + 10 * c2 + c3`, from 0 to 999.
+    """
+    return digits @ _PLACE_VALUES
 
 
 def _check_stackable(grey: Source, num_examples: int) -> None:
