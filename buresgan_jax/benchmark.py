@@ -89,12 +89,12 @@ def _load(file):
 def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
     """What perfect samples score by the protocol of each data set: the ceiling."""
     rows = []
-    for data, config in {cell.labels["data"]: cell.config for cell in all_cells}.items():
-        metric = build.evaluation(config)
+    for data, cell in {cell.labels["data"]: cell for cell in all_cells}.items():
         for seed in range(num_draws):
-            samples = build.perfect_samples(config, config.evaluation.num_samples, seed=1_000_000 + seed)
+            samples = build.perfect_samples(cell.config, cell.config.evaluation.num_samples, seed=1_000_000 + seed)
             if samples is not None:
-                rows.append({"data": data, "method": _PERFECT, "seed": seed, tables.STATUS: "done", **metric(samples)})
+                values = build.evaluation(cell.config, cell.workdir)(samples)
+                rows.append({"data": data, "method": _PERFECT, "seed": seed, tables.STATUS: "done", **values})
     return rows
 
 

@@ -43,6 +43,7 @@ FREE_KEYS = (
     "data.resident",
     "evaluation.every_steps",
     "evaluation.min_hits",
+    "evaluation.judge",
     "evaluation.num_samples",
     "training.checkpoint_every_steps",
     "training.keep_checkpoints",
@@ -169,6 +170,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.evaluation.every_steps = 1_000
     config.evaluation.num_samples = 2_500  # the paper's protocol for ring and grid
     config.evaluation.min_hits = 1  # samples within 3 standard deviations that make a mode count
+    config.evaluation.judge = config_dict.placeholder(str)  # stacked_mnist: the classifier's file; None: in the workdir
 
     for key, value in METHODS.get(config.method, {}).items():
         _set(config, key, value)

@@ -30,9 +30,8 @@ def make_sampler(algorithm) -> Sampler:
     return sample
 
 
-def evaluate(config, sampler: Sampler, state, key) -> dict[str, float]:
-    """Metrics of the averaged (`ema_...`) and the raw generator; empty where the data set has none."""
-    metric = build.evaluation(config)
+def evaluate(config, metric, sampler: Sampler, state, key) -> dict[str, float]:
+    """Metrics of the averaged (`ema_...`) and the raw generator; empty where `metric` is None (`build.evaluation`)."""
     if metric is None:
         return {}
     values = {}
@@ -76,11 +75,12 @@ def load(workdir: epath.PathLike):
 def run_evaluation(workdir: epath.PathLike, *, seed: int = 0) -> dict[str, float]:
     """Metrics of the newest checkpoint of a workdir."""
     config, algorithm, state = load(workdir)
-    values = evaluate(config, make_sampler(algorithm), state, jax.random.key(seed))
+    metric = build.evaluation(config, workdir)
+    values = evaluate(config, metric, make_sampler(algorithm), state, jax.random.key(seed))
     if not values:
         raise UserError(
-            f"There is no metric for the data set {config.data.name!r} yet; ring, grid and their unbalanced forms have "
-            "some. Look at samples instead: --mode=sample."
+            f"There is no metric for the data set {config.data.name!r} yet; ring, grid, their unbalanced forms and "
+            "stacked_mnist have some. Look at samples instead: --mode=sample."
         )
     return {"step": int(state.step), "num_samples": config.evaluation.num_samples, "seed": seed, **values}
 

@@ -62,6 +62,7 @@ class Run:
                 rows=rows,
             )
         data.batch_indices(source.num_examples, seed=config.seed, batch_size=options.batch_size, batch_number=0)
+        self._metric = build.evaluation(config, self.workdir)
         self._checkpointer = Checkpointer(
             self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
         )
@@ -121,7 +122,8 @@ class Run:
         """Computes, writes and returns the metrics of samples."""
         if not self.is_writer:
             return {}
-        values = evaluate.evaluate(self.config, self._sampler, state, jax.random.fold_in(self.key, 2**31 - 2))
+        key = jax.random.fold_in(self.key, 2**31 - 2)
+        values = evaluate.evaluate(self.config, self._metric, self._sampler, state, key)
         if values:
             self.evaluated = values
             if write:

@@ -8,6 +8,11 @@ The smaller-batch setting of the same paper (4 layers, batch 64) is
 `--config.generator.variant=veegan --config.discriminator.variant=veegan --config.training.batch_size=64
 --config.optimizer.generator_learning_rate=2e-4 --config.optimizer.discriminator_learning_rate=2e-4`.
 
+Every evaluation reports modes out of 1000 and the divergence from the data's histogram (`reverse_kl`, in nats, with its
+floor for a perfect generator) of 26,000 samples, by a classifier of the digits. The first one trains it (a few minutes
+on a CPU core) and keeps it in the workdir; several runs share one with `--config.evaluation.judge=judge.npz`, which
+`python -m buresgan_jax.judge --data=mnist --out=judge.npz` writes. `--config.data.base=fashion_mnist` stacks clothes.
+
 Measured so far: 500 steps at batch 64, where digits can be told in every channel. The full run has not been made.
 """
 
@@ -22,4 +27,6 @@ def get_config(argument: str = "bures"):
     config.training.batch_size = 256
     config.training.num_steps = 25_000
     config.data.num_examples = 128_000
+    config.evaluation.num_samples = 26_000
+    config.evaluation.every_steps = 2_500
     return defaults.finish(config)

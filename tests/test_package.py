@@ -35,7 +35,10 @@ MAY_IMPORT = {
     "prepare": {"data", "errors"},
     "algorithms": {"losses", "penalties", "latents", "networks"},
     "checkpoint": {"errors"},
-    "build": {"algorithms", "config", "data", "errors", "latents", "losses", "metrics", "networks", "penalties"},
+    "judge_weights": {"errors", "networks"},
+    "judge": {"__version__", "blas", "data", "errors", "judge_weights", "networks", "xla"},
+    "build": {"algorithms", "config", "data", "errors", "judge", "latents"}
+    | {"losses", "metrics", "networks", "penalties"},
     "writers": {"config", "errors"},
     "evaluate": {"build", "checkpoint", "errors", "pictures", "writers"},
     "devices": {"algorithms", "data", "errors"},

@@ -236,7 +236,8 @@ def test_evaluation_counts_samples_that_are_not_finite():
         samples[:3, 1] = np.nan
         return samples if ema else samples + np.inf
 
-    values = evaluate.evaluate(make_config(), sampler, None, None)
+    config = make_config()
+    values = evaluate.evaluate(config, build.evaluation(config, "unused"), sampler, None, None)
     assert values == {"non_finite_samples": 16, "ema_non_finite_samples": 3}
 
 

@@ -42,7 +42,7 @@ def mixture(config) -> data.Mixture:
 
 def _dataset(config) -> Callable:
     table = dict.fromkeys(data.MIXTURES, _mixture_source) | dict.fromkeys(data.IMAGE_SETS, _tfds_source)
-    table |= {"stacked_mnist": _stacked_source, "image_folder": _folder_source}
+    table |= {"stacked_mnist": stacked_source, "image_folder": _folder_source}
     return choose("data set", config.data.name, table, "config.data.name")
 
 
@@ -56,7 +56,8 @@ def _tfds_source(config):
     return data.tfds_source(config.data.name, **options)
 
 
-def _stacked_source(config):
+def stacked_source(config) -> data.Source:
+    """Stacked MNIST."""
     grey = data.tfds_source(config.data.base, split=config.data.split, data_dir=config.data.data_dir)
     return data.stacked_source(grey, num_examples=config.data.num_examples or 128_000, seed=config.seed)
 

@@ -1,23 +1,47 @@
 """The metrics of samples."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
+from etils import epath
 
-from buresgan_jax import data, metrics
-from buresgan_jax.build._data import is_mixture, mixture
+from buresgan_jax import data, judge, metrics
+from buresgan_jax.build._data import is_mixture, mixture, stacked_source
 
 
-def evaluation(config) -> Callable[[np.ndarray], dict[str, float]] | None:
-    """`samples -> {metric: value}` for the data set, None where there is no metric for it."""
-    if not is_mixture(config):
-        return None
+def evaluation(config, workdir: epath.PathLike) -> Callable[[np.ndarray], dict[str, float]] | None:
+    """`samples -> {metric: value}` for the data set, None where there is none; what they need lies in the workdir."""
+    if is_mixture(config):
+        return _mixture_evaluation(config)
+    # The random images of a smoke run have no classes.
+    return _stacked_evaluation(config, workdir) if config.data.name == "stacked_mnist" and not config.smoke else None
+
+
+def _mixture_evaluation(config):
     truth = mixture(config)
 
     def evaluate(samples):
         options = {"weights": truth.weights, "min_hits": config.evaluation.min_hits}
         statistics = metrics.mode_statistics(samples, truth.means, truth.std, **options)
         return {name: getattr(statistics, name) for name in ("modes", "high_quality_share", "reverse_kl")}
+
+    return evaluate
+
+
+def _stacked_evaluation(config, workdir):
+    file = config.evaluation.judge or epath.Path(workdir) / "judge.npz"
+    find_judge = judge.judge_when_needed(config.data.base, file, data_dir=config.data.data_dir)
+
+    @functools.cache
+    def reference_counts():
+        stacks = stacked_source(config)
+        return np.bincount(stacks.labels(np.arange(stacks.num_examples)), minlength=1000)
+
+    def evaluate(samples):
+        channels = np.split(samples, samples.shape[-1], axis=-1)
+        labels = data.stacked_labels(np.stack([find_judge().classify(channel) for channel in channels], axis=-1))
+        return metrics.class_coverage(labels, reference_counts())._asdict()
 
     return evaluate
 

@@ -1,7 +1,7 @@
 """Evaluation metrics: NumPy arrays in, plain Python numbers out."""
 
-from buresgan_jax.metrics.classes import ClassStatistics as ClassStatistics
-from buresgan_jax.metrics.classes import class_statistics as class_statistics
+from buresgan_jax.metrics.classes import ClassCoverage as ClassCoverage
+from buresgan_jax.metrics.classes import class_coverage as class_coverage
 from buresgan_jax.metrics.frechet import frechet_distance as frechet_distance
 from buresgan_jax.metrics.frechet import frechet_distance_from_statistics as frechet_distance_from_statistics
 from buresgan_jax.metrics.inception_score import ClassStatistics as ClassStatistics

@@ -6,6 +6,7 @@ from buresgan_jax.networks.dcgan import DCGANDiscriminator as DCGANDiscriminator
 from buresgan_jax.networks.dcgan import DCGANGenerator as DCGANGenerator
 from buresgan_jax.networks.dcgan import dcgan_discriminator as dcgan_discriminator
 from buresgan_jax.networks.dcgan import dcgan_generator as dcgan_generator
+from buresgan_jax.networks.digit_classifier import DigitClassifier as DigitClassifier
 from buresgan_jax.networks.encoder import DCGANEncoder as DCGANEncoder
 from buresgan_jax.networks.encoder import DCGANPairDiscriminator as DCGANPairDiscriminator
 from buresgan_jax.networks.encoder import MLPEncoder as MLPEncoder

@@ -1,0 +1,132 @@
+"""A trained judge of stacked MNIST (a classifier of its grey digits) and its file of weights."""
+
+import functools
+import hashlib
+import io
+import json
+import zipfile
+from typing import Any, NamedTuple
+
+import flax
+import jax
+import numpy as np
+from etils import epath
+
+from buresgan_jax.errors import UserError
+from buresgan_jax.networks import DigitClassifier
+
+_BATCH = 1000
+
+
+class Judge(NamedTuple):
+    """A trained classifier.
+
+    Attributes:
+        network: its module.
+        params: its parameters.
+        metadata: JSON values by name: data set, sizes of the splits, accuracies, settings, seed, version.
+    """
+
+    network: DigitClassifier
+    params: Any
+    metadata: dict[str, Any]
+
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        """The most likely class of each picture, without a threshold.
+
+        Args:
+            images: pictures in [-1, 1], shape `[n, 28, 28, 1]`.
+
+        Returns:
+            int64 labels, shape `[n]`.
+        """
+        return self.logits(images).argmax(1)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Logits of pictures, computed in batches of one compiled size.
+
+        Args:
+            images: pictures in [-1, 1], shape `[n, 28, 28, 1]`.
+
+        Returns:
+            float32, shape `[n, num_classes]`.
+        """
+        parts = [np.zeros((0, self.network.num_classes), np.float32)]
+        for start in range(0, len(images), _BATCH):
+            part = np.asarray(images[start : start + _BATCH], np.float32)
+            filled = np.zeros((_BATCH, *part.shape[1:]), np.float32)
+            filled[: len(part)] = part
+            parts.append(np.asarray(_apply(self.network, self.params, filled))[: len(part)])
+        return np.concatenate(parts)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(network, params, images):
+    return network.apply({"params": params}, images, train=False)
+
+
+def save_judge(judge: Judge, file: epath.PathLike) -> None:
+    """Writes weights and metadata to an `.npz` file; a kill leaves the old file or the new one, never a part.
+
+    Args:
+        judge: the classifier.
+        file: where, local or `gs://`; its folder is created.
+    """
+    file, arrays = epath.Path(file), _flatten(judge.params)
+    metadata = json.dumps(judge.metadata, sort_keys=True)
+    content = io.BytesIO()
+    np.savez(content, metadata=metadata, sha256=_sha256(metadata, arrays), **arrays)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_bytes(content.getvalue())
+    temporary.replace(file)
+
+
+def load_judge(file: epath.PathLike, data_set: str, *, network: DigitClassifier | None = None) -> Judge:
+    """Reads weights and checks that they are whole and for this data set.
+
+    Args:
+        file: written by `save_judge`.
+        data_set: the grey set that the pictures come from, such as `mnist`.
+        network: the module; `DigitClassifier()` by default.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        UserError: the file is missing, damaged, for another data set or for another network.
+    """
+    file, network = epath.Path(file), network or DigitClassifier()
+    mend = f"Remove it, or train another: python -m buresgan_jax.judge --data={data_set} --out={file}"
+    if not file.exists():
+        raise UserError(f"The judge's file {file} does not exist. Train one: {mend.partition(': ')[2]}")
+    try:
+        with np.load(io.BytesIO(file.read_bytes())) as content:
+            arrays = dict(content)
+        metadata, sha256 = str(arrays.pop("metadata")), str(arrays.pop("sha256"))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise UserError(f"The judge's file {file} is damaged ({' '.join(str(error).split())}). {mend}") from error
+    if sha256 != _sha256(metadata, arrays):
+        raise UserError(f"The judge's file {file} is damaged (its checksum differs). {mend}")
+    metadata = json.loads(metadata)
+    if metadata["data_set"] != data_set:
+        raise UserError(f"The judge's file {file} is for {metadata['data_set']!r}, not for {data_set!r}. {mend}")
+    init = functools.partial(network.init, train=False)
+    like = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((1, 28, 28, 1), np.float32))
+    like = _flatten(like["params"])
+    shapes, expected = ({name: array.shape for name, array in some.items()} for some in (arrays, like))
+    if shapes != expected:
+        raise UserError(f"The judge's file {file} has weights {shapes}, expected are {expected}. {mend}")
+    return Judge(network, flax.traverse_util.unflatten_dict(arrays, sep="/"), metadata)
+
+
+def _flatten(params: Any) -> dict[str, Any]:
+    return flax.traverse_util.flatten_dict(params, sep="/")
+
+
+def _sha256(metadata: str, arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(metadata.encode())
+    for name, array in sorted(arrays.items()):
+        array = np.asarray(array)
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
