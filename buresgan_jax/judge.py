@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from absl import logging
 from etils import epath
+from scipy.special import logsumexp
 
 from buresgan_jax import __version__, blas, xla
 from buresgan_jax.data import Source, batch_indices, decode_images, tfds_source
@@ -76,14 +76,12 @@ def train_judge(
     held_out, rest = order[:num_validation], order[num_validation:]
     steps_per_epoch = len(rest) // batch_size
     optimizer = optax.adam(optax.linear_schedule(learning_rate, 0.0, num_epochs * steps_per_epoch))
-    init_key, dropout_key = jax.random.split(jax.random.key(seed))
-    params = _init(network, init_key, train.example_shape)
-    opt_state, best = optimizer.init(params), None
-    update = _make_update(network, optimizer)
+    init, update = _make_init_and_update(network, optimizer)
+    key, best = jax.random.key(seed), None
+    params, opt_state = init(key, images[:1])
     for step in range(num_epochs * steps_per_epoch):
         batch = rest[batch_indices(len(rest), seed=seed, batch_size=batch_size, batch_number=step)]
-        key = jax.random.fold_in(dropout_key, step)
-        params, opt_state = update(params, opt_state, images[batch], labels[batch], key)
+        params, opt_state = update(params, opt_state, images[batch], labels[batch], key, step)
         if (step + 1) % steps_per_epoch == 0:
             candidate = Judge(network, jax.device_get(params), {})
             loss, accuracy = _score(candidate, images[held_out], labels[held_out])
@@ -114,28 +112,32 @@ def _read(source: Source) -> tuple[np.ndarray, np.ndarray]:
     return source.fetch(indices), source.labels(indices)
 
 
-def _init(network: DigitClassifier, key: jax.Array, shape: tuple[int, ...]) -> Any:
-    example = jnp.zeros((1, *shape), jnp.float32)
-    return jax.jit(lambda key: network.init(key, example, train=False)["params"])(key)
-
-
-def _make_update(network: DigitClassifier, optimizer: optax.GradientTransformation) -> Callable:
+def _make_init_and_update(
+    network: DigitClassifier, optimizer: optax.GradientTransformation
+) -> tuple[Callable, Callable]:
     @jax.jit
-    def update(params, opt_state, images, labels, key):
+    def init(key, images):
+        params = network.init(jax.random.split(key)[0], decode_images(images), train=False)["params"]
+        return params, optimizer.init(params)
+
+    @jax.jit
+    def update(params, opt_state, images, labels, key, step):
+        rngs = {"dropout": jax.random.fold_in(jax.random.split(key)[1], step)}
+
         def loss(params):
-            logits = network.apply({"params": params}, decode_images(images), train=True, rngs={"dropout": key})
+            logits = network.apply({"params": params}, decode_images(images), train=True, rngs=rngs)
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
         updates, opt_state = optimizer.update(jax.grad(loss)(params), opt_state, params)
         return optax.apply_updates(params, updates), opt_state
 
-    return update
+    return init, update
 
 
 def _score(judge: Judge, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Mean cross-entropy and accuracy on uint8 pictures."""
     logits = judge.logits(np.asarray(decode_images(images)))
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    losses = logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]
     return float(losses.mean()), float((logits.argmax(1) == labels).mean())
 
 
