@@ -122,6 +122,13 @@ def test_precision_recall_equals_prdc(dtype, num_neighbours):
     assert ours._asdict() == pytest.approx(expected, rel=1e-14)
 
 
+def test_balls_are_open_and_reach_to_the_neighbour():
+    # Radii of the reals' balls: 1, 1, 9. Of the fakes': 59, 1/2, 1/2.
+    real, fake = np.array([[0.0], [1.0], [10.0]]), np.array([[-60.0], [-1.0], [-0.5]])
+    ours = precision_recall(real, fake, num_neighbours=1)
+    assert ours == pytest.approx((1 / 3, 0, 1 / 3, 1 / 3))
+
+
 def test_chunks_and_order_change_nothing():
     expected = precision_recall(REAL, FAKE)
     for chunk_size in (23, 64):

@@ -1,6 +1,8 @@
 """Streaming moments, and the Frechet distance from them."""
 
 import golden_metrics
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -48,6 +50,18 @@ def test_merged_parts_equal_the_whole():
     for value, reference in zip(whole.statistics(), expected, strict=True):
         np.testing.assert_allclose(value, reference, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(parts[2].statistics().mean, gaussian_statistics([features[30:]]).mean)
+
+
+def test_shards_of_four_devices_equal_one_batch():
+    inputs = _features(40)
+    whole = Moments()
+    for shard in jax.pmap(jnp.tanh)(inputs.reshape(4, 10, 5)).addressable_shards:
+        part = Moments()
+        part.add(shard.data[0])
+        whole.merge(part)
+    expected = gaussian_statistics([np.tanh(inputs)])
+    assert whole.num_samples == 40
+    np.testing.assert_allclose(whole.statistics().cov, expected.cov, atol=1e-6)
 
 
 def test_nothing_cancels_far_from_zero_and_when_the_first_batch_lies_elsewhere():

@@ -132,7 +132,10 @@ def test_equal_images_are_similar_by_one_and_pairs_of_a_collapsed_set_too():
     collapsed = np.tile(_images(1, 176), (3, 1, 1, 1))
     mean, error = ms_ssim_of_pairs(collapsed, num_pairs=2)
     assert (mean, error) == (pytest.approx(1, abs=1e-5), pytest.approx(0, abs=1e-5))
-    assert ms_ssim_of_pairs(_images(3, 176), num_pairs=2).mean < 0.8
+    two = _images(2, 176)  # a pair is of different examples, so all pairs are alike
+    mean, error = ms_ssim_of_pairs(two, num_pairs=2)
+    assert (mean, error) == (pytest.approx(ms_ssim(two, two[::-1])[0], rel=1e-4), pytest.approx(0, abs=1e-5))
+    assert mean < 0.8
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ class Moments:
 
     Holds one `[dim, dim]` matrix and never the features. A batch is centred by its own mean, and its distance from the
     running mean enters as one more row (Chan, Golub, LeVeque 1983), so that nothing cancels, however far the mean is
-    from zero. Parts that were accumulated apart, on other devices or hosts, are merged exactly as if they had been one.
+    from zero. Parts that were accumulated apart, on other devices or hosts, are merged: order
+    matters to rounding only.
 
     Cost: `n dim^2` multiplications and additions, by one symmetric update in place per batch. Batches of 100 or more
     examples are the fastest.
