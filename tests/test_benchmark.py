@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import benchmark, cells
+from buresgan_jax import benchmark, cells, judge
 from buresgan_jax.cells import Outcome
+from buresgan_jax.config import METHODS
 
 # ml_collections loads config files in a way that Python 3.12 deprecates louder.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -77,6 +78,25 @@ def test_mistakes_end_in_one_line_before_anything_runs(monkeypatch, tmp_path, ca
     assert MISTAKES[argument] in said
     assert said.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("file", sorted(pathlib.Path("configs/suites").glob("*.py")), ids=lambda file: file.stem)
+def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
+    suite = benchmark._load(file).get_config()
+    suite.seeds = "0:1"
+    made = benchmark.make_cells(suite, pathlib.Path("configs").resolve(), tmp_path)
+    assert {cell.labels["method"] for cell in made} == set(METHODS)
+    assert f"--config=configs/suites/{file.stem}.py --workdir=" in file.read_text()
+
+
+def test_runs_share_one_judge(monkeypatch, tmp_path):
+    trained = []
+    monkeypatch.setattr(judge, "judge_when_needed", lambda *args, **_: lambda: trained.append(args))
+    config = benchmark._load(pathlib.Path("configs/stacked_mnist.py")).get_config()
+    made = [cells.Cell({"data": "stacked_mnist", "seed": i}, tmp_path, ("--x",), config) for i in range(2)]
+    shared = benchmark.share(made, tmp_path)
+    assert trained == [("mnist", tmp_path / "judge_mnist.npz")]
+    assert all(cell.arguments == ("--x", f"--config.evaluation.judge={tmp_path}/judge_mnist.npz") for cell in shared)
 
 
 def test_runs_of_the_first_seed_come_first(tmp_path):

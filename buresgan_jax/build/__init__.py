@@ -11,6 +11,7 @@ from buresgan_jax.build._data import mixture as mixture
 from buresgan_jax.build._data import source as source
 from buresgan_jax.build._evaluation import evaluation as evaluation
 from buresgan_jax.build._evaluation import perfect_samples as perfect_samples
+from buresgan_jax.build._evaluation import shared_by_runs as shared_by_runs
 from buresgan_jax.build._methods import algorithm as algorithm
 from buresgan_jax.build._methods import game as game
 from buresgan_jax.build._networks import discriminator as discriminator

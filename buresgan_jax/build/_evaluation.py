@@ -46,6 +46,19 @@ def _stacked_evaluation(config, workdir):
     return evaluate
 
 
+def shared_by_runs(config, folder: epath.PathLike) -> dict[str, str]:
+    """Makes what the evaluations of several runs share, and keeps it in a folder.
+
+    Returns:
+        Config keys and their values with which the runs find it.
+    """
+    if config.data.name != "stacked_mnist" or config.smoke or config.evaluation.judge is not None:
+        return {}
+    file = epath.Path(folder) / f"judge_{config.data.base}.npz"
+    judge.judge_when_needed(config.data.base, file, data_dir=config.data.data_dir)()
+    return {"evaluation.judge": str(file)}
+
+
 def perfect_samples(config, n: int, seed: int) -> np.ndarray | None:
     """What a perfect generator would make, for the best value that a metric can have; None where it is not known."""
     if not is_mixture(config):

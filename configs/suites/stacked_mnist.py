@@ -1,0 +1,23 @@
+"""Stacked MNIST: table of modes and KL of the BuresGAN paper, https://arxiv.org/abs/2006.09096.
+
+    python -m buresgan_jax.benchmark --config=configs/suites/stacked_mnist.py --workdir=runs/stacked_mnist_suite
+
+25,000 steps of batch 256: for a GPU. The classifier that counts modes is trained first, once for all runs, into the
+workdir. Part of it on a CPU: `--config.methods=gan,bures --config.seeds=0:1 --config.overrides="training.num_steps=1000
+training.batch_size=64"`; prepared elsewhere: `data.data_dir=FOLDER` in the overrides.
+Not run here as a whole.
+"""
+
+from ml_collections import config_dict
+
+from buresgan_jax.config import METHODS
+
+
+def get_config():
+    """The suite: names with commas between them."""
+    suite = config_dict.ConfigDict()
+    suite.data = "stacked_mnist"  # files of configs/
+    suite.methods = ",".join(METHODS)
+    suite.seeds = "0:10"
+    suite.overrides = ""  # of every run, such as "training.num_steps=1000 penalty.weight=2"
+    return suite
