@@ -71,12 +71,12 @@ def test_batched_and_broadcast_equal_single(name):
     function, arguments = CASES[name]
     expected = function(*arguments)
     assert expected.dtype == np.float32
-    stacked = [np.stack([argument, argument / 2]) for argument in arguments]
+    first, *others = (np.stack([argument, argument / 2, argument / 4]) for argument in arguments)
+    batched = function(first[:2, None], *others) if others else function(first[:2, None])
+    assert batched.shape == (2, 3 if others else 1, *expected.shape)
     close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
-    close(function(*stacked)[0], expected)  # by vmap
-    broadcast = function(stacked[0][:, None], *arguments[1:])
-    assert broadcast.shape == (2, 1, *expected.shape)
-    close(broadcast[0, 0], expected)
+    close(batched[0, 0], expected)
+    close(batched[1, -1], function(first[1], *(other[2] for other in others)))
 
 
 @FUNCTIONS
