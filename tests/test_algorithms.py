@@ -63,7 +63,10 @@ def test_one_update_moves_every_network_as_often_as_it_should_and_nothing_else(m
     assert networks_of(new).keys() == {"generator", "discriminator"} | AUXILIARY.get(method, set())
     for name, network in networks_of(new).items():
         before, after = (jax.tree.leaves(each.params) for each in (networks_of(state)[name], network))
-        assert all(changed(*pair) for pair in zip(before, after, strict=True)), name
+        moved = [changed(*pair) for pair in zip(before, after, strict=True)]
+        if (method, name) == ("wgan_gp", "discriminator"):
+            del moved[-2]  # the last layer's bias: the Wasserstein loss does not see it
+        assert all(moved), name
         assert optax.tree.get(network.opt_state, "count") == STEPS.get(method, {}).get(name, 1), name
     assert changed(state.ema, new.ema)
     constant = (state.hyperparameters, state.buffers, state.latent)
@@ -78,7 +81,7 @@ def test_the_update_is_a_function_of_state_batch_and_key(method):
     first, second, other = (update(state, real, jax.random.key(seed))[0] for seed in (1, 1, 2))
     assert not changed(first, second)
     assert changed(first.generator.params, other.generator.params)
-    assert changed(first.generator.params, update(state, real[:, ::-1] + 0.1, jax.random.key(1))[0].generator.params)
+    assert changed(first, update(state, real + 0.1, jax.random.key(1))[0])
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -174,64 +174,63 @@ def adam(params, gradient, moments, count):
     return jax.tree.map(step, params, first, second), (first, second)
 
 
-def unroll(algorithm_key, state, real, generator, *, first_order):
-    """The generator's loss after three discriminator updates, and the discriminator after the first, by hand."""
-    keys = jax.random.split(algorithm_key, 4)
-    params = state.discriminator.params
+@functools.cache
+def unrolled(**options):
+    """Unrolled GAN of two updates, a state, real batches and the compiled update."""
+    optimizer = algorithms.Optimizer(optax.scale_by_adam(B1, B2, EPS, 1e-30), RATE)
+    game = make_game(discriminator_optimizer=optimizer)
+    algorithm = algorithms.unrolled(game, unrolled_steps=2, **options)
+    return *start(algorithm), jax.jit(algorithm.update)
+
+
+@jax.jit
+@functools.partial(jax.value_and_grad, has_aux=True)
+def unroll(generator, params, real, first_order):
+    """The generator's loss after two discriminator updates, and the discriminator after the first, by hand."""
+    keys = jax.random.split(KEY, 3)
     moments, kept = (jax.tree.map(jnp.zeros_like, params),) * 2, None
-    for count in range(1, 4):
+    for count in (1, 2):
         fake = mlp(generator, draw(jax.random.split(keys[count - 1])[0]))
         gradient = jax.grad(discriminator_loss)(params, real[count - 1], fake)
         params, moments = adam(params, gradient, moments, count)
         kept = params if kept is None else kept
-    params = jax.lax.stop_gradient(params) if first_order else params
-    fake = mlp(generator, draw(jax.random.split(keys[3])[0]))
+    params = jax.tree.map(lambda leaf: jnp.where(first_order, jax.lax.stop_gradient(leaf), leaf), params)
+    fake = mlp(generator, draw(jax.random.split(keys[2])[0]))
     return softplus(-mlp(params, fake)), kept
-
-
-def unrolled(**options):
-    optimizer = algorithms.Optimizer(optax.scale_by_adam(B1, B2, EPS, 1e-30), RATE)
-    return algorithms.unrolled(make_game(discriminator_optimizer=optimizer), unrolled_steps=3, **options)
 
 
 @pytest.mark.parametrize("first_order", [False, True])
 def test_unrolled_gradient_goes_through_the_discriminators_updates(first_order):
-    algorithm = unrolled(first_order=first_order)
-    state, real = start(algorithm)
-    new, metrics = jax.jit(algorithm.update)(state, real, KEY)
-    loss = functools.partial(unroll, KEY, state, real, first_order=first_order)
-    value_and_gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    (value, kept), gradient = value_and_gradient(state.generator.params)
-    expected = jax.tree.map(lambda value, slope: value - RATE * slope, state.generator.params, gradient)
+    state, real, update = unrolled(first_order=first_order)
+    new, metrics = update(state, real, KEY)
+    old, fixed = state.generator.params, (state.discriminator.params, real, first_order)
+    (value, kept), gradient = unroll(old, *fixed)
+    expected = jax.tree.map(lambda value, slope: value - RATE * slope, old, gradient)
     assert_close((new.generator.params, new.discriminator.params), (expected, kept))
     assert_close(metrics["generator_loss"], value)
     assert optax.tree.get(new.discriminator.opt_state, "count") == 1
     if not first_order:  # against differences of the loss alone
-        direction = jax.tree.map(jnp.ones_like, gradient)
-        moved = [jax.tree.map(lambda p, d, h=h: p + h * d, state.generator.params, direction) for h in (1e-5, -1e-5)]
-        slope = np.subtract(*(value_and_gradient(params)[0][0] for params in moved)) / 2e-5
-        np.testing.assert_allclose(sum(jnp.sum(leaf) for leaf in jax.tree.leaves(gradient)), slope, rtol=1e-5)
+        moved = [jax.tree.map(lambda leaf, h=h: leaf + h, old) for h in (1e-5, -1e-5)]
+        slope = np.subtract(*(unroll(params, *fixed)[0][0] for params in moved)) / 2e-5
+        np.testing.assert_allclose(sum(np.sum(leaf) for leaf in jax.tree.leaves(gradient)), slope, rtol=1e-5)
 
 
 def test_unrolled_as_the_authors_has_one_count_and_moments_of_the_surrogate():
-    algorithm = unrolled(reference_compat=True)
-    state, real = start(algorithm)
-    update = jax.jit(algorithm.update)
+    state, real, update = unrolled(reference_compat=True)
     once, _ = update(state, real, KEY)
     twice, _ = update(once, real, KEY)
     counts = [int(optax.tree.get(each.discriminator.opt_state, "count")) for each in (once, twice)]
-    assert counts == [3, 6]
+    assert counts == [2, 4]
     stale, moments = (optax.tree.get(each, "mu") for each in (*once.buffers.values(), once.discriminator.opt_state))
     leaves = zip(jax.tree.leaves(stale), jax.tree.leaves(moments), strict=True)
     assert all(np.abs(a - b).max() > 0 for a, b in leaves)
 
 
 def test_a_gradient_of_zero_does_not_make_the_unrolled_one_nan():
-    flat = unrolled()
-    state, real = start(flat)
+    state, real, update = unrolled(first_order=False)
     zeros = jax.tree.map(jnp.zeros_like, state.discriminator.params)  # all but the last bias have no gradient
     state = state.replace(discriminator=state.discriminator.replace(params=zeros))
-    new, _ = jax.jit(flat.update)(state, real, KEY)
+    new, _ = update(state, real, KEY)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(new.generator.params))
 
 
