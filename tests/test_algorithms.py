@@ -96,8 +96,9 @@ def test_every_learning_rate_and_weight_is_traced_and_seeds_train_under_one_vmap
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_update_fits_images(method):
+def test_the_update_fits_images_in_packs(method):
     tiny = tiny_config(method, "mnist")
+    tiny.discriminator.pack = 2
     algorithm, shape = build.algorithm(tiny), build.example_shape(tiny)
     state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
     real = jax.ShapeDtypeStruct((algorithm.batches_per_update, 8, *shape), jnp.float32)
