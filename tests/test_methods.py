@@ -12,7 +12,7 @@ from flax import linen as nn
 from buresgan_jax import algorithms, latents, losses, networks
 from buresgan_jax.algorithms.inference import InferenceOnly
 
-BATCH, LATENT, RATE = 5, 3, 0.1
+BATCH, LATENT, RATE = 5, 3, 0.125  # a rate that float32 holds exactly: hyperparameters are float32
 DESCENT = algorithms.Optimizer(optax.identity(), RATE)
 KEY = jax.random.key(7)
 
