@@ -108,7 +108,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.discriminator.base_filters = 64
     config.discriminator.width = 200
     config.discriminator.use_batch_norm = True  # dcgan
-    config.discriminator.pair_hidden = (512, 512)  # dcgan in veegan: widths after z has joined the features
+    config.discriminator.pair_hidden = (512, 512)  # of images in veegan: widths after z has joined the features
     config.discriminator.pack = 1  # samples judged together (PacGAN); batch_size counts samples all the same
     config.discriminator.dtype = "float32"
 

@@ -95,10 +95,17 @@ def test_every_learning_rate_and_weight_is_traced_and_seeds_train_under_one_vmap
     assert rates == {f"{name}_learning_rate" for name in networks_of(state)}
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_update_fits_images_in_packs(method):
+NETWORKS = [(method, "dcgan") for method in METHODS]
+NETWORKS += [(method, "resnet") for method in ("bures", "wgan_gp", "unrolled", "veegan", "mdgan_v2")]
+
+
+@pytest.mark.parametrize(("method", "network"), NETWORKS)
+def test_the_update_fits_images_in_packs(method, network):
     tiny = tiny_config(method, "mnist")
     tiny.discriminator.pack = 2
+    if network == "resnet":
+        tiny.generator.name = tiny.discriminator.name = "resnet"
+        tiny.data.image_size = 32
     algorithm, shape = build.algorithm(tiny), build.example_shape(tiny)
     state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
     real = jax.ShapeDtypeStruct((algorithm.batches_per_update, 8, *shape), jnp.float32)
@@ -106,6 +113,7 @@ def test_the_update_fits_images_in_packs(method):
     assert jax.tree.map(lambda leaf: leaf.shape, new) == jax.tree.map(lambda leaf: leaf.shape, state)
 
 
+@pytest.mark.slow
 def test_mdgan_on_images_moves_the_batch_statistics_of_every_network():
     _, state, real, update = prepared("mdgan_v2", "mnist")
     new, metrics = update(state, real, jax.random.key(1))
@@ -179,27 +187,14 @@ def test_four_devices_compute_what_one_computes(method, data):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), sums, dict(tracker.sums))
 
 
-@pytest.mark.parametrize(("method", "data"), CASES)
+# Those with operations that the others do not have.
+@pytest.mark.parametrize(
+    ("method", "data"), [("gdpp", "ring"), ("unrolled", "ring"), ("wgan_gp", "ring"), ("bures", "mnist")]
+)
 def test_the_update_lowers_for_tpu_and_cuda(method, data):
     _, state, real, update = prepared(method, data)
     exported = jax.export.export(update, platforms=["tpu", "cuda"])(state, real, jax.random.key(0))
     assert exported.platforms == ("tpu", "cuda")
-
-
-def test_a_grid_of_hyperparameters_trains_under_one_vmap():
-    algorithm, state, real, update = prepared("bures")
-    weights = np.array([0.0, 1.0, 10.0], np.float32)
-    grid = jax.tree.map(lambda leaf: np.stack([leaf] * 3), state)
-    grid = grid.replace(hyperparameters=grid.hyperparameters | {"bures_weight": weights})
-    batched, _ = jax.jit(jax.vmap(algorithm.update, (0, None, None)))(grid, real, jax.random.key(1))
-    for index, weight in enumerate(weights):
-        single = state.replace(hyperparameters=state.hyperparameters | {"bures_weight": weight})
-        expected, _ = update(single, real, jax.random.key(1))
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a[index], b, rtol=1e-3, atol=2e-5),  # noqa: B023
-            batched.generator.params,
-            expected.generator.params,
-        )
 
 
 def test_discriminator_steps_consume_one_batch_each():
@@ -214,7 +209,7 @@ def test_discriminator_steps_consume_one_batch_each():
     )
     algorithm = algorithms.gan(game, discriminator_steps=3)
     assert algorithm.batches_per_update == 3
-    state = algorithm.init(jax.random.key(0), np.zeros(2, np.float32))
+    state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(2, np.float32))
     new, _ = jax.jit(algorithm.update)(state, np.ones((3, 4, 2), np.float32), jax.random.key(1))
     counts = [int(optax.tree.get(network.opt_state, "count")) for network in (new.generator, new.discriminator)]
     assert counts == [1, 3]

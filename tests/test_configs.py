@@ -143,7 +143,7 @@ def test_penalties_may_look_at_a_random_part_of_the_batch():
     part = load("ring", "bures,smoke")
     part.penalty.max_samples = 4
     algorithm, all_rows = build.algorithm(part), build.algorithm(load("ring", "bures,smoke"))
-    state = algorithm.init(jax.random.key(0), np.zeros(2, np.float32))
+    state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(2, np.float32))
     real = build.source(part).fetch(np.arange(8))[None]
     _, metrics = jax.jit(algorithm.update)(state, real, jax.random.key(1))
     _, full = jax.jit(all_rows.update)(state, real, jax.random.key(1))

@@ -58,8 +58,9 @@ def test_no_round_begins_after_the_budget_but_there_are_three():
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize("method", ["gan", "alternating_bures"])
-def test_every_measurement_of_a_small_row(method, monkeypatch):
+def test_every_measurement_of_a_small_row(monkeypatch):
+    method = "alternating_bures"  # it has every part
+
     def small(data, method, batch_size, **options):
         return make_config(data, f"{method},smoke", batch_size, **options)
 
@@ -71,7 +72,7 @@ def test_every_measurement_of_a_small_row(method, monkeypatch):
     numbers = [measured.ms, measured.gigaflops, *measured.pipeline[1:], measured.seeds[2], *measured.shares.values()]
     assert np.isfinite(numbers).all()
     assert min(numbers[:-5]) > 0
-    assert (measured.shares["penalty"] > 0) == (method != "gan")
+    assert measured.shares["penalty"] > 0
     assert measured.pipeline[0] == "ring"
     page = "\n".join(step_tables.tables([measured], rate=100.0))
     assert page.count(f"| ring {method} | 8 |") == 4

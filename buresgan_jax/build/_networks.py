@@ -50,15 +50,15 @@ def _dcgan_discriminator(config, pairs, options):
 
 
 def _resnet_discriminator(config, pairs, options):
+    options["width"] = config.discriminator.width
     if pairs:
-        raise UserError("There is no ResNet that judges pairs, as 'veegan' needs. Set config.discriminator.name=dcgan.")
-    return user_error(networks.resnet_discriminator)(
-        example_shape(config)[0], width=config.discriminator.width, **options
-    )
+        widths = _widths(config, "discriminator", "pair_hidden")
+        options |= {"kind": networks.ResNetPairDiscriminator, "hidden": widths}
+    return user_error(networks.resnet_discriminator)(example_shape(config)[0], **options)
 
 
 def encoder(config, axis_name: str | None) -> Any:
-    """MDGAN's encoder, of the generator's kind and size."""
+    """MDGAN's encoder, of the generator's size: fully connected for points, else convolutions."""
     options = _network_options(config.generator, axis_name)
     if config.generator.name == "mlp":
         return networks.MLPEncoder(config.latent.dim, _widths(config, "encoder"), **options)

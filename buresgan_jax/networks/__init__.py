@@ -11,6 +11,7 @@ from buresgan_jax.networks.encoder import DCGANEncoder as DCGANEncoder
 from buresgan_jax.networks.encoder import DCGANPairDiscriminator as DCGANPairDiscriminator
 from buresgan_jax.networks.encoder import MLPEncoder as MLPEncoder
 from buresgan_jax.networks.encoder import MLPPairDiscriminator as MLPPairDiscriminator
+from buresgan_jax.networks.encoder import ResNetPairDiscriminator as ResNetPairDiscriminator
 from buresgan_jax.networks.encoder import dcgan_encoder as dcgan_encoder
 from buresgan_jax.networks.layers import BatchNorm as BatchNorm
 from buresgan_jax.networks.layers import Conv as Conv

@@ -19,6 +19,7 @@ from flax import linen as nn
 from buresgan_jax.networks.dcgan import DCGANDiscriminator, convolve, dcgan_generator
 from buresgan_jax.networks.layers import BatchNorm, Conv, Dense, at_least_float32
 from buresgan_jax.networks.mlp import MLPDiscriminator
+from buresgan_jax.networks.resnet import ResNetDiscriminator, residual_features
 
 
 class MLPEncoder(nn.Module):
@@ -127,9 +128,31 @@ class DCGANPairDiscriminator(DCGANDiscriminator):
     def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array]:
         """Judges pairs of z `[batch, latent_dim]` and images; returns outputs and features."""
         z, images = pair
-        convolved = convolve(self, images, train=train)
-        features = jnp.concatenate([z.astype(convolved.dtype), convolved], axis=1)
-        for width in self.hidden:
-            features = nn.relu(Dense(width, dtype=self.dtype)(features))
-        outputs = Dense(self.output_dim, dtype=self.dtype)(features)
-        return at_least_float32(outputs), at_least_float32(features)
+        return _judge_pair(self, z, convolve(self, images, train=train))
+
+
+class ResNetPairDiscriminator(ResNetDiscriminator):
+    """The blocks of `ResNetDiscriminator` on the image; z joins their features, and dense layers with ReLU follow.
+
+    Attributes:
+        hidden: widths of the dense layers; the last one is the dimension of the features.
+    """
+
+    hidden: Sequence[int] = (512, 512)
+
+    @nn.compact
+    def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array]:
+        """Judges pairs of z `[batch, latent_dim]` and images; returns outputs and features."""
+        z, images = pair
+        return _judge_pair(self, z, residual_features(self, images))
+
+
+def _judge_pair(
+    discriminator: DCGANPairDiscriminator | ResNetPairDiscriminator, z: jax.Array, of_image: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The dense layers of a discriminator of pairs, created in its scope."""
+    features = jnp.concatenate([z.astype(of_image.dtype), of_image], axis=1)
+    for width in discriminator.hidden:
+        features = nn.relu(Dense(width, dtype=discriminator.dtype)(features))
+    outputs = Dense(discriminator.output_dim, dtype=discriminator.dtype)(features)
+    return at_least_float32(outputs), at_least_float32(features)

@@ -103,23 +103,27 @@ class ResNetDiscriminator(nn.Module):
             Outputs, shape `[batch, output_dim]`, and features (the mean over the pixels of the last feature map, at
             least 0), shape `[batch, width]`, both at least float32.
         """
-        norm = functools.partial(
-            nn.LayerNorm, epsilon=_EPS, reduction_axes=(1, 2, 3), feature_axes=-1, dtype=self.dtype
-        )
-        conv, pointwise = _conv(self.width, self.dtype), functools.partial(_pointwise, self.width, self.dtype)
-        shortcut = pointwise()(_halve(x))
-        x = conv()(x)
-        x = shortcut + _halve(conv()(nn.relu(x)))
-        for _ in range(self.num_halvings - 1):
-            shortcut = pointwise()(_halve(x))  # equals the mean after the 1x1 convolution, at a quarter of the cost
-            x = conv()(nn.relu(norm()(x)))
-            x = shortcut + _halve(conv()(nn.relu(norm()(x))))
-        for _ in range(2):
-            residual = conv()(nn.relu(norm()(x)))
-            x = x + conv()(nn.relu(norm()(residual)))
-        features = at_least_float32(nn.relu(x)).mean((1, 2))
+        features = residual_features(self, x)
         outputs = Dense(self.output_dim, dtype=self.dtype)(features)
         return at_least_float32(outputs), features
+
+
+def residual_features(discriminator: ResNetDiscriminator, x: jax.Array) -> jax.Array:
+    """The blocks of a discriminator, created in its scope, and the mean over the pixels: shape `[batch, width]`."""
+    width, dtype = discriminator.width, discriminator.dtype
+    norm = functools.partial(nn.LayerNorm, epsilon=_EPS, reduction_axes=(1, 2, 3), feature_axes=-1, dtype=dtype)
+    conv, pointwise = _conv(width, dtype), functools.partial(_pointwise, width, dtype)
+    shortcut = pointwise()(_halve(x))
+    x = conv()(x)
+    x = shortcut + _halve(conv()(nn.relu(x)))
+    for _ in range(discriminator.num_halvings - 1):
+        shortcut = pointwise()(_halve(x))  # equals the mean after the 1x1 convolution, at a quarter of the cost
+        x = conv()(nn.relu(norm()(x)))
+        x = shortcut + _halve(conv()(nn.relu(norm()(x))))
+    for _ in range(2):
+        residual = conv()(nn.relu(norm()(x)))
+        x = x + conv()(nn.relu(norm()(residual)))
+    return at_least_float32(nn.relu(x)).mean((1, 2))
 
 
 def resnet_generator(
@@ -145,12 +149,15 @@ def resnet_generator(
     return ResNetGenerator(start_size, num_blocks, width, channels, axis_name, dtype)
 
 
-def resnet_discriminator(image_size: int, **attributes: Any) -> ResNetDiscriminator:
+def resnet_discriminator(
+    image_size: int, *, kind: type[ResNetDiscriminator] = ResNetDiscriminator, **attributes: Any
+) -> ResNetDiscriminator:
     """Chooses the discriminator that goes with `resnet_generator(image_size, ...)`.
 
     Args:
         image_size: height and width of the images: 32, 48 or 96.
-        **attributes: other attributes of `ResNetDiscriminator`.
+        kind: its class, such as `ResNetPairDiscriminator`.
+        **attributes: its other attributes.
 
     Returns:
         The discriminator, not yet initialised. Its last feature map is 4x4, 3x3 or 6x6.
@@ -159,7 +166,7 @@ def resnet_discriminator(image_size: int, **attributes: Any) -> ResNetDiscrimina
         ValueError: the size is not supported.
     """
     _, num_halvings = _plan(image_size)
-    return ResNetDiscriminator(num_halvings=num_halvings, **attributes)
+    return kind(num_halvings=num_halvings, **attributes)
 
 
 def _plan(image_size: int) -> tuple[int, int]:
