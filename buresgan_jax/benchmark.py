@@ -24,13 +24,14 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from buresgan_jax import build, cells, evaluate, flag_errors, pictures, tables, together
+from buresgan_jax import build, cells, command_flags, evaluate, flag_errors, pictures, tables, together
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell
 from buresgan_jax.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.sweep import parse_seeds
 
+flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _TRAIN = flags.DEFINE_bool("train", True, "Whether to run what is not finished; --notrain only makes the tables.")
 _UPDATE = flags.DEFINE_string("update", None, "A Markdown file whose part between the results markers is replaced.")
 _LABELS = ("data", "method")

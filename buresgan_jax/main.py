@@ -11,6 +11,8 @@ from buresgan_jax import blas, compilation_cache, evaluate, flag_errors, train, 
 from buresgan_jax.command_flags import CONFIG, WORKDIR
 from buresgan_jax.errors import UserError
 
+flags.declare_key_flag("config")  # so that --help shows them
+flags.declare_key_flag("workdir")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do; all but train need no config.")
 _OUT = flags.DEFINE_string("out", "samples.png", "sample: x.png, x.npz, or a folder for one PNG per image.")
 _NUM_SAMPLES = flags.DEFINE_integer("num_samples", 64, "sample: how many.", lower_bound=1)
