@@ -153,10 +153,12 @@ def test_the_joint_gradient_is_half_of_loss_plus_penalty_at_the_old_parameters()
     )
 
 
-CASES = [(method, "ring") for method in METHODS] + [("bures", "mnist")]
+# The same moves as those of others, with another loss or penalty.
+ALIKE = ("gan", "hinge", "frobenius")
+CASES = [pytest.param(each, "ring", marks=[pytest.mark.slow] if each in ALIKE else []) for each in METHODS]
 
 
-@pytest.mark.parametrize(("method", "data"), CASES)
+@pytest.mark.parametrize(("method", "data"), [*CASES, ("bures", "mnist")])
 def test_four_devices_compute_what_one_computes(method, data):
     steps = 3
     local, start, example, update = prepared(method, data)
