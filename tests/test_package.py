@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "latents": set(),
     "networks": set(),
     "metrics": {"checks", "linalg", "distances"},
+    "features": {"errors", "metrics", "networks"},
     "pictures": set(),
     "data": {"errors"},
     "prepare": {"data", "errors"},
