@@ -36,14 +36,14 @@ def limit_threads(number: int) -> None:
         torch.set_num_threads(number)
 
 
-def _declare_operators():
+def declare_operators():
     """Lets torchvision import beside a PyTorch without its compiled operators, which no metric calls."""
     with contextlib.suppress(NameError, RuntimeError):  # without PyTorch, or with operators of its own
         if not hasattr(torch.ops.torchvision, "nms"):
             library = torch.library.Library("torchvision", "FRAGMENT")
             for name in ("nms", "qnms"):
                 library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-            _declare_operators.library = library  # its end would undo the definitions
+            declare_operators.library = library  # its end would undo the definitions
 
 
 def peers(metric: str) -> dict[str, Callable]:
@@ -51,7 +51,7 @@ def peers(metric: str) -> dict[str, Callable]:
     found = {}
     for name, load in _LOADERS.get(metric, {}).items():
         with contextlib.suppress(ImportError):
-            _declare_operators()
+            declare_operators()
             found[name] = _quietly(load())
     return found
 
