@@ -49,17 +49,17 @@ def test_floating_images_are_rounded_as_files_are():
         np.testing.assert_array_equal(extractor.function(images).features, extractor.function(IMAGES).features)
 
 
-def test_one_compilation_per_image_size():
+def test_one_compilation_per_image_size_in_full_precision():
     traced = []
 
     def count(params, images):
-        traced.append(images.shape)
+        traced.append((images.shape, jax.config.jax_default_matmul_precision))
         return corners(1, images)[0]
 
     extractor = features.make_extractor("count", count, dim=2, batch_size=4)
     for images in (IMAGES, IMAGES[:2], IMAGES[:, :2]):
         assert extractor.function(images).logits is None
-    assert traced == [(4, 4, 4, 3), (4, 2, 4, 3)]
+    assert traced == [((4, 4, 4, 3), "highest"), ((4, 2, 4, 3), "highest")]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ from buresgan_jax.networks import Conv
 
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-RANDOM = "random"
 SIZE = 299
 MIN_SIZE = 75  # below it the last feature maps are empty
 DIM, NUM_CLASSES = 2048, 1008
@@ -193,7 +192,7 @@ class InceptionV3(nn.Module):
         x = InceptionE(name="Mixed_7b")(x)
         x = InceptionE(is_last=True, name="Mixed_7c")(x)
         features = x.mean((1, 2))
-        unbiased = nn.Dense(NUM_CLASSES, use_bias=False, name="fc", precision=lax.Precision.HIGHEST)(features)
+        unbiased = nn.Dense(NUM_CLASSES, use_bias=False, name="fc")(features)
         bias = self.param("bias", nn.initializers.zeros_init(), (NUM_CLASSES,), jnp.float32)
         return InceptionOutputs(features, unbiased, unbiased + bias[None])
 
@@ -263,8 +262,8 @@ def inception_v3(
         ValueError: unknown resizer; by the extractor: images of other than 1 or 3 channels.
     """
     how = find_resizer(resizer)
-    if weights == RANDOM:
-        file, name = Weights(random_state_dict(seed), None, "random weights"), f"inception_v3_{RANDOM}"
+    if weights == "random":
+        file, name = Weights(random_state_dict(seed), None, "random weights"), "inception_v3_random"
     else:
         file = read_weights(weights)
         name = "inception_v3" if file.sha256 == SHA256 else f"inception_v3_{file.sha256[:8]}"

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from flax import linen as nn
-from jax import lax
 
 from buresgan_jax.errors import UserError
 from buresgan_jax.features.extractor import Extractor, make_extractor, to_rgb
@@ -83,7 +82,7 @@ class MobileNetV2(nn.Module):
                 x = InvertedResidual(expansion, features, strides, name=f"block_{number}")(x)
                 number, strides = number + 1, 1
         x = nn.relu6(Conv(DIM, (1, 1), name=f"block_{number}")(x)).mean((1, 2))
-        return x, nn.Dense(NUM_CLASSES, name="classifier", precision=lax.Precision.HIGHEST)(x)
+        return x, nn.Dense(NUM_CLASSES, name="classifier")(x)
 
 
 def params_from_state_dict(arrays: dict[str, np.ndarray], source: str = "The state dict") -> dict:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 
 class Resizer(NamedTuple):
@@ -55,9 +54,8 @@ def resize(images: jax.Array, size: int, resizer: Resizer) -> jax.Array:
         Float32 `[batch, size, size, channels]`, within [0, 255], not rounded.
     """
     rows, columns = (resizer.matrix(old, size) for old in images.shape[1:3])
-    product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
-    images = product("nw,bhwc->bhnc", columns, images)
-    return jnp.clip(product("nh,bhwc->bnwc", rows, images), 0, 255)
+    images = jnp.einsum("nw,bhwc->bhnc", columns, images)
+    return jnp.clip(jnp.einsum("nh,bhwc->bnwc", rows, images), 0, 255)
 
 
 @functools.cache
