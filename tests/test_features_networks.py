@@ -5,12 +5,13 @@ import importlib.util
 import pickle
 
 import golden_features as golden
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from buresgan_jax import features
 from buresgan_jax.errors import UserError
-from buresgan_jax.features import inception, mobilenet, vgg, weights
+from buresgan_jax.features import inception, inception_network, mobilenet, vgg, weights
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)  # activations are of order 1
 
@@ -64,6 +65,30 @@ def test_only_the_canonical_weights_make_a_fid(tmp_path, monkeypatch):
     assert features.metric_name("kernel_distance", extractor) == "kernel_distance_inception_v3_random"
     with pytest.raises(ValueError, match=r"^Unknown resizer 'pil'. Available: legacy_tensorflow, "):
         features.inception_v3("random", resizer="pil")
+
+
+class MeanOfInputs:
+    """In place of Inception-v3: the mean intensity as every feature and as logits, with a bias of 1."""
+
+    def apply(self, variables, images):
+        assert images.shape[1:] == (299, 299, 3)
+        mean = jnp.broadcast_to(images.mean((1, 2, 3))[:, None], (len(images), inception.DIM))
+        return inception_network.InceptionOutputs(mean, mean, mean + 1)
+
+
+@pytest.mark.parametrize(
+    ("resizer", "expected"),
+    [("legacy_tensorflow", 72 / 128), ("legacy_pytorch", 2 * 200 / 255 - 1), ("clean", 72 / 128)],
+)
+def test_inception_sees_the_intensities_that_the_packages_feed(resizer, expected, monkeypatch):
+    for name in ("random_state_dict", "params_from_state_dict"):
+        monkeypatch.setattr(inception, name, lambda *_: {})
+    monkeypatch.setattr(inception, "InceptionV3", MeanOfInputs)
+    images = np.full((2, 8, 9, 1), 200, np.uint8)
+    for use_bias in (False, True):
+        result = features.inception_v3("random", resizer=resizer, use_bias=use_bias, batch_size=2).function(images)
+        np.testing.assert_allclose(result.features[:, 0], expected, rtol=1e-5)
+        np.testing.assert_allclose(result.logits[:, 0], expected + use_bias, rtol=1e-5)
 
 
 def test_vgg16_equals_torchvision_and_takes_grey_images(tmp_path, monkeypatch):

@@ -28,6 +28,8 @@ class Features(NamedTuple):
 class Extractor(NamedTuple):
     """A network that makes features, with what a number made of them has to say about its origin.
 
+    `make_extractor` makes one of a function that JAX can trace; any other function can be put here as it is.
+
     Attributes:
         name: of network and weights, such as `vgg16`: it becomes a part of the metrics' names.
         function: images -> `Features`. Images have the shape `[n, height, width, channels]`, any n, and are uint8, or
