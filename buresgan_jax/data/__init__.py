@@ -2,6 +2,7 @@
 
 from buresgan_jax.data.feed import DataMemory, Feed, make_feed
 from buresgan_jax.data.folder import folder_source
+from buresgan_jax.data.image_set import ImageBatches, image_set
 from buresgan_jax.data.images import IMAGE_SETS, tfds_source
 from buresgan_jax.data.pipeline import batch_indices, prefetch, read_steps, step_indices
 from buresgan_jax.data.source import Source, decode_images, decode_points
@@ -22,6 +23,7 @@ __all__ = [
     "MIXTURES",
     "DataMemory",
     "Feed",
+    "ImageBatches",
     "Mixture",
     "Source",
     "batch_indices",
@@ -29,6 +31,7 @@ __all__ = [
     "decode_points",
     "folder_source",
     "grid_mixture",
+    "image_set",
     "make_feed",
     "mixture_source",
     "prefetch",

@@ -77,6 +77,42 @@ def folder_source(
     return Source(str(path), len(good), pixel_format.example_shape, fetch, decode_images)
 
 
+def folder_shape(path: epath.PathLike, *, any_size: bool = False) -> tuple[int | None, int]:
+    """What all pictures of a folder have in common, by their headers.
+
+    Args:
+        path: the folder.
+        any_size: whether sizes may differ.
+
+    Returns:
+        Height and width in pixels, None with `any_size`; and channels: 1 if all are grey, else 3.
+
+    Raises:
+        UserError: no folder, no pictures, or pictures that are not all squares of one size.
+    """
+    root = epath.Path(path).expanduser()
+    paths, seen = _list_pictures(root, recursive=True), {}
+
+    def look(position: int) -> None:
+        with _open(paths[position]) as file, Image.open(file, formats=_pixels.FORMATS) as image:
+            seen[position] = (image.size, image.mode)
+
+    broken = _find_broken(paths, look)
+    if not seen:
+        _judge_broken(root, paths, broken, 0.0)
+    channels = 1 if all(mode in ("1", "L") or mode.startswith("I") for _, mode in seen.values()) else 3
+    if any_size:
+        return None, channels
+    sizes = sorted({size for size, _ in seen.values()})
+    if len(sizes) > 1 or sizes[0][0] != sizes[0][1]:
+        examples = [f"{width}x{height}" for width, height in sizes[:_NUM_NAMED]] + ["..."] * (len(sizes) > _NUM_NAMED)
+        raise UserError(
+            f"The pictures in {str(root)!r} are not squares of one size, but {', '.join(examples)}. "
+            "Give an image size in pixels, to which they are cut and resized."
+        )
+    return sizes[0][0], channels
+
+
 def _list_pictures(root: epath.Path, recursive: bool) -> list[epath.Path]:
     if not root.exists():
         raise UserError(f"Folder {str(root)!r} does not exist. Give the path of a folder with {_KINDS} files.")

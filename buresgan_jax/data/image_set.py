@@ -1,0 +1,120 @@
+"""Images of a set that is named in one word, in batches: a folder, an `.npz` file, or `tfds:NAME:SPLIT`."""
+
+import zipfile
+from collections.abc import Iterator
+
+import numpy as np
+from etils import epath
+
+from buresgan_jax.data.folder import folder_shape, folder_source
+from buresgan_jax.data.images import tfds_source
+from buresgan_jax.data.source import Source, decode_images
+from buresgan_jax.errors import UserError
+
+_TOLERANCE = 1e-3  # of floating images that were resized
+
+
+def image_set(
+    place: str, *, image_size: int | None = None, channels: int | None = None, data_dir: str | None = None
+) -> Source:
+    """The images of a set.
+
+    Args:
+        place: a folder of PNG and JPEG files; an `.npz` file whose array `samples` is `[n, height, width, 1 or 3]`,
+            uint8 or floating within [-1, 1]; or `tfds:NAME:SPLIT`, such as `tfds:cifar10:test`.
+        image_size: height and width to which folders and TFDS sets are brought: the largest square is cut from the
+            centre and resized by Lanczos. Default: as they are, if all images of a folder are squares of one size.
+        channels: 1 or 3, for folders. Default: 1 if all files are grey.
+        data_dir: where the TFDS set was prepared.
+
+    Returns:
+        A source of uint8 images.
+
+    Raises:
+        UserError: there is no such set, or its images are of several shapes, not finite or outside of [-1, 1].
+    """
+    if place.startswith("tfds:"):
+        _, name, *split = place.split(":", 2)
+        if not split:
+            raise UserError(f"{place!r} names no split. Write tfds:NAME:SPLIT, such as tfds:cifar10:test.")
+        source = tfds_source(name, split=split[0], data_dir=data_dir, image_size=image_size)
+        return source._replace(name=place)
+    if epath.Path(place).suffix == ".npz":
+        return npz_source(place)
+    if image_size is None or channels is None:
+        found_size, found_channels = folder_shape(place, any_size=image_size is not None)
+        image_size, channels = image_size or found_size, channels or found_channels
+    return folder_source(place, image_size=image_size, channels=channels)
+
+
+def npz_source(path: epath.PathLike) -> Source:
+    """The array `samples` of an `.npz` file, as `--mode=sample` writes it.
+
+    Args:
+        path: of the file. Floating values within [-1, 1] are rounded to uint8.
+
+    Raises:
+        UserError: there is no such file or array, or it holds no images within [-1, 1].
+    """
+    try:
+        with epath.Path(path).open("rb") as file, np.load(file) as arrays:
+            samples = arrays["samples"]
+    except KeyError:
+        raise UserError(f"{path} has no array 'samples'. Save one: numpy.savez(path, samples=images).") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}. Give an existing .npz file.") from error
+    if samples.ndim != 4 or samples.shape[-1] not in (1, 3) or 0 in samples.shape:
+        raise UserError(f"{path}: samples must be images [n, height, width, 1 or 3], got shape {samples.shape}.")
+    images = _to_uint8(path, samples)
+    return Source(str(path), len(images), images.shape[1:], images.__getitem__, decode_images)
+
+
+def _to_uint8(path, samples):
+    if samples.dtype == np.uint8:
+        return samples
+    if samples.dtype.kind != "f":
+        raise UserError(f"{path}: samples must be uint8, or floating within [-1, 1], got {samples.dtype}.")
+    bad = int((~np.isfinite(samples)).any((1, 2, 3)).sum())
+    if bad:
+        raise UserError(f"{path}: {bad} of {len(samples)} images hold NaN or infinity. Leave them out.")
+    lowest, highest = float(samples.min()), float(samples.max())
+    if lowest < -1 - _TOLERANCE or highest > 1 + _TOLERANCE:
+        raise UserError(
+            f"{path}: floating images must lie within [-1, 1], got values from {lowest:.6g} to {highest:.6g}. "
+            "Rescale them, or save uint8."
+        )
+    return np.rint((np.clip(samples, -1, 1).astype(np.float32) + 1) * 127.5).astype(np.uint8)
+
+
+class ImageBatches:
+    """Batches of a source, which may be iterated any number of times; `len` is the number of batches.
+
+    Attributes:
+        num_images: how many images there are in all.
+    """
+
+    def __init__(self, source: Source, *, num: int | None = None, seed: int = 0, batch_size: int = 100):
+        """Chooses the images.
+
+        Args:
+            source: of uint8 images.
+            num: so many of them, drawn by the seed, since files often lie in order of class; None: all.
+            seed: of the draw.
+            batch_size: images in a batch.
+
+        Raises:
+            UserError: the source has fewer.
+        """
+        if num is not None and num > source.num_examples:
+            raise UserError(f"{source.name} has {source.num_examples} images, {num} are wanted. Ask for fewer.")
+        self._indices = np.arange(source.num_examples)
+        if num is not None:
+            self._indices = np.sort(np.random.default_rng(seed).permutation(source.num_examples)[:num])
+        self._fetch, self._batch_size, self.num_images = source.fetch, batch_size, len(self._indices)
+
+    def __len__(self) -> int:
+        return -(-self.num_images // self._batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, self.num_images, self._batch_size):
+            yield self._fetch(self._indices[start : start + self._batch_size])
