@@ -12,6 +12,11 @@ from buresgan_jax.build._data import source as source
 from buresgan_jax.build._evaluation import evaluation as evaluation
 from buresgan_jax.build._evaluation import perfect_samples as perfect_samples
 from buresgan_jax.build._evaluation import shared_by_runs as shared_by_runs
+from buresgan_jax.build._image_evaluation import EXTRACTORS as EXTRACTORS
+from buresgan_jax.build._image_evaluation import ImageEvaluation as ImageEvaluation
+from buresgan_jax.build._image_evaluation import extractor as extractor
+from buresgan_jax.build._image_evaluation import image_evaluation as image_evaluation
+from buresgan_jax.build._image_evaluation import image_metric_names as image_metric_names
 from buresgan_jax.build._methods import algorithm as algorithm
 from buresgan_jax.build._methods import game as game
 from buresgan_jax.build._networks import discriminator as discriminator

@@ -1,0 +1,120 @@
+"""The metrics of images: extractors, names, and what a run is compared with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from buresgan_jax import data, image_metrics, statistics_cache
+from buresgan_jax.build._choose import choose, user_error
+from buresgan_jax.build._data import is_mixture, source
+from buresgan_jax.errors import UserError
+from buresgan_jax.extractor import Extractor, pixels
+from buresgan_jax.image_metrics import METRICS, Options
+from buresgan_jax.image_summaries import Summary, summarize
+
+EXTRACTORS: dict[str, Callable[[str | None], Extractor]] = {"pixels": pixels}
+
+_ON_CANONICAL_FEATURES = {"fid": "frechet_distance", "kid": "kernel_distance"}
+
+
+def extractor(name: str, weights: str | None = None) -> Extractor:
+    """An extractor of features, from its file of weights or from where it finds them by itself."""
+    return choose("extractor", name, EXTRACTORS, "the extractor")(weights)
+
+
+def image_metric_names(text: str) -> tuple[str, ...]:
+    """`kernel_distance,precision_recall` as names of metrics of images."""
+    names = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    for name in names:
+        if name in _ON_CANONICAL_FEATURES:
+            quantity = _ON_CANONICAL_FEATURES[name]
+            raise UserError(
+                f"{name!r} is what {quantity!r} is called on the canonical Inception-v3. Set metrics to {quantity}; "
+                "the result is called so where the extractor is that network."
+            )
+        choose("metric", name, METRICS, "metrics")
+    return names
+
+
+class ImageEvaluation:
+    """Metrics of generated images, against a real set whose statistics are there already.
+
+    Attributes:
+        larger_is_better: for each number, by its name.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        made_by: Extractor,
+        options: Options,
+        batches: data.ImageBatches,
+        *,
+        name: str,
+        num_fake: int,
+        image_shape: tuple[int, int, int],
+    ):
+        """Looks at the real images.
+
+        Args:
+            names: of metrics.
+            made_by: the extractor.
+            options: of the metrics.
+            batches: the real images.
+            name: of their set, with its split.
+            num_fake: how many images will be generated.
+            image_shape: of each of them.
+
+        Raises:
+            UserError: too few or too small images for a metric, or an extractor without what it needs.
+        """
+        self._names, self._extractor, self._options, self._real = names, made_by, options, None
+        self.larger_is_better = image_metrics.larger_is_better(names, made_by)
+        sizes = {"num_real": batches.num_images, "num_fake": num_fake, "image_shape": image_shape}
+        user_error(image_metrics.check)(names, made_by, options, **sizes)
+        if parts := image_metrics.needed_parts(names, of_real=True):
+            cache = statistics_cache.default_folder()
+            self._real = user_error(summarize)(name, batches, parts, made_by, cache=cache)
+
+    def __call__(self, batches: data.ImageBatches | list[np.ndarray], name: str) -> dict[str, dict[str, Any]]:
+        """Numbers by name, each with how it was made, of batches of uint8 images.
+
+        Raises:
+            UserError: the images do not fit the real ones, or a metric is not defined on them.
+        """
+        return user_error(self._compare)(self._summary(batches, name))
+
+    def _summary(self, batches, name) -> Summary:
+        parts = image_metrics.needed_parts(self._names, of_real=False)
+        return user_error(summarize)(name, batches, parts, self._extractor)
+
+    def _compare(self, fake):
+        return image_metrics.compare(self._names, self._real, fake, self._extractor, self._options)
+
+
+def image_evaluation(config, real: data.Source | None = None) -> ImageEvaluation | None:
+    """The metrics of images that a config asks for, None where it asks for none.
+
+    Args:
+        config: of a run; see `evaluation` in `config.py`.
+        real: its training data, where they are open already.
+
+    Raises:
+        UserError: an unknown name, data without images, or what `ImageEvaluation` refuses.
+    """
+    options, names = config.evaluation, image_metric_names(config.evaluation.metrics)
+    if not names:
+        return None
+    if is_mixture(config):
+        raise UserError(f"The metrics {', '.join(names)} are of images, and {config.data.name!r} has points.")
+    made_by, real = extractor(options.extractor, options.weights), real or source(config)
+    return ImageEvaluation(
+        names,
+        made_by,
+        Options(subset_size=options.subset_size),
+        data.ImageBatches(real, num=options.num_real),
+        name=f"{real.name}, split {config.data.split}",
+        num_fake=options.num_samples,
+        image_shape=real.example_shape,
+    )

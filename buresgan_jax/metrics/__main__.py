@@ -1,0 +1,120 @@
+r"""Metrics of two sets of images, with no model at all.
+
+    python -m buresgan_jax.metrics --real=tfds:cifar10:test --fake=samples.npz \
+        --metrics=kernel_distance,precision_recall --out=metrics.json
+
+Sets are folders of PNG and JPEG files, `.npz` files with an array `samples`, or `tfds:NAME:SPLIT`. A table goes to
+standard output, every number with how it was made to `--out`. What was computed of the real set is kept in the user's
+cache folder and found again by the pixels.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from buresgan_jax import blas, build, data, image_metrics, xla
+from buresgan_jax.errors import UserError
+from buresgan_jax.image_metrics import METRICS, Options
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line, without the usage."""
+        self.exit(2, f"{message}. --help lists all options.\n")
+
+
+def _at_least(minimum):
+    def convert(word):
+        if not word.removeprefix("-").isdigit() or int(word) < minimum:
+            raise argparse.ArgumentTypeError(f"it must be a whole number of at least {minimum}, got {word}")
+        return int(word)
+
+    return convert
+
+
+def _parse(arguments):
+    first_line, _, rest = __doc__.partition("\n")
+    parser = _Parser(prog="python -m buresgan_jax.metrics", description=first_line, allow_abbrev=False)
+    default = Options()
+    parser.add_argument("--real", required=True, help="the real images: a folder, an .npz file, or tfds:NAME:SPLIT")
+    parser.add_argument("--fake", required=True, help="the generated images, the same")
+    parser.add_argument("--metrics", required=True, help=f"names with commas between them: {', '.join(METRICS)}")
+    parser.add_argument("--extractor", default="pixels", help=f"of features: {', '.join(build.EXTRACTORS)}")
+    parser.add_argument("--weights", help="of the extractor, where it needs a file")
+    parser.add_argument("--num", type=_at_least(1), help="so many images of each set, drawn by the seed (default: all)")
+    parser.add_argument(
+        "--image_size", type=_at_least(1), help="in pixels, to which folders and TFDS sets are cut and resized"
+    )
+    parser.add_argument("--channels", type=_at_least(1), choices=[1, 3], help="of the pictures of folders")
+    parser.add_argument("--data_dir", help="where the TFDS sets were prepared")
+    parser.add_argument("--seed", type=_at_least(0), default=default.seed, help="default: %(default)s")
+    parser.add_argument(
+        "--subset_size", type=_at_least(2), default=default.subset_size, help="of kernel_distance: %(default)s"
+    )
+    parser.add_argument(
+        "--num_splits", type=_at_least(1), default=default.num_splits, help="of inception_score: %(default)s"
+    )
+    parser.add_argument(
+        "--num_neighbours", type=_at_least(1), default=default.num_neighbours, help="of precision_recall: %(default)s"
+    )
+    parser.add_argument("--out", help="a .json file for all numbers with how each was made")
+    return parser.parse_args(arguments)
+
+
+def _run(flags):
+    names = build.image_metric_names(flags.metrics)
+    if not names:
+        raise UserError(f"--metrics is empty. Give names with commas between them: {', '.join(METRICS)}.")
+    extractor = build.extractor(flags.extractor, flags.weights)
+    options = Options(flags.seed, flags.subset_size, flags.num_splits, flags.num_neighbours)
+    sizes = {"image_size": flags.image_size, "channels": flags.channels, "data_dir": flags.data_dir}
+    sources = [data.image_set(place, **sizes) for place in (flags.real, flags.fake)]
+    if len({source.example_shape for source in sources}) > 1:
+        shapes = " and ".join(f"{source.example_shape} ({source.name})" for source in sources)
+        raise UserError(
+            "real and fake must have images of one height, width and number of channels, "
+            f"got {shapes}. Give --image_size or --channels."
+        )
+    real, fake = (data.ImageBatches(source, num=flags.num, seed=flags.seed) for source in sources)
+    evaluation = build.ImageEvaluation(
+        names,
+        extractor,
+        options,
+        real,
+        name=flags.real,
+        num_fake=fake.num_images,
+        image_shape=sources[0].example_shape,
+    )
+    return evaluation(fake, flags.fake)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Args:
+        arguments: without the program's name; None for the process's own.
+
+    Returns:
+        Exit status: 0, or 2 for what the user can mend, said in one line on standard error.
+    """
+    flags = _parse(arguments)
+    blas.limit_threads()
+    xla.choose_cpu_kernels()
+    try:
+        entries = _run(flags)
+        if flags.out:
+            with open(flags.out, "w", encoding="utf-8") as file:
+                file.write(json.dumps(entries, indent=2) + "\n")
+    except UserError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"Cannot read or write: {error}.", file=sys.stderr)
+        return 2
+    print(image_metrics.table(entries))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

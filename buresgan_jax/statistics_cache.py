@@ -1,0 +1,55 @@
+"""What was computed of sets of images, in a folder of the user's: real data are looked at by an extractor once.
+
+The key is the content: the pixels of all images, whatever their order, file names and times. Reading and hashing pixels
+costs little beside a network's features, it works alike for folders, `.npz` files and TFDS, and it notices every
+change, of a file as of the way in which images are cut and resized. Part of the key are also the extractor, its weights
+and this package's version. The files may be deleted at any time.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+from absl import logging
+
+
+def default_folder() -> pathlib.Path:
+    """`buresgan_jax/statistics` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    return home / "buresgan_jax" / "statistics"
+
+
+def file_of(folder: pathlib.Path, facts: Mapping[str, object]) -> pathlib.Path:
+    """Where the arrays lie that these facts determine."""
+    return folder / f"{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}.npz"
+
+
+def load(file: pathlib.Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a file; None where there is none, or a damaged one."""
+    try:
+        with file.open("rb") as opened, np.load(opened) as arrays:
+            return dict(arrays)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:  # the checksums of a zip file are verified
+        logging.warning("Cannot read cached statistics %s (%s): they are computed again.", file, error)
+        return None
+
+
+def save(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a file at once or not at all; a folder that cannot be written is a warning."""
+    temporary = file.with_name(f"{file.stem}.{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as opened:
+            np.savez(opened, **arrays)
+        temporary.replace(file)
+    except OSError as error:
+        logging.warning("Cannot keep statistics in %s: %s.", file.parent, error)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
