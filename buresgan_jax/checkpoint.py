@@ -37,16 +37,18 @@ class Checkpointer:
         keep: int | None = None,
         keep_every_steps: int | None = None,
         read_only: bool = False,
+        folder: str = "checkpoints",
     ):
-        """Opens `workdir/checkpoints`.
+        """Opens the checkpoints.
 
         Args:
             workdir: of the run.
             keep: how many of the newest steps to keep; None: all.
             keep_every_steps: keep steps that are multiples of this for ever; None: none.
             read_only: create, move and delete nothing: a training may be running there.
+            folder: their place in the workdir.
         """
-        self._folder = epath.Path(workdir).resolve() / "checkpoints"
+        self._folder = epath.Path(workdir).resolve() / folder
         self._bad_folder = self._folder.parent / "bad_checkpoints"
         self._read_only = read_only
         options = ocp.CheckpointManagerOptions(create=False)  # orbax's own read_only prints a warning
@@ -63,9 +65,21 @@ class Checkpointer:
         saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
         self._manager.save(step, args=ocp.args.Composite(manifest=ocp.args.JsonSave(_manifest(items)), **saved))
 
+    def overwrite(self, step: int, items: Mapping[str, PyTree]) -> None:
+        """Saves, and waits until it is written; this step and later ones that are there are deleted before."""
+        for old in [old for old in self._manager.all_steps() if old >= step]:
+            self._manager.delete(old)
+        self.save(step, items)
+        self._manager.wait_until_finished()
+
+    def keep_only(self, step: int) -> None:
+        """Deletes all other steps."""
+        for old in [old for old in self._manager.all_steps() if old != step]:
+            self._manager.delete(old)
+
     def latest_step(self) -> int | None:
         """The newest step that is there, good or bad."""
-        return max(self._steps(), default=None)
+        return max(self.steps(), default=None)
 
     def restore(self, like: Mapping[str, PyTree]) -> tuple[int, dict[str, PyTree]] | None:
         """The newest step that can be restored exactly, and its trees; None where there is no checkpoint at all.
@@ -76,9 +90,8 @@ class Checkpointer:
         Raises:
             UserError: there are checkpoints, but not one good; or they hold other arrays than `like`.
         """
-        like = {name: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree) for name, tree in like.items()}
-        bad = {}
-        while steps := set(self._steps()) - bad.keys():
+        like, bad = _zeros(like), {}
+        while steps := set(self.steps()) - bad.keys():
             step = max(steps)
             items, problem = self._try(step, like)
             if not problem:
@@ -93,16 +106,35 @@ class Checkpointer:
             )
         return None
 
+    def restore_step(self, step: int, like: Mapping[str, PyTree]) -> dict[str, PyTree]:
+        """The trees of one step, exactly.
+
+        Args:
+            step: the step.
+            like: see `restore`.
+
+        Raises:
+            UserError: it is not there, damaged, or holds other arrays than `like`.
+        """
+        if step not in self.steps():
+            known = ", ".join(map(str, self.steps())) or "none"
+            raise UserError(f"There is no checkpoint {step} in {self._folder}; there are: {known}.")
+        items, problem = self._try(step, _zeros(like))
+        if problem:
+            raise UserError(f"Checkpoint {step} in {self._folder} cannot be restored ({problem}). Choose another one.")
+        return items
+
     def close(self) -> None:
         """Waits until everything is written."""
         self._manager.wait_until_finished()
         self._manager.close()
 
-    def _steps(self):
+    def steps(self) -> list[int]:
+        """All that are there, good or bad, in ascending order."""
         # Not orbax's own list: it leaves out a step that lacks one of some small files, and could then not save it.
         if not self._folder.exists():
             return []
-        return [int(path.name) for path in self._folder.iterdir() if path.name.isdigit()]
+        return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
 
     def _try(self, step, like):
         """`(items, None)`, or `(None, why not)` where any process cannot restore the step."""
@@ -165,6 +197,10 @@ class Checkpointer:
     def _free_bad_folder(self, step):
         names = (f"{step}_{number}" if number else str(step) for number in itertools.count())
         return next(self._bad_folder / name for name in names if not (self._bad_folder / name).exists())
+
+
+def _zeros(like):
+    return {name: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree) for name, tree in like.items()}
 
 
 def _wait_for_all_processes(name):

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -46,12 +46,18 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
 def save_config(config, workdir: epath.Path) -> None:
     """Writes `config.json`."""
     with _os_errors(workdir):
-        _replace_text(workdir / "config.json", config.to_json(indent=2, sort_keys=True) + "\n")
+        replace_text(workdir / "config.json", config.to_json(indent=2, sort_keys=True) + "\n")
 
 
 def save_final(values: Mapping[str, Any], workdir: epath.Path) -> None:
     """Writes `final.json`, what a finished run says of itself."""
-    _replace_text(workdir / "final.json", json.dumps(values, indent=2) + "\n")
+    replace_text(workdir / "final.json", json.dumps(values, indent=2) + "\n")
+
+
+def save_evaluation(documents: Sequence[Mapping[str, Any]], workdir: epath.Path) -> None:
+    """Writes `evaluation.json`: for each checkpoint its metrics, with how they were made."""
+    with _os_errors(workdir):
+        replace_text(workdir / "evaluation.json", json.dumps(documents, indent=2) + "\n")
 
 
 def read_final(workdir: epath.Path) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def check_same_run(config, workdir: epath.Path) -> None:
         )
 
 
-def _replace_text(file, text):
+def replace_text(file: epath.Path, text: str) -> None:
     """Writes beside the file, then renames: a kill leaves the old or the new text, never a part."""
     temporary = file.with_name(file.name + ".tmp")
     temporary.write_text(text)
@@ -114,7 +120,7 @@ class MetricWriter:
         """Opens both; drops lines of steps after `start_step`, which a killed run had written and will write again."""
         self._file = workdir / "metrics.jsonl"
         lines = [line for line in self._read_lines() if line["step"] <= start_step]
-        _replace_text(self._file, "".join(json.dumps(line) + "\n" for line in lines))
+        replace_text(self._file, "".join(json.dumps(line) + "\n" for line in lines))
         # The picture of step 0 is drawn again too.
         purge_step = start_step + 1 if start_step else 0
         self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=purge_step)

@@ -1,0 +1,87 @@
+"""The best state of a run by one of its metrics, kept beside the newest ones."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from etils import epath
+from jax.experimental import multihost_utils
+
+from buresgan_jax import writers
+from buresgan_jax.checkpoint import Checkpointer
+from buresgan_jax.errors import UserError
+
+FOLDER = "best_checkpoint"
+_RECORD = "best.json"
+
+
+class BestCheckpoint:
+    """Keeps the state whose metric is the best so far, in `best_checkpoint`; `best.json` says which step it is.
+
+    A kill at any moment leaves a record and the checkpoint that it names: the new checkpoint is complete before the
+    record changes, and the old one goes last. Steps that a restarted run computes again are offered again.
+    """
+
+    def __init__(self, workdir: epath.Path, by: str, *, larger_is_better: bool, is_new: bool):
+        """Reads the record.
+
+        Args:
+            workdir: of the run.
+            by: name of the metric.
+            larger_is_better: or smaller.
+            is_new: whether the run has no checkpoint yet; whatever lies in the workdir is of another one then.
+        """
+        self._file, self._by, self._sign = workdir / _RECORD, by, 1 if larger_is_better else -1
+        self._checkpointer = Checkpointer(workdir, folder=FOLDER)
+        self._value = None
+        record = {} if is_new else _read(self._file)
+        if record.get("by") == by and record.get("step") in self._checkpointer.steps():
+            self._value = record["value"]
+
+    def offer(self, step: int, values: Mapping[str, float], state: Any) -> None:
+        """Keeps the state if it is better than all before; every process calls it, and process 0 decides.
+
+        Args:
+            step: of the state.
+            values: the metrics; empty on all processes but the first.
+            state: NumPy arrays.
+        """
+        value = values.get(self._by, math.nan)
+        is_better = math.isfinite(value) and (self._value is None or self._sign * (value - self._value) > 0)
+        if not multihost_utils.broadcast_one_to_all(np.asarray(is_better)):
+            return
+        self._checkpointer.overwrite(step, {"state": state})
+        if is_better:  # here, on process 0
+            self._value = value
+            writers.replace_text(self._file, json.dumps({"step": step, "by": self._by, "value": value}) + "\n")
+        self._checkpointer.keep_only(step)
+
+    def close(self) -> None:
+        """Waits until everything is written."""
+        self._checkpointer.close()
+
+
+def best_step(workdir: epath.Path) -> int:
+    """The step that the record of a workdir names.
+
+    Raises:
+        UserError: there is none.
+    """
+    record = _read(workdir / _RECORD)
+    if not isinstance(record.get("step"), int):
+        raise UserError(
+            f"{workdir} has no best checkpoint: {_RECORD} is missing or damaged. Train with "
+            "config.evaluation.metrics and config.evaluation.best_by, or choose another --checkpoint."
+        )
+    return record["step"]
+
+
+def _read(file):
+    """The record; empty where there is none that can be read."""
+    try:
+        record = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

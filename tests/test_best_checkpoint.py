@@ -1,0 +1,78 @@
+"""The best checkpoint: by which metric, over restarts, and whatever moment a run is killed at."""
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+
+from buresgan_jax import best_checkpoint, writers
+from buresgan_jax.best_checkpoint import BestCheckpoint
+from buresgan_jax.checkpoint import Checkpointer
+from buresgan_jax.errors import UserError
+
+
+def state_of(step):
+    return {"params": np.full(3, step, np.float32)}
+
+
+def kept(workdir):
+    """The steps that are there, and what the one that the record names holds."""
+    with contextlib.closing(Checkpointer(workdir, folder=best_checkpoint.FOLDER, read_only=True)) as checkpointer:
+        step = best_checkpoint.best_step(workdir)
+        items = checkpointer.restore_step(step, {"state": state_of(0)})
+        np.testing.assert_array_equal(items["state"]["params"], step)
+        return checkpointer.steps(), step
+
+
+def offer(workdir, values, *, by="kid", larger_is_better=False, is_new=False):
+    """`{step: value}` to one process's life."""
+    best = BestCheckpoint(workdir, by, larger_is_better=larger_is_better, is_new=is_new)
+    with contextlib.closing(best):
+        for step, value in values.items():
+            best.offer(step, {} if value is None else {by: value}, state_of(step))
+
+
+def test_the_best_is_kept_over_restarts_and_nothing_else(tmp_path):
+    offer(tmp_path, {1: 5.0, 2: 3.0, 3: 4.0, 4: np.nan, 5: None}, is_new=True)
+    assert kept(tmp_path) == ([2], 2)
+    offer(tmp_path, {2: 3.0, 3: 4.0, 6: 3.0})
+    assert kept(tmp_path) == ([2], 2)
+    offer(tmp_path, {7: -1.0})
+    assert kept(tmp_path) == ([7], 7)
+    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 7, "by": "kid", "value": -1.0}
+
+
+def test_larger_can_be_better_and_another_metric_or_run_begins_anew(tmp_path):
+    offer(tmp_path, {1: 5.0, 2: 3.0, 3: 7.0}, larger_is_better=True)
+    assert kept(tmp_path) == ([3], 3)
+    offer(tmp_path, {4: 9.0}, by="modes", larger_is_better=True)
+    assert kept(tmp_path) == ([4], 4)
+    offer(tmp_path, {1: 1.0}, by="modes", larger_is_better=True, is_new=True)
+    assert kept(tmp_path) == ([1], 1)
+
+
+@pytest.mark.parametrize("moment", ["record", "cleaning"])
+def test_a_kill_leaves_a_record_and_its_checkpoint(tmp_path, monkeypatch, moment):
+    offer(tmp_path, {1: 5.0})
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((writers, "replace_text") if moment == "record" else (Checkpointer, "keep_only")), kill)
+        with pytest.raises(KeyboardInterrupt):
+            offer(tmp_path, {3: 2.0})
+    assert kept(tmp_path) == ([1, 3], 1 if moment == "record" else 3)
+    offer(tmp_path, {2: 4.0, 3: 2.0})  # computed again, from a checkpoint before
+    assert kept(tmp_path)[1] == 3
+
+
+def test_a_workdir_without_a_best_checkpoint_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"has no best checkpoint: best.json is missing or damaged. Train with"):
+        best_checkpoint.best_step(tmp_path)
+    (tmp_path / "best.json").write_text("[]")
+    with pytest.raises(UserError, match="has no best checkpoint"):
+        best_checkpoint.best_step(tmp_path)
+    offer(tmp_path, {1: 5.0})
+    assert kept(tmp_path) == ([1], 1)
