@@ -41,10 +41,16 @@ _ON_POINTS = {"wgan_gp": {"algorithm.discriminator_steps": 10, "discriminator_pe
 FREE_KEYS = (
     "data.data_dir",
     "data.resident",
+    "evaluation.best_by",
     "evaluation.every_steps",
-    "evaluation.min_hits",
+    "evaluation.extractor",
     "evaluation.judge",
+    "evaluation.metrics",
+    "evaluation.min_hits",
+    "evaluation.num_real",
     "evaluation.num_samples",
+    "evaluation.subset_size",
+    "evaluation.weights",
     "training.checkpoint_every_steps",
     "training.keep_checkpoints",
     "training.keep_every_steps",
@@ -172,6 +178,13 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.evaluation.min_hits = 1  # samples within 3 standard deviations that make a mode count
     config.evaluation.judge = config_dict.placeholder(str)  # stacked_mnist: the classifier's file; None: in the workdir
 
+    config.evaluation.metrics = ""  # of images, with commas between them: see image_metrics.METRICS
+    config.evaluation.extractor = "pixels"  # of the features that they are made from: see build.EXTRACTORS
+    config.evaluation.weights = config_dict.placeholder(str)  # the extractor's file; None: where it looks by itself
+    config.evaluation.num_real = config_dict.placeholder(int)  # images of the data, drawn once; None: all
+    config.evaluation.subset_size = 1_000  # of kernel_distance
+    config.evaluation.best_by = config_dict.placeholder(str)  # keep the best state by it, such as ema_reverse_kl
+
     for key, value in METHODS.get(config.method, {}).items():
         _set(config, key, value)
     return config
@@ -213,6 +226,7 @@ def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
         config.training[key] = 1
     config.evaluation.every_steps = 1
     config.evaluation.num_samples = 16
+    config.evaluation.subset_size = 8
     return config
 
 

@@ -1,18 +1,21 @@
 """Samples, pictures and metrics of a generator."""
 
 import contextlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 from etils import epath
 
-from buresgan_jax import build, pictures, writers
+from buresgan_jax import best_checkpoint, build, image_metrics, pictures, writers
 from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
 
 Sampler = Callable[..., np.ndarray]
 _SAMPLE_BATCH = 256
+NEWEST, BEST, ALL = "newest", "best", "all"
 
 
 def make_sampler(algorithm) -> Sampler:
@@ -44,6 +47,32 @@ def evaluate(config, metric, sampler: Sampler, state, key) -> dict[str, float]:
     return values
 
 
+def evaluate_images(config, metrics, sampler: Sampler, state, key, *, ema: bool) -> dict[str, dict[str, Any]]:
+    """Metrics of images, with how they were made, of the averaged (`ema_...`) or the raw generator.
+
+    Args:
+        config: of the run.
+        metrics: `build.image_evaluation`; None: there are none.
+        sampler: of this run.
+        state: of the networks.
+        key: of the latent draws.
+        ema: averaged or raw generator.
+
+    Raises:
+        UserError: a metric is not defined on these images.
+    """
+    if metrics is None:
+        return {}
+    prefix = "ema_" if ema else ""
+    samples = sampler(state, key, config.evaluation.num_samples, ema=ema)
+    bad = int((~np.isfinite(samples)).reshape(len(samples), -1).any(1).sum())
+    if bad:
+        return {f"{prefix}non_finite_samples": {"value": bad, "n_fake": len(samples)}}
+    images = pictures.to_uint8(samples)
+    batches = [images[start : start + _SAMPLE_BATCH] for start in range(0, len(images), _SAMPLE_BATCH)]
+    return {f"{prefix}{name}": entry for name, entry in metrics(batches, "generated images").items()}
+
+
 def draw_picture(config, path: epath.PathLike, samples: np.ndarray, title: str) -> None:
     """A scatter over the true modes for points, a grid for images, as PNG."""
     if build.is_mixture(config):
@@ -56,37 +85,113 @@ def draw_picture(config, path: epath.PathLike, samples: np.ndarray, title: str) 
 # A finished or running workdir
 
 
-def load(workdir: epath.PathLike):
-    """Config, algorithm and newest good state of a workdir; needs no data set, writes nothing."""
-    workdir = epath.Path(workdir)
-    file = workdir / "config.json"
-    if not file.exists():
-        raise UserError(f"{workdir} holds no run: {file} does not exist. Give the --workdir of a training run.")
-    config = writers.read_config(workdir)
-    algorithm = build.algorithm(config)
-    like = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(build.example_shape(config), np.float32))
-    with contextlib.closing(Checkpointer(workdir, read_only=True)) as checkpointer:
-        restored = checkpointer.restore({"state": like})
-    if restored is None:
-        raise UserError(f"{workdir} has no checkpoint yet. Train first, or wait for the first one.")
-    return config, algorithm, restored[1]["state"]
+class OpenRun:
+    """A workdir; it needs no data set and writes nothing, so a training may be running there.
+
+    Attributes:
+        workdir: the folder.
+        config: of the run.
+        algorithm: initial state, samples.
+    """
+
+    def __init__(self, workdir: epath.PathLike):
+        """Reads the config."""
+        self.workdir = epath.Path(workdir)
+        file = self.workdir / "config.json"
+        if not file.exists():
+            raise UserError(f"{workdir} holds no run: {file} does not exist. Give the --workdir of a training run.")
+        self.config = writers.read_config(self.workdir)
+        self.algorithm = build.algorithm(self.config)
+
+    def states(self, checkpoint: str | int = NEWEST) -> Iterator[Any]:
+        """States of one or all checkpoints.
+
+        Args:
+            checkpoint: `newest` (that is good), `best` (see `best_checkpoint.py`), `all`, or a step.
+
+        Raises:
+            UserError: there is no such checkpoint, or it is damaged.
+        """
+        is_best, steps = checkpoint == BEST, None
+        if not is_best and checkpoint not in (NEWEST, ALL) and not str(checkpoint).isdigit():
+            raise UserError(f"--checkpoint must be {NEWEST}, {BEST}, {ALL} or a step, got {checkpoint!r}.")
+        if is_best or str(checkpoint).isdigit():
+            steps = [best_checkpoint.best_step(self.workdir) if is_best else int(checkpoint)]
+        example = np.zeros(build.example_shape(self.config), np.float32)
+        like = {"state": jax.eval_shape(self.algorithm.init, jax.random.key(0), example)}
+        options = {"folder": best_checkpoint.FOLDER} if is_best else {}
+        with contextlib.closing(Checkpointer(self.workdir, read_only=True, **options)) as checkpointer:
+            if checkpoint == ALL:
+                steps = checkpointer.steps()
+            if steps is None and (restored := checkpointer.restore(like)):
+                yield restored[1]["state"]
+                return
+            if not steps:
+                raise UserError(f"{self.workdir} has no checkpoint yet. Train first, or wait for the first one.")
+            for step in steps:
+                yield checkpointer.restore_step(step, like)["state"]
 
 
-def run_evaluation(workdir: epath.PathLike, *, seed: int = 0) -> dict[str, float]:
-    """Metrics of the newest checkpoint of a workdir."""
-    config, algorithm, state = load(workdir)
-    metric = build.evaluation(config, workdir)
-    values = evaluate(config, metric, make_sampler(algorithm), state, jax.random.key(seed))
-    if not values:
+def load(workdir: epath.PathLike, checkpoint: str | int = NEWEST):
+    """Config, algorithm and one state of a finished or running workdir."""
+    if checkpoint == ALL:
+        raise UserError(f"--checkpoint={ALL} is for --mode=evaluate. Give one: {NEWEST}, {BEST} or a step.")
+    opened = OpenRun(workdir)
+    (state,) = opened.states(checkpoint)
+    return opened.config, opened.algorithm, state
+
+
+def run_evaluation(
+    workdir: epath.PathLike,
+    *,
+    seed: int = 0,
+    checkpoint: str | int = NEWEST,
+    changes: Mapping[str, Any] | None = None,
+) -> Iterator[dict[str, float]]:
+    """Metrics of checkpoints of a workdir, one after the other, of the averaged and the raw generator.
+
+    Metrics of images are also written to `evaluation.json` in the workdir, each with how it was made, and shown as a
+    table on standard error.
+
+    Args:
+        workdir: of the run.
+        seed: of the latent draws.
+        checkpoint: see `OpenRun.states`.
+        changes: other values of keys of the config's `evaluation`, by name.
+    """
+    opened = OpenRun(workdir)
+    config, key = opened.config, jax.random.key(seed)
+    config.evaluation.update(changes or {})
+    metric, images, sampler = build.evaluation(config, workdir), None, make_sampler(opened.algorithm)
+    if metric is None and not config.evaluation.metrics:
         raise UserError(
-            f"There is no metric for the data set {config.data.name!r} yet; ring, grid, their unbalanced forms and "
-            "stacked_mnist have some. Look at samples instead: --mode=sample."
+            f"There is no metric for the data set {config.data.name!r} by itself. Name some, such as "
+            "--metrics=kernel_distance, or look at samples: --mode=sample."
         )
-    return {"step": int(state.step), "num_samples": config.evaluation.num_samples, "seed": seed, **values}
+    documents = []
+    for state in opened.states(checkpoint):
+        images = images or build.image_evaluation(config)
+        facts = {"step": int(state.step), "num_samples": config.evaluation.num_samples, "seed": seed}
+        values, entries = evaluate(config, metric, sampler, state, key), {}
+        for ema in (False, True):
+            entries |= evaluate_images(config, images, sampler, state, key, ema=ema)
+        if entries:
+            documents.append({**facts, "metrics": entries})
+            writers.save_evaluation(documents, opened.workdir)
+            print(f"step {facts['step']}\n{image_metrics.table(entries)}", file=sys.stderr, flush=True)
+        yield {**facts, **values, **{name: entry["value"] for name, entry in entries.items()}}
 
 
-def run_sampling(workdir: epath.PathLike, out: epath.PathLike, *, num_samples: int, seed: int = 0, ema: bool = True):
-    """Writes samples of the newest checkpoint.
+def run_sampling(
+    workdir: epath.PathLike,
+    out: epath.PathLike,
+    *,
+    num_samples: int,
+    seed: int = 0,
+    ema: bool = True,
+    checkpoint: str | int = NEWEST,
+) -> None:
+    """Writes samples of a checkpoint.
 
     Args:
         workdir: of the run.
@@ -95,13 +200,14 @@ def run_sampling(workdir: epath.PathLike, out: epath.PathLike, *, num_samples: i
         num_samples: how many.
         seed: of the latent draws.
         ema: averaged or raw generator.
+        checkpoint: see `OpenRun.states`, one.
     """
     out = epath.Path(out)
     if num_samples < 1:
         raise UserError(f"--num_samples must be at least 1, got {num_samples}.")
     if out.suffix not in ("", ".png", ".npz"):
         raise UserError(f"--out must be a .png file, an .npz file or a folder (no suffix), got {str(out)!r}.")
-    config, algorithm, state = load(workdir)
+    config, algorithm, state = load(workdir, checkpoint)
     samples = make_sampler(algorithm)(state, jax.random.key(seed), num_samples, ema=ema)
     try:
         _write_samples(config, samples, out, title=f"{config.method}, step {int(state.step)}")

@@ -15,20 +15,38 @@ class Extractor(NamedTuple):
 
     Attributes:
         name: part of the name of every number that was made with it.
-        features: uint8 images `[n, height, width, 1 or 3]` of any size -> features float32 `[n, dim]`, and class logits
+        function: uint8 images `[n, height, width, 1 or 3]` of any size -> features float32 `[n, dim]`, and class logits
             `[n, classes]` or None.
         dim: of the features.
         sha256: of the file of weights; None where there are none.
         resizer: what becomes of images of another size, in words.
-        canonical: whether FID, KID and the inception score are defined on these features.
+        is_canonical: whether FID, KID and the inception score are defined on these features.
     """
 
     name: str
-    features: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
+    function: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
     dim: int
     sha256: str | None
     resizer: str
-    canonical: bool = False
+    is_canonical: bool = False
+
+
+_CANONICAL_NAMES = {"frechet_distance": "fid", "kernel_distance": "kid", "inception_score": "inception_score"}
+
+
+def metric_name(quantity: str, extractor: Extractor) -> str:
+    """What a number made from an extractor's features may be called.
+
+    Args:
+        quantity: such as `frechet_distance`.
+        extractor: of the features.
+
+    Returns:
+        `fid`, `kid` or `inception_score` on the canonical features; elsewhere such as `frechet_distance_pixels`.
+    """
+    if extractor.is_canonical and quantity in _CANONICAL_NAMES:
+        return _CANONICAL_NAMES[quantity]
+    return f"{quantity}_{extractor.name}"
 
 
 def pixels(weights: str | None = None) -> Extractor:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from buresgan_jax import metrics
-from buresgan_jax.extractor import Extractor
+from buresgan_jax.extractor import Extractor, metric_name
 from buresgan_jax.image_summaries import Summary
 from buresgan_jax.metrics import inputs
 
@@ -128,22 +128,15 @@ METRICS: dict[str, ImageMetric] = {
         "unit_moments", False, {"vendi_score": True}, _vendi_score, min_samples=lambda options: 2
     ),
 }
-_CANONICAL_NAMES = {"frechet_distance": "fid", "kernel_distance": "kid", "inception_score": "inception_score"}
 
 
 def result_names(name: str, extractor: Extractor) -> dict[str, str]:
     """What the numbers of a metric are called on an extractor's features: `{name: name with the extractor}`."""
     metric = METRICS[name]
     return {
-        number: _result_name(number, extractor) if metric.uses_extractor else number
+        number: metric_name(number, extractor) if metric.uses_extractor else number
         for number in metric.larger_is_better
     }
-
-
-def _result_name(number, extractor):
-    if extractor.canonical and number in _CANONICAL_NAMES:
-        return _CANONICAL_NAMES[number]
-    return f"{number}_{extractor.name}"
 
 
 def larger_is_better(names: Sequence[str], extractor: Extractor) -> dict[str, bool]:
@@ -188,7 +181,7 @@ def check(
                     f"it needs images of at least {metric.min_size}x{metric.min_size} pixels, "
                     f"got {image_shape[0]}x{image_shape[1]}. Enlarge them, or leave it out."
                 )
-            if metric.needs == "logits" and extractor.features(np.zeros((1, *image_shape), np.uint8))[1] is None:
+            if metric.needs == "logits" and extractor.function(np.zeros((1, *image_shape), np.uint8))[1] is None:
                 raise ValueError(f"it needs class logits, and the extractor {extractor.name!r} has none.")
 
 
@@ -254,7 +247,7 @@ def table(entries: Mapping[str, Mapping[str, Any]]) -> str:
         numbers = [
             f"{entry[key]:.6g}" if entry.get(key) is not None else "-" for key in ("value", "standard_error", "std")
         ]
-        counts = [str(entry[key]) if entry[key] is not None else "-" for key in ("n_real", "n_fake")]
+        counts = [str(entry[key]) if entry.get(key) is not None else "-" for key in ("n_real", "n_fake")]
         weights = f", weights {entry['weights_sha256'][:8]}" if entry.get("weights_sha256") else ""
         made = f"{entry['extractor']} ({entry['resizer']}{weights})" if "extractor" in entry else "pixels as they are"
         lines.append([name, *numbers, *counts, made])

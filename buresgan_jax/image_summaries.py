@@ -77,7 +77,7 @@ def _read(name, batches, parts, extractor):
         digests += [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]
         outputs = {"images": images}
         if set(parts) - {"images"}:
-            outputs["features"], outputs["logits"] = extractor.features(images)
+            outputs["features"], outputs["logits"] = extractor.function(images)
         for keeper in keepers.values():
             keeper.add(outputs)
     if not digests:

@@ -15,7 +15,14 @@ flags.declare_key_flag("config")  # so that --help shows them
 flags.declare_key_flag("workdir")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do; all but train need no config.")
 _OUT = flags.DEFINE_string("out", "samples.png", "sample: x.png, x.npz, or a folder for one PNG per image.")
-_NUM_SAMPLES = flags.DEFINE_integer("num_samples", 64, "sample: how many.", lower_bound=1)
+_NUM_SAMPLES = flags.DEFINE_integer(
+    "num_samples", None, "sample: how many (64); evaluate: of how many (as in the config).", lower_bound=1
+)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "newest", "sample, evaluate: newest, best, or a step; evaluate: all.")
+_METRICS = flags.DEFINE_string("metrics", None, "evaluate: metrics of images, with commas between them.")
+_EXTRACTOR = flags.DEFINE_string("extractor", None, "evaluate: of the features that metrics of images are made from.")
+_SUBSET_SIZE = flags.DEFINE_integer("subset_size", None, "evaluate: of kernel_distance.", lower_bound=2)
+_WEIGHTS = flags.DEFINE_string("weights", None, "evaluate: the extractor's file of weights.")
 _SEED = flags.DEFINE_integer("seed", 0, "sample, evaluate: of the latent draws (training: config.seed).")
 _EMA = flags.DEFINE_bool("ema", True, "sample: the averaged generator, or (--noema) the raw one.")
 _BLAS_THREADS = flags.DEFINE_integer("blas_threads", 1, "OpenBLAS threads of small matrices on a CPU.", lower_bound=1)
@@ -59,11 +66,16 @@ def _run(argv):
     if _MODE.value == "train":
         train.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
     elif _MODE.value == "evaluate":
-        print(json.dumps(evaluate.run_evaluation(WORKDIR.value, seed=_SEED.value)))
+        changed = (_METRICS, _EXTRACTOR, _WEIGHTS, _NUM_SAMPLES, _SUBSET_SIZE)
+        changes = {flag.name: flag.value for flag in changed if flag.value is not None}
+        options = {"seed": _SEED.value, "checkpoint": _CHECKPOINT.value, "changes": changes}
+        for values in evaluate.run_evaluation(WORKDIR.value, **options):
+            print(json.dumps(values), flush=True)
     else:
-        options = {"num_samples": _NUM_SAMPLES.value, "seed": _SEED.value, "ema": _EMA.value}
-        evaluate.run_sampling(WORKDIR.value, _OUT.value, **options)
-        print(f"Wrote {_NUM_SAMPLES.value} samples to {_OUT.value}.")
+        num_samples = _NUM_SAMPLES.value or 64
+        options = {"seed": _SEED.value, "ema": _EMA.value, "checkpoint": _CHECKPOINT.value}
+        evaluate.run_sampling(WORKDIR.value, _OUT.value, num_samples=num_samples, **options)
+        print(f"Wrote {num_samples} samples to {_OUT.value}.")
 
 
 def _join_cluster():

@@ -6,9 +6,11 @@ It knows neither devices nor how steps are computed: what it writes of a state c
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
 from buresgan_jax import build, data, devices, evaluate, writers
 from buresgan_jax import config as config_lib
+from buresgan_jax.best_checkpoint import BestCheckpoint
 from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
 
@@ -31,6 +33,7 @@ class Run:
         tracker: metrics since the last log before that step.
         is_writer: whether this process writes (process 0 does).
         evaluated: the last evaluation.
+        evaluation_error: why an evaluation failed, the last one that did; None if none did.
         final: what the run says of itself at its end.
     """
 
@@ -52,6 +55,7 @@ class Run:
         options, memory = config.training, devices.data_memory()
         with signals.interruptible():
             source = build.source(config)
+            self._images = build.image_evaluation(config, source) if self.is_writer else None
             self.feed = data.make_feed(
                 source,
                 resident=config.data.resident,
@@ -63,15 +67,21 @@ class Run:
             )
         data.batch_indices(source.num_examples, seed=config.seed, batch_size=options.batch_size, batch_number=0)
         self._metric = build.evaluation(config, self.workdir)
+        larger = build.larger_is_better(config, self._images) if self.is_writer else None
         self._checkpointer = Checkpointer(
             self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
         )
         self._saved_step, self.state, self.tracker = self._restore_or_init()
         self.start = self._saved_step or 0
+        self._best = None
+        if config.evaluation.best_by is not None:
+            self._best = BestCheckpoint(
+                self.workdir, config.evaluation.best_by, larger_is_better=larger, is_new=self._saved_step is None
+            )
         if self.is_writer:
             writers.save_config(config, self.workdir)
         self._sampler = evaluate.make_sampler(self.algorithm)
-        self.evaluated, self.final = {}, {}
+        self.evaluated, self.evaluation_error, self.final = {}, None, {}
         self._writer = writers.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
 
     def _restore_or_init(self):
@@ -119,16 +129,28 @@ class Run:
         return values
 
     def evaluate(self, step, state, *, write=True):
-        """Computes, writes and returns the metrics of samples."""
-        if not self.is_writer:
-            return {}
-        key = jax.random.fold_in(self.key, 2**31 - 2)
-        values = evaluate.evaluate(self.config, self._metric, self._sampler, state, key)
-        if values:
-            self.evaluated = values
-            if write:
-                self._writer.write(step, "eval", values)
+        """Computes, writes and returns the metrics of samples, and keeps the state if it is the best.
+
+        What fails is noted, with a warning, and training goes on: the checkpoints can be evaluated later.
+        """
+        values = self._compute_metrics(step, state) if self.is_writer else {}
+        if values and write:
+            self._writer.write(step, "eval", values)
+        if self._best and write:
+            self._best.offer(step, values, state)
         return values
+
+    def _compute_metrics(self, step, state):
+        key = jax.random.fold_in(self.key, 2**31 - 2)
+        self.evaluated = {}
+        try:
+            self.evaluated = evaluate.evaluate(self.config, self._metric, self._sampler, state, key)
+            images = evaluate.evaluate_images(self.config, self._images, self._sampler, state, key, ema=True)
+            self.evaluated |= {name: entry["value"] for name, entry in images.items()}
+        except (OSError, ValueError) as error:
+            self.evaluation_error = f"at step {step}: {error}".rstrip(".")
+            logging.warning("The evaluation failed %s.", self.evaluation_error)
+        return self.evaluated
 
     def draw(self, step, state):
         """Writes a picture of samples, always of the same z; returns its path."""
@@ -151,6 +173,8 @@ class Run:
     def close(self):
         """Waits for everything that is being written."""
         self._checkpointer.close()
+        if self._best:
+            self._best.close()
         if self._writer:
             self._writer.close()
 
@@ -163,7 +187,9 @@ _AT_LEAST = {
     "discriminator.width": 1,
     "evaluation.every_steps": 0,
     "evaluation.min_hits": 1,
+    "evaluation.num_real": 1,
     "evaluation.num_samples": 1,
+    "evaluation.subset_size": 2,
     "generator.base_filters": 1,
     "generator.width": 1,
     "latent.dim": 1,

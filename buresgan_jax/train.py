@@ -17,6 +17,7 @@ from absl import logging
 
 from buresgan_jax import devices, writers
 from buresgan_jax.algorithms import GANState
+from buresgan_jax.errors import UserError
 from buresgan_jax.parallel import DataParallel, Stacked
 from buresgan_jax.run import DivergedError, Run
 from buresgan_jax.signals import StoppedError, StopSignals
@@ -45,7 +46,7 @@ def train_and_evaluate(config, workdir, *, profile: bool = False) -> GANState:
         The last state, as NumPy arrays.
 
     Raises:
-        UserError: something the user can mend.
+        UserError: something the user can mend; at the end, if an evaluation failed.
         DivergedError: a loss or parameter is not finite; nothing after that step is saved.
         StoppedError: SIGTERM or Ctrl-C; the state is saved.
     """
@@ -58,6 +59,11 @@ def train_and_evaluate(config, workdir, *, profile: bool = False) -> GANState:
             for error in train(parallel, signals, begin=begin, trace=trace).values():
                 raise error
             (state,) = parallel.states()
+        if run.evaluation_error:
+            raise UserError(
+                f"Training is done and saved in {run.workdir}, but an evaluation failed {run.evaluation_error}. "
+                "Evaluate the checkpoints with --mode=evaluate --checkpoint=all."
+            )
         if run.is_writer:
             print("final", json.dumps(run.final), flush=True)
     return state

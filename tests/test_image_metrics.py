@@ -45,18 +45,18 @@ def assert_close(found, expected):
 def test_pixel_features_are_means_over_fields():
     images = make_images(0, num=3, size=24)
     expected = images.reshape(3, 8, 3, 8, 3, 3).mean((2, 4)).reshape(3, -1) / 255
-    found, logits = PIXELS.features(images)
+    found, logits = PIXELS.function(images)
     assert (found.dtype, found.shape, logits) == (np.float32, (3, PIXELS.dim), None)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    grey, _ = PIXELS.features(images[..., :1])
+    grey, _ = PIXELS.function(images[..., :1])
     np.testing.assert_allclose(grey.reshape(3, 64, 3)[..., 2], expected.reshape(3, 64, 3)[..., 0], rtol=1e-5)
-    flat, _ = PIXELS.features(np.full((1, 11, 5, 3), 51, np.uint8))  # fields that cut through pixels, and repeat them
+    flat, _ = PIXELS.function(np.full((1, 11, 5, 3), 51, np.uint8))  # fields that cut through pixels, and repeat them
     np.testing.assert_allclose(flat, np.full((1, 192), 0.2), rtol=1e-5)
 
 
 def test_numbers_are_those_of_the_metrics_and_say_how_they_were_made():
     real, fake = make_images(1), make_images(2, num=30)
-    features = [PIXELS.features(images)[0] for images in (real, fake)]
+    features = [PIXELS.function(images)[0] for images in (real, fake)]
     found = compare(real, fake)
     assert found["frechet_distance_pixels"] == pytest.approx(metrics.frechet_distance(*features), rel=1e-9)
     assert found["recall_pixels"] == metrics.precision_recall(*features).recall
@@ -65,7 +65,7 @@ def test_numbers_are_those_of_the_metrics_and_say_how_they_were_made():
         image_summaries.summarize(name, [images], ("features", "moments"), PIXELS._replace(sha256="ab" * 32))
         for name, images in (("mnist:test", real), ("samples", fake))
     ]
-    canonical = PIXELS._replace(canonical=True, sha256="ab" * 32)
+    canonical = PIXELS._replace(is_canonical=True, sha256="ab" * 32)
     entries = image_metrics.compare(("kernel_distance",), *summaries, canonical, OPTIONS)
     assert entries["kid"].pop("value") == pytest.approx(found["kernel_distance_pixels"])
     assert entries["kid"].pop("standard_error") * 10 == pytest.approx(entries["kid"].pop("std"))
@@ -106,10 +106,10 @@ def test_kept_statistics_are_found_by_content_and_only_then(tmp_path, caplog):
 
     def features(images):
         looked_at.append(len(images))
-        return PIXELS.features(images)
+        return PIXELS.function(images)
 
     def summarize(images, sha256=None):
-        made_by = PIXELS._replace(features=features, sha256=sha256)
+        made_by = PIXELS._replace(function=features, sha256=sha256)
         looked_at.clear()
         parts = ("features", "images", "moments")
         return image_summaries.summarize("real", [images], parts, made_by, cache=tmp_path)
@@ -193,7 +193,7 @@ def test_the_command_writes_a_table_and_every_fact(run, places, tmp_path):
     entries = json.loads((tmp_path / "x.json").read_text())
     value = entries["frechet_distance_pixels"]["value"]
     images = np.load(file)["samples"], make_images(10)
-    assert value == pytest.approx(metrics.frechet_distance(*(PIXELS.features(each)[0] for each in images)))
+    assert value == pytest.approx(metrics.frechet_distance(*(PIXELS.function(each)[0] for each in images)))
     assert f"| frechet_distance_pixels | {value:.6g} | - | - | 48 | 30 | pixels (area to 8x8) |" in out.splitlines()
     assert entries["kernel_distance_pixels"].keys() >= {"standard_error", "weights_sha256", "resizer", "seed", "real"}
     kept = sorted((tmp_path / "caches" / "buresgan_jax" / "statistics").iterdir())

@@ -7,7 +7,10 @@ import numpy as np
 from etils import epath
 
 from buresgan_jax import data, judge, metrics
+from buresgan_jax.build._choose import choose
 from buresgan_jax.build._data import is_mixture, mixture, stacked_source
+from buresgan_jax.build._image_evaluation import ImageEvaluation
+from buresgan_jax.errors import UserError
 
 
 def evaluation(config, workdir: epath.PathLike) -> Callable[[np.ndarray], dict[str, float]] | None:
@@ -57,6 +60,32 @@ def shared_by_runs(config, folder: epath.PathLike) -> dict[str, str]:
     file = epath.Path(folder) / f"judge_{config.data.base}.npz"
     judge.judge_when_needed(config.data.base, file, data_dir=config.data.data_dir)()
     return {"evaluation.judge": str(file)}
+
+
+_LARGER_IS_BETTER = {"modes": True, "high_quality_share": True, "reverse_kl": False}
+
+
+def larger_is_better(config, images: ImageEvaluation | None) -> bool | None:
+    """Whether the number that chooses the best checkpoint should be large or small; None where there is none.
+
+    Args:
+        config: of a run; see `evaluation.best_by`.
+        images: the metrics of images, which training computes of the averaged generator only.
+
+    Raises:
+        UserError: no evaluation of this run has a number of this name.
+    """
+    best_by, table = config.evaluation.best_by, {}
+    if best_by is None:
+        return None
+    if is_mixture(config) or (config.data.name == "stacked_mnist" and not config.smoke):
+        names = ("modes", "high_quality_share", "reverse_kl") if is_mixture(config) else ("modes", "reverse_kl")
+        table = {f"{prefix}{name}": _LARGER_IS_BETTER[name] for prefix in ("", "ema_") for name in names}
+    if images is not None:
+        table |= {f"ema_{name}": is_better for name, is_better in images.larger_is_better.items()}
+    if not table:
+        raise UserError(f"config.evaluation.best_by is {best_by!r}, but nothing is evaluated. Set evaluation.metrics.")
+    return choose("number", best_by, table, "config.evaluation.best_by")
 
 
 def perfect_samples(config, n: int, seed: int) -> np.ndarray | None:

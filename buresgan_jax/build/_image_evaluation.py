@@ -114,7 +114,7 @@ def image_evaluation(config, real: data.Source | None = None) -> ImageEvaluation
         made_by,
         Options(subset_size=options.subset_size),
         data.ImageBatches(real, num=options.num_real),
-        name=f"{real.name}, split {config.data.split}",
+        name=real.name if config.smoke or config.data.name == "image_folder" else f"{real.name}:{config.data.split}",
         num_fake=options.num_samples,
         image_shape=real.example_shape,
     )
