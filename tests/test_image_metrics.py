@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import data, extractor, image_metrics, image_summaries, metrics, statistics_cache
+from buresgan_jax import data, features, image_metrics, image_summaries, metrics, statistics_cache
 from buresgan_jax.image_metrics import Options
 
 command = importlib.import_module("buresgan_jax.metrics.__main__")
 
-PIXELS = extractor.pixels()
+PIXELS = features.pixels()
 SOME = ("frechet_distance", "kernel_distance", "precision_recall", "sliced_wasserstein", "vendi_score")
 OPTIONS = Options(subset_size=20)
 

@@ -32,10 +32,9 @@ MAY_IMPORT = {
     "metrics": {"checks", "linalg", "distances"},
     "features": {"errors", "metrics", "networks"},
     "metrics/__main__": {"blas", "build", "data", "errors", "image_metrics", "xla"},
-    "extractor": {"errors"},
     "statistics_cache": set(),
-    "image_summaries": {"__version__", "extractor", "metrics", "statistics_cache"},
-    "image_metrics": {"extractor", "image_summaries", "metrics"},
+    "image_summaries": {"__version__", "features", "metrics", "statistics_cache"},
+    "image_metrics": {"features", "image_summaries", "metrics"},
     "pictures": set(),
     "data": {"errors"},
     "prepare": {"data", "errors"},
@@ -43,7 +42,7 @@ MAY_IMPORT = {
     "checkpoint": {"errors"},
     "judge_weights": {"errors", "networks"},
     "judge": {"__version__", "blas", "data", "errors", "judge_weights", "networks", "xla"},
-    "build": {"algorithms", "config", "data", "errors", "extractor", "image_metrics", "image_summaries", "judge"}
+    "build": {"algorithms", "config", "data", "errors", "features", "image_metrics", "image_summaries", "judge"}
     | {"latents", "losses", "metrics", "networks", "penalties", "statistics_cache"},
     "writers": {"config", "errors"},
     "evaluate": {"best_checkpoint", "build", "checkpoint", "errors", "image_metrics", "pictures", "writers"},

@@ -5,22 +5,28 @@ from typing import Any
 
 import numpy as np
 
-from buresgan_jax import data, image_metrics, statistics_cache
+from buresgan_jax import data, features, image_metrics, statistics_cache
 from buresgan_jax.build._choose import choose, user_error
 from buresgan_jax.build._data import is_mixture, source
 from buresgan_jax.errors import UserError
-from buresgan_jax.extractor import Extractor, pixels
+from buresgan_jax.features import Extractor
 from buresgan_jax.image_metrics import METRICS, Options
 from buresgan_jax.image_summaries import Summary, summarize
 
-EXTRACTORS: dict[str, Callable[[str | None], Extractor]] = {"pixels": pixels}
+EXTRACTORS: dict[str, Callable[..., Extractor]] = {
+    "pixels": features.pixels,
+    "inception_v3": features.inception_v3,
+    "mobilenet_v2": features.mobilenet_v2,
+    "vgg16": features.vgg16,
+}
 
 _ON_CANONICAL_FEATURES = {"fid": "frechet_distance", "kid": "kernel_distance"}
 
 
 def extractor(name: str, weights: str | None = None) -> Extractor:
     """An extractor of features, from its file of weights or from where it finds them by itself."""
-    return choose("extractor", name, EXTRACTORS, "the extractor")(weights)
+    make = choose("extractor", name, EXTRACTORS, "the extractor")
+    return make() if weights is None else make(weights)
 
 
 def image_metric_names(text: str) -> tuple[str, ...]:

@@ -1,0 +1,37 @@
+"""Features that need no weights."""
+
+import numpy as np
+
+from buresgan_jax.errors import UserError
+from buresgan_jax.features.extractor import Extractor, Features
+
+_SIZE = 8
+
+
+def pixels(weights: str | None = None) -> Extractor:
+    """Mean intensities, from 0 to 1, of 8 x 8 fields of an image; grey counts as three equal channels.
+
+    It sees coarse colours and shapes only: a check of the machinery, and a first look at a run.
+
+    Args:
+        weights: None: there are none.
+
+    Raises:
+        UserError: weights are given.
+    """
+    if weights is not None:
+        raise UserError(f"The extractor 'pixels' has no weights, got {weights!r}. Leave them out.")
+    return Extractor("pixels", _field_means, _SIZE * _SIZE * 3, resizer=f"area to {_SIZE}x{_SIZE}")
+
+
+def _field_means(images):
+    rows, columns = (_area_weights(size) for size in images.shape[1:3])
+    fields = np.einsum("ih,nhwc,jw->nijc", rows, images.astype(np.float32) / 255, columns, optimize=True)
+    return Features(np.broadcast_to(fields, (*fields.shape[:3], 3)).reshape(len(images), -1), None)
+
+
+def _area_weights(size):
+    """Share of each pixel `[8, size]` in the mean over each of 8 equal intervals."""
+    bounds, pixel = np.arange(_SIZE + 1) * size / _SIZE, np.arange(size)
+    overlaps = np.minimum(bounds[1:, None], pixel + 1) - np.maximum(bounds[:-1, None], pixel)
+    return (np.maximum(overlaps, 0) * _SIZE / size).astype(np.float32)
