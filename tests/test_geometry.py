@@ -99,8 +99,8 @@ def test_transport_map_of_singular_matrices_acts_on_the_range(x64):
 
 def test_derivatives_of_transport_map_and_geodesic_equal_finite_differences(x64):
     a, b = covariance(0, 3), covariance(1, 3)
-    check_grads(bures_transport_map, (a, b), order=2, rtol=1e-3)
-    check_grads(bures_geodesic, (a, b, 0.3), order=2, rtol=1e-3)
+    check_grads(bures_transport_map, (a, b), order=1, rtol=1e-3)
+    check_grads(bures_geodesic, (a, b, 0.3), order=2, rtol=1e-3)  # goes through the map's derivatives
 
 
 # Geodesic
