@@ -74,15 +74,21 @@ def _inception_score(_, fake, options):
 
 
 def _precision_recall(real, fake, options):
+    real, fake, counts = _equally_many(real, fake)
     found = metrics.precision_recall(real, fake, num_neighbours=options.num_neighbours)
-    return {name: {"value": value} for name, value in found._asdict().items()}
+    return {name: {"value": value, **counts} for name, value in found._asdict().items()}
 
 
 def _sliced_wasserstein(real, fake, options):
-    num = min(len(real), len(fake))  # the first by content: a random part
-    found = metrics.sliced_wasserstein(real[:num], fake[:num], seed=options.seed)
-    facts = {"value": found.mean, "levels": found.levels, "n_real": num, "n_fake": num}
-    return {"sliced_wasserstein": facts}
+    real, fake, counts = _equally_many(real, fake)
+    found = metrics.sliced_wasserstein(real, fake, seed=options.seed)
+    return {"sliced_wasserstein": {"value": found.mean, "levels": found.levels, **counts}}
+
+
+def _equally_many(real, fake):
+    """The first of both by content, a random part; sizes decide numbers, and 60,000 reals would have 2e9 distances."""
+    num = min(len(real), len(fake))
+    return real[:num], fake[:num], {"n_real": num, "n_fake": num}
 
 
 def _ms_ssim(_, fake, options):

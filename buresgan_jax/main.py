@@ -21,6 +21,7 @@ _NUM_SAMPLES = flags.DEFINE_integer(
 _CHECKPOINT = flags.DEFINE_string("checkpoint", "newest", "sample, evaluate: newest, best, or a step; evaluate: all.")
 _METRICS = flags.DEFINE_string("metrics", None, "evaluate: metrics of images, with commas between them.")
 _EXTRACTOR = flags.DEFINE_string("extractor", None, "evaluate: of the features that metrics of images are made from.")
+_NUM_REAL = flags.DEFINE_integer("num_real", None, "evaluate: images of the data set; default: all.", lower_bound=1)
 _SUBSET_SIZE = flags.DEFINE_integer("subset_size", None, "evaluate: of kernel_distance.", lower_bound=2)
 _WEIGHTS = flags.DEFINE_string("weights", None, "evaluate: the extractor's file of weights.")
 _SEED = flags.DEFINE_integer("seed", 0, "sample, evaluate: of the latent draws (training: config.seed).")
@@ -66,7 +67,7 @@ def _run(argv):
     if _MODE.value == "train":
         train.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
     elif _MODE.value == "evaluate":
-        changed = (_METRICS, _EXTRACTOR, _WEIGHTS, _NUM_SAMPLES, _SUBSET_SIZE)
+        changed = (_METRICS, _EXTRACTOR, _WEIGHTS, _NUM_SAMPLES, _NUM_REAL, _SUBSET_SIZE)
         changes = {flag.name: flag.value for flag in changed if flag.value is not None}
         options = {"seed": _SEED.value, "checkpoint": _CHECKPOINT.value, "changes": changes}
         for values in evaluate.run_evaluation(WORKDIR.value, **options):

@@ -59,7 +59,8 @@ def test_numbers_are_those_of_the_metrics_and_say_how_they_were_made():
     features = [PIXELS.function(images)[0] for images in (real, fake)]
     found = compare(real, fake)
     assert found["frechet_distance_pixels"] == pytest.approx(metrics.frechet_distance(*features), rel=1e-9)
-    assert found["recall_pixels"] == metrics.precision_recall(*features).recall
+    some = compare(fake, real[:30])["recall_pixels"]
+    assert some == metrics.precision_recall(features[1], features[0][:30]).recall
     assert found["vendi_score_pixels"] == pytest.approx(metrics.vendi_score(features[1]), rel=1e-9)
     summaries = [
         image_summaries.summarize(name, [images], ("features", "moments"), PIXELS._replace(sha256="ab" * 32))
@@ -72,6 +73,8 @@ def test_numbers_are_those_of_the_metrics_and_say_how_they_were_made():
     facts = {"n_real": 48, "n_fake": 30, "real": "mnist:test", "fake": "samples", "seed": 0, "subset_size": 20}
     facts |= {"extractor": "pixels", "resizer": "area to 8x8", "weights_sha256": "ab" * 32}
     assert entries["kid"] == facts
+    recall = image_metrics.compare(("precision_recall",), *summaries, PIXELS, OPTIONS)["recall_pixels"]
+    assert (recall["n_real"], recall["n_fake"]) == (30, 30)  # as many of both
 
 
 def test_a_set_against_itself_is_perfect():
