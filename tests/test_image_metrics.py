@@ -77,6 +77,25 @@ def test_numbers_are_those_of_the_metrics_and_say_how_they_were_made():
     assert (recall["n_real"], recall["n_fake"]) == (30, 30)  # as many of both
 
 
+def test_the_inception_score_is_of_the_logits_of_the_generated_set_alone():
+    def function(images):
+        features, _ = PIXELS.function(images)
+        return features, 20 * features[:, :5]
+
+    made_by = PIXELS._replace(function=function, name="five")
+    names, options, images = ("inception_score",), Options(num_splits=3), make_images(2)
+    image_metrics.check(names, made_by, options, num_real=None, num_fake=48, image_shape=(16, 16, 3))
+    assert image_metrics.needed_parts(names, of_real=True) == ()
+    fake = image_summaries.summarize("fake", [images[:9], images[9:]], ("logits",), made_by)
+    entry = image_metrics.compare(names, None, fake, made_by, options)["inception_score_five"]
+    assert sorted(fake.parts["logits"].tolist()) == sorted(function(images)[1].tolist())
+    expected = metrics.inception_score(fake.parts["logits"], num_splits=3, shuffle_seed=0)
+    assert (entry["value"], entry["std"], entry["num_splits"]) == (expected.mean, expected.std, 3)
+    assert (entry["n_real"], entry["real"], entry["n_fake"]) == (None, None, 48)
+    canonical = image_metrics.larger_is_better((*names, "frechet_distance"), made_by._replace(is_canonical=True))
+    assert canonical == {"inception_score": True, "fid": False}
+
+
 def test_a_set_against_itself_is_perfect():
     real = make_images(3)
     found = compare(real, real[::-1])
