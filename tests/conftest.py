@@ -18,6 +18,17 @@ blas.limit_threads(1)
 xla.choose_cpu_kernels()  # as `main` does: runs in this process equal those in others bit for bit
 
 
+# The files that take longest begin first, so that the workers end together.
+_LONGEST = ("algorithms", "train", "main", "distances", "public_functions", "convolution", "processes", "methods")
+_LONGEST += ("geometry", "evaluate", "parallel", "networks", "networks_resnet", "penalties", "steps", "judge")
+
+
+def pytest_collection_modifyitems(items):
+    """Sorts the tests; those of a file stay together and in order."""
+    rank = {f"test_{name}": index for index, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 @pytest.fixture
 def x64():
     """float64 for one test."""

@@ -153,8 +153,8 @@ def test_the_joint_gradient_is_half_of_loss_plus_penalty_at_the_old_parameters()
     )
 
 
-# The same moves as those of others, with another loss or penalty.
-ALIKE = ("gan", "hinge", "frobenius")
+# Much the same as others.
+ALIKE = ("gan", "hinge", "frobenius", "mdgan_v1")
 CASES = [pytest.param(each, "ring", marks=[pytest.mark.slow] if each in ALIKE else []) for each in METHODS]
 
 

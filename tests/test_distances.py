@@ -139,10 +139,10 @@ def test_float32_covariances_meet_the_stated_accuracy(x64, spectrum, equal):
     assert abs(float(value) - exact) <= (max(1e-5 * exact, 2e-7 * traces) if regular else 5e-4 * traces)
 
 
-@pytest.mark.parametrize("exponent", [-40, -3, 1, 40])
+@pytest.mark.parametrize("exponent", [-40, 41])
 @pytest.mark.parametrize("method", METHODS)
 def test_scaling_the_input_by_a_power_of_two_scales_the_result_by_it_exactly(method, exponent):
-    scale = np.float32(2.0**exponent)  # 2^40 is about 1e12
+    scale = np.float32(2.0**exponent)  # about 1e-12 and 1e12
     a, b = covariance(0, 8, np.float32), covariance(1, 8, np.float32)
     distance = functools.partial(buresgan_jax.squared_bures_distance, method=method)
     assert distance(a * scale, b * scale) == scale * distance(a, b)

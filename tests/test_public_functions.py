@@ -19,7 +19,7 @@ def features(seed, n, dim=4):
 
 
 def cases():
-    """`name: (function, arguments)` for every public function and, of the two central ones, every method."""
+    """`name: (function, arguments)` for every public function and methods of the two central ones."""
     pair = covariance(0), covariance(1)
     x, y = features(0, 6), features(1, 5)
     stack = np.stack([*pair, covariance(2)])
@@ -46,10 +46,12 @@ def cases():
         "squared_frobenius_distance_from_features": (x, y),
     }
     table = {name: (getattr(buresgan_jax, name), arguments) for name, arguments in table.items()}
-    for name in ("squared_bures_distance", "squared_bures_distance_from_features"):
-        function, arguments = table[name]
-        for method in ("eigh", "svd", "newton_schulz", "newton_schulz_15", "auto"):
-            table[f"{name}-{method}"] = (functools.partial(function, method=method), arguments)
+    function, arguments = table["squared_bures_distance"]
+    for method in ("eigh", "svd", "newton_schulz", "newton_schulz_15", "auto"):
+        table[f"squared_bures_distance-{method}"] = (functools.partial(function, method=method), arguments)
+    function, arguments = table["squared_bures_distance_from_features"]
+    for method in ("eigh", "newton_schulz"):
+        table[f"from_features-{method}"] = (functools.partial(function, method=method), arguments)
     large = tuple(np.kron(np.eye(10, dtype=np.float32), matrix) for matrix in pair)
     table["squared_bures_distance-auto-large"] = (table["squared_bures_distance-auto"][0], large)
     function, arguments = table["squared_bures_distance_from_features"]
