@@ -54,7 +54,9 @@ def make_cells(suite, folder: pathlib.Path, workdir: pathlib.Path) -> list[Cell]
             for method in _names(suite, "methods"):
                 file = folder / f"{data}.py"
                 config = _load(file).get_config(method)
-                overrides = dict(word.partition("=")[::2] for word in suite.overrides.split()) | {"seed": str(seed)}
+                overrides = dict(word.partition("=")[::2] for word in shlex.split(suite.overrides)) | {
+                    "seed": str(seed)
+                }
                 for key, word in overrides.items():
                     config.update_from_flattened_dict({key: config_lib.parse_value(config, key, word)})
                 arguments = (
@@ -123,8 +125,8 @@ def write_tables(all_cells, outcomes, workdir: pathlib.Path) -> str:
     hours = sum(outcome.final.get("seconds", 0) for outcome in outcomes) / 3600
     facts = {
         "Command": f"`python -m buresgan_jax.benchmark {shlex.join(sys.argv[1:])}`",
-        "Date": f"{datetime.date.today()}",
-        "Versions": f"Python {platform.python_version()}, "
+        "Table made": f"{datetime.date.today()}",
+        "With": f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {metadata.version(name)}" for name in ("jax", "flax", "optax", "numpy")),
         "Device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
         "Steps": ", ".join(sorted(steps)),
@@ -177,7 +179,9 @@ def update_file(file: pathlib.Path, text: str) -> None:
 def _run():
     if CONFIG.value is None or WORKDIR.value is None:
         raise UserError("Give a suite and a folder: --config=configs/suites/synthetic.py --workdir=runs/synthetic.")
-    workdir = pathlib.Path(WORKDIR.value)
+    workdir = together.local_folder(WORKDIR.value)
+    if _UPDATE.value and not pathlib.Path(_UPDATE.value).is_file():
+        raise UserError(f"--update={_UPDATE.value} does not exist.")
     folder = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).resolve().parents[1]
     all_cells = make_cells(CONFIG.value, folder, workdir)
     for cell in all_cells:  # a misspelt name ends here, before hours of work

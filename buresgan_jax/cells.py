@@ -5,6 +5,7 @@ goes on where it was. On a CPU this is the fastest way to train several small ne
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import shlex
@@ -17,7 +18,10 @@ from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
+from buresgan_jax import config as config_lib
 from buresgan_jax import tables, writers
+from buresgan_jax.errors import UserError
+from buresgan_jax.signals import StoppedError
 
 _POLL_SECONDS = 0.1
 _ROOT = pathlib.Path(__file__).parents[1]  # where the package is importable from, installed or not
@@ -59,16 +63,28 @@ class Outcome(NamedTuple):
 
 
 def finished(cell: Cell) -> Outcome | None:
-    """The outcome of a cell that is done already.
+    """The outcome of a cell that is done already, and was evaluated as its config says.
 
     Raises:
-        UserError: its workdir belongs to a run of another config.
+        UserError: its workdir belongs to a run of another config, or one that went on for longer.
     """
-    final = writers.read_final(cell.workdir)
-    if final.get("step", -1) < cell.config.training.num_steps:
+    final, num_steps = writers.read_final(cell.workdir), cell.config.training.num_steps
+    if final.get("step", -1) < num_steps:
         return None
     writers.check_same_run(cell.config, cell.workdir)
-    return Outcome("done", final)
+    if final["step"] > num_steps:
+        raise UserError(
+            f"{cell.workdir} is at step {final['step']} already, training.num_steps is {num_steps}. Use another "
+            "--workdir, or as many steps."
+        )
+    saved, new = writers.read_config(cell.workdir), cell.config
+    saved, new = (config_lib.flatten(json.loads(each.to_json())) for each in (saved, new))
+    differ = any(saved.get(key) != new[key] for key in new if key.startswith("evaluation.") and key not in _UNSEEN)
+    return None if differ else Outcome("done", final)
+
+
+# They change nothing in the last evaluation.
+_UNSEEN = ("evaluation.every_steps", "evaluation.judge", "evaluation.best_by")
 
 
 def available_cores() -> list[int | None]:
@@ -92,7 +108,7 @@ def run_cells(
         The outcomes, in the order of `cells`. What a run prints goes to `log.txt` in its workdir.
 
     Raises:
-        KeyboardInterrupt: SIGTERM or Ctrl-C came, and all runs under way have saved and ended.
+        StoppedError: SIGTERM or Ctrl-C came, and all runs under way have saved and ended.
     """
     outcomes = {index: finished(cell) for index, cell in enumerate(cells)}
     waiting = [index for index, outcome in outcomes.items() if outcome is None]
@@ -103,6 +119,8 @@ def run_cells(
             while waiting and free and not stop:
                 index = waiting.pop(0)
                 running[index] = _start(cells[index], core := free.pop(0)), core, time.monotonic()
+                if stop:  # it came while the run began
+                    running[index][0].terminate()
             for index, (process, core, begin) in list(running.items()):
                 if process.poll() is not None:
                     del running[index]
@@ -111,7 +129,7 @@ def run_cells(
                     report(cells[index], outcomes[index], time.monotonic() - begin)
             time.sleep(_POLL_SECONDS)
     if stop:
-        raise KeyboardInterrupt("Stopped. The same command goes on where it was.")
+        raise StoppedError("Stopped. The same command goes on where it was.", stop[0])
     return [outcomes[index] for index in range(len(cells))]
 
 
@@ -179,8 +197,6 @@ def _outcome(cell, status):
 
 # What is said of them
 
-_TIMES = ("step", "seconds", "first_step_seconds", "seconds_per_step")
-
 
 def rows(cells: Iterable[Cell], outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """One flat row per cell for `tables`: labels, status, times, metrics, message."""
@@ -192,7 +208,7 @@ def rows(cells: Iterable[Cell], outcomes: Iterable[Outcome]) -> list[dict[str, A
 
 def metric_names(table: Iterable[Mapping[str, Any]], labels: Iterable[str]) -> list[str]:
     """The columns of `rows` that hold metrics, in the order of appearance."""
-    known = {*labels, *_TIMES, tables.STATUS, "message"}
+    known = {*labels, *writers.TIMES, tables.STATUS, "message"}
     return list(dict.fromkeys(name for row in table for name in row if name not in known))
 
 

@@ -7,6 +7,7 @@ A config file is `get_config(argument)`: it takes `default(argument)`, overrides
 import ast
 import contextlib
 import difflib
+import functools
 from typing import Any
 
 from ml_collections import config_dict
@@ -248,9 +249,16 @@ def parse_value(config: config_dict.ConfigDict, key: str, word: str) -> Any:
         nearest = difflib.get_close_matches(key, known, n=1)
         hint = f"Did you mean {nearest[0]!r}?" if nearest else "buresgan_jax/config.py lists all keys."
         raise UserError(f"Unknown config key {key!r}. {hint}")
+    if key in ("method", "smoke"):
+        raise UserError(f"{key}={word}: it is an argument of the config file, --config=FILE.py:METHOD.")
+    *groups, name = key.split(".")
+    kind = functools.reduce(lambda group, inner: group[inner], groups, config).get_type(name)
     value = word
-    with contextlib.suppress(ValueError, SyntaxError):
-        value = ast.literal_eval(word)
+    if kind is not str:
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(word)
+    if word == "None" or (kind is int and not isinstance(value, int)):
+        raise UserError(f"{key}={word} does not fit: the config needs {kind.__name__}.")
     changed = config.copy_and_resolve_references()
     try:
         changed.update_from_flattened_dict({key: value})

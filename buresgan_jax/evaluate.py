@@ -41,7 +41,8 @@ def evaluate(config, metric, sampler: Sampler, state, key) -> dict[str, float]:
     for prefix, ema in (("", False), ("ema_", True)):
         samples = sampler(state, key, config.evaluation.num_samples, ema=ema)
         if not np.isfinite(samples).all():
-            values |= {f"{prefix}non_finite_samples": int((~np.isfinite(samples)).any(-1).sum())}
+            bad = (~np.isfinite(samples)).reshape(len(samples), -1).any(1)
+            values |= {f"{prefix}non_finite_samples": int(bad.sum())}
             continue
         values |= {f"{prefix}{name}": value for name, value in metric(samples).items()}
     return values
@@ -161,7 +162,10 @@ def run_evaluation(
     """
     opened = OpenRun(workdir)
     config, key = opened.config, jax.random.key(seed)
-    config.evaluation.update(changes or {})
+    changes = dict(changes or {})
+    if changes.get("extractor", config.evaluation.extractor) != config.evaluation.extractor:
+        changes.setdefault("weights", None)  # the run's file is another extractor's
+    config.evaluation.update(changes)
     metric, images, sampler = build.evaluation(config, workdir), None, make_sampler(opened.algorithm)
     if metric is None and not config.evaluation.metrics:
         raise UserError(

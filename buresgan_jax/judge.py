@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
     try:
         print(json.dumps(train_and_save(flags.data, flags.out, **options).metadata))
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

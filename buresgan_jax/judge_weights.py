@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import json
+import os
 import zipfile
 from typing import Any, NamedTuple
 
@@ -77,7 +78,7 @@ def save_judge(judge: Judge, file: epath.PathLike) -> None:
     content = io.BytesIO()
     np.savez(content, metadata=metadata, sha256=_sha256(metadata, arrays), **arrays)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".tmp")
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")  # several runs may write one file
     temporary.write_bytes(content.getvalue())
     temporary.replace(file)
 

@@ -82,6 +82,7 @@ class Run:
             writers.save_config(config, self.workdir)
         self._sampler = evaluate.make_sampler(self.algorithm)
         self.evaluated, self.evaluation_error, self.final = {}, None, {}
+        self._has_failed = False  # whether the last evaluation did
         self._writer = writers.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
 
     def _restore_or_init(self):
@@ -142,13 +143,13 @@ class Run:
 
     def _compute_metrics(self, step, state):
         key = jax.random.fold_in(self.key, 2**31 - 2)
-        self.evaluated = {}
+        self.evaluated, self._has_failed = {}, False
         try:
             self.evaluated = evaluate.evaluate(self.config, self._metric, self._sampler, state, key)
             images = evaluate.evaluate_images(self.config, self._images, self._sampler, state, key, ema=True)
             self.evaluated |= {name: entry["value"] for name, entry in images.items()}
         except (OSError, ValueError) as error:
-            self.evaluation_error = f"at step {step}: {error}".rstrip(".")
+            self.evaluation_error, self._has_failed = f"at step {step}: {error}".rstrip("."), True
             logging.warning("The evaluation failed %s.", self.evaluation_error)
         return self.evaluated
 
@@ -165,9 +166,17 @@ class Run:
         return path
 
     def finish(self, values, *, write):
-        """Notes, and writes as `final.json`, these values and the last evaluation."""
+        """Notes, and writes as `final.json`, these values and the last evaluation.
+
+        A run that had ended before keeps its times; one whose last evaluation failed has no `final.json`.
+        """
+        old = writers.read_final(self.workdir)
+        if not write and old.get("step") == values["step"]:
+            values = {name: old[name] for name in writers.TIMES if name in old}
         self.final = {**values, **self.evaluated}
-        if self.is_writer and write:
+        if self.is_writer and self._has_failed:
+            (self.workdir / writers.FINAL).unlink(missing_ok=True)
+        elif self.is_writer:
             writers.save_final(self.final, self.workdir)
 
     def close(self):

@@ -50,6 +50,8 @@ def parse_grid(arguments: list[str], config) -> dict[str, list]:
         key = key.removeprefix("config.")
         if key == "seed":
             raise UserError(f"--grid={argument}: seeds are given by --seeds.")
+        if key in grid:
+            raise UserError(f"--grid={argument}: {key} is given twice.")
         grid[key] = [config_lib.parse_value(config, key, word) for word in _words(text)]
         if not grid[key] or len(set(map(str, grid[key]))) < len(grid[key]):
             raise UserError(f"--grid={argument}: give different values with commas between them.")
@@ -76,9 +78,10 @@ def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Ce
             labels = dict(zip(grid, values, strict=True)) | {"seed": seed}
             folder = ",".join(f"{key}={value}" for key, value in labels.items()).replace("/", "_")
             flags_of_cell = [f"--config.{key}={value}" for key, value in labels.items()]
+            shared = [each for each in arguments if each.partition("=")[0].removeprefix("--config.") not in labels]
             own = config.copy_and_resolve_references()
             own.update_from_flattened_dict(labels)
-            made.append(Cell(labels, workdir / folder, (*arguments, *flags_of_cell), own))
+            made.append(Cell(labels, workdir / folder, (*shared, *flags_of_cell), own))
     return made
 
 
@@ -88,7 +91,7 @@ def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Ce
 def _run():
     if CONFIG.value is None or WORKDIR.value is None:
         raise UserError("Give a config file and a folder: --config=configs/ring.py --workdir=runs/sweep.")
-    config, workdir = CONFIG.value, pathlib.Path(WORKDIR.value)
+    config, workdir = CONFIG.value, together.local_folder(WORKDIR.value)
     grid = parse_grid(_GRID.value, config)
     all_cells = make_cells(config, workdir, parse_seeds(_SEEDS.value), grid, _config_arguments())
     outcomes = together.run(all_cells, how=TOGETHER.value, jobs=JOBS.value)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -46,7 +47,7 @@ def _count(rows):
 
 
 def _mean_and_deviation(values: Iterable[float]) -> str:
-    values = list(values)
+    values = [value for value in values if math.isfinite(value)]
     if not values:
         return "-"
     mean, deviation = statistics.fmean(values), statistics.pstdev(values)

@@ -1,6 +1,7 @@
 """Runs many cells by whichever way is the fastest on the machine: a process per core, or one vmap per device."""
 
 import contextlib
+import pathlib
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.errors import UserError
 from buresgan_jax.parallel import Stacked
 from buresgan_jax.run import Run
-from buresgan_jax.signals import StopSignals
+from buresgan_jax.signals import StoppedError, StopSignals
 
 
 def call(program: Callable[[], int], argv: list[str]) -> int:
@@ -36,6 +37,13 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
         return 128 + getattr(error, "signal_number", signal.SIGINT)
 
 
+def local_folder(workdir: str) -> pathlib.Path:
+    """The folder of many runs; UserError where it is remote."""
+    if "://" in workdir:
+        raise UserError(f"--workdir={workdir}: many runs need a local folder.")
+    return pathlib.Path(workdir)
+
+
 def run(all_cells: Sequence[Cell], *, how: str, jobs: int | None) -> list[Outcome]:
     """Runs the cells that are not finished, and says what becomes of each.
 
@@ -43,10 +51,12 @@ def run(all_cells: Sequence[Cell], *, how: str, jobs: int | None) -> list[Outcom
         all_cells: the cells.
         how: `processes` (one per core), `vmap` (those at once that differ in traced values only, on every device of
             this process), or `auto`: the first on a CPU, where one vmap is slower than runs in turn; else the second.
-        jobs: how many processes at a time; None: one per core.
+        jobs: how many processes at a time; None: one per core, on other platforms one, since they share the device.
     """
     is_vmap = how == "vmap" or (how == "auto" and jax.default_backend() != "cpu")
     print(f"{len(all_cells)} runs, {'under vmap' if is_vmap else 'one process each'}", file=sys.stderr, flush=True)
+    if jobs is None and jax.default_backend() != "cpu":
+        jobs = 1
     report = cells.Report(len(all_cells), sum(cells.finished(cell) is not None for cell in all_cells))
     return _run_stacked(all_cells, report) if is_vmap else cells.run_cells(all_cells, jobs=jobs, report=report)
 
@@ -60,9 +70,14 @@ def _run_stacked(all_cells, report):
             del shared[key]
         groups.setdefault(str(shared), []).append(index)
     for group in groups.values():
-        for index, outcome, seconds in _run_group(group, all_cells):
-            outcomes[index] = outcome
-            report(all_cells[index], outcome, seconds)
+        try:
+            for index, outcome, seconds in _run_group(group, all_cells):
+                outcomes[index] = outcome
+                report(all_cells[index], outcome, seconds)
+        except (UserError, OSError, jax.errors.JaxRuntimeError) as error:  # the others go on
+            for index in (index for index in group if outcomes[index] is None):
+                outcomes[index] = Outcome("failed", {}, " ".join(str(error).split()))
+                report(all_cells[index], outcomes[index], 0.0)
     return [outcomes[index] for index in range(len(all_cells))]
 
 
@@ -82,6 +97,10 @@ def _run_group(group, all_cells):
             diverged = train.train(stacked, signals, begin=begin)
             for position, (index, opened) in enumerate(runs.items()):
                 outcome = Outcome("done", opened.final)
+                if opened.evaluation_error:  # as in a process of its own, which ends with status 2
+                    outcome = Outcome("failed", {}, f"An evaluation failed {opened.evaluation_error}")
                 if position in diverged:
                     outcome = Outcome("diverged", {}, f"Training diverged at {diverged[position]}")
                 yield index, outcome, time.monotonic() - begin
+        if signals.number:  # it came when there was nothing left to stop here
+            raise StoppedError("Stopped. The same command goes on where it was.", signals.number)

@@ -18,6 +18,9 @@ from ml_collections import config_dict
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 
+FINAL = "final.json"
+TIMES = ("step", "seconds", "first_step_seconds", "seconds_per_step")  # in it, beside the last evaluation
+
 
 def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
     """Creates the workdir, or checks that it belongs to this config.
@@ -51,7 +54,7 @@ def save_config(config, workdir: epath.Path) -> None:
 
 def save_final(values: Mapping[str, Any], workdir: epath.Path) -> None:
     """Writes `final.json`, what a finished run says of itself."""
-    replace_text(workdir / "final.json", json.dumps(values, indent=2) + "\n")
+    replace_text(workdir / FINAL, json.dumps(values, indent=2) + "\n")
 
 
 def save_evaluation(documents: Sequence[Mapping[str, Any]], workdir: epath.Path) -> None:
@@ -63,7 +66,7 @@ def save_evaluation(documents: Sequence[Mapping[str, Any]], workdir: epath.Path)
 def read_final(workdir: epath.Path) -> dict[str, Any]:
     """Reads `final.json`; empty where there is none, or only a part of one."""
     try:
-        return json.loads((workdir / "final.json").read_text())
+        return json.loads((workdir / FINAL).read_text())
     except (OSError, json.JSONDecodeError):
         return {}
 

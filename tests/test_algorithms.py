@@ -154,7 +154,7 @@ def test_the_joint_gradient_is_half_of_loss_plus_penalty_at_the_old_parameters()
 
 
 # Much the same as others.
-ALIKE = ("gan", "hinge", "frobenius", "mdgan_v1")
+ALIKE = ("gan", "hinge", "frobenius", "gdpp", "mdgan_v1")
 CASES = [pytest.param(each, "ring", marks=[pytest.mark.slow] if each in ALIKE else []) for each in METHODS]
 
 

@@ -163,11 +163,11 @@ def test_missing_files_and_wrong_checksums_are_one_clear_line(tmp_path):
     file = golden.FOLDER / "state_dict_new.pth"
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     assert read_weights(file, sha256=sha256).sha256 == sha256
-    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is 00\. Remove and replace it\.$"):
+    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is 00\. Give another file\.$"):
         read_weights(file, sha256="00")
     damaged = tmp_path / "weights-6726825d.pth"
     damaged.write_bytes(file.read_bytes())
-    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is 6726825d\. Remove"):
+    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is 6726825d\. Give"):
         read_weights(damaged)
 
 

@@ -112,7 +112,7 @@ def test_vgg16_equals_torchvision_and_takes_grey_images(tmp_path, monkeypatch):
 
 def test_mobilenet_v2_equals_torchvision(tmp_path, monkeypatch):
     file, sha256 = pickled(golden.mobilenet_v2_state_dict(), tmp_path)
-    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is {mobilenet.SHA256}\. Remove and replace"):
+    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is {mobilenet.SHA256}\. Give another file"):
         features.mobilenet_v2(file)
     monkeypatch.setattr(mobilenet, "SHA256", sha256)
     extractor = features.mobilenet_v2(file, size=32, batch_size=2)

@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "flag_errors": {"errors"},
     "command_flags": set(),
     "tables": set(),
-    "cells": {"tables", "writers"},
+    "cells": {"config", "errors", "signals", "tables", "writers"},
     "together": {
         "blas",
         "cells",

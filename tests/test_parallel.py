@@ -72,11 +72,8 @@ def test_bfloat16_networks_keep_parameters_statistics_and_losses_in_float32(tmp_
     assert penalty != float(jax.numpy.bfloat16(penalty))  # more digits than bfloat16 has
 
 
-def test_a_profile_is_written_where_there_are_enough_calls(tmp_path, caplog, capfd):
+def test_a_profile_is_written(tmp_path, capfd):
     config = make_config("gan")
     train.train_and_evaluate(config, tmp_path / "traced", profile=True)
     assert list((tmp_path / "traced" / "profile").rglob("*.xplane.pb"))
     assert "tensorboard --logdir=" in capfd.readouterr().err
-    config.training.num_steps = 2
-    train.train_and_evaluate(config, tmp_path / "short", profile=True)
-    assert "too few calls" in caplog.text

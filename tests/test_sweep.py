@@ -79,6 +79,12 @@ def test_finished_cells_are_not_run_again(fake, tmp_path):
     made[0].config.penalty.weight = 7.0
     with pytest.raises(UserError, match=r"belongs to a run with another config: penalty.weight \(there 1.0, now 7.0"):
         cells.finished(made[0])
+    made[0].config.penalty.weight = 1.0
+    made[0].config.evaluation.num_samples = 7  # it would have to be evaluated again
+    assert cells.finished(made[0]) is None
+    made[0].config.training.num_steps = 4
+    with pytest.raises(UserError, match="is at step 5 already, training.num_steps is 4"):
+        cells.finished(made[0])
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin processes")
@@ -157,6 +163,9 @@ def test_a_grid_is_the_product_of_its_values():
     [
         ("penalty.wieght=1", "Unknown config key 'penalty.wieght'. Did you mean 'penalty.weight'?"),
         ("seed=1,2", "seeds are given by --seeds."),
+        ("method=gan,hinge", "it is an argument of the config file"),
+        ("penalty.name=None,bures", "penalty.name=None does not fit: the config needs str."),
+        ("data.num_examples=abc", "data.num_examples=abc does not fit: the config needs int."),
         ("penalty.weight=", "give different values"),
         ("penalty.weight=1,1", "give different values"),
         ("penalty.weight=a", "penalty.weight=a does not fit"),
@@ -165,6 +174,25 @@ def test_a_grid_is_the_product_of_its_values():
 def test_a_wrong_grid_is_refused(argument, message):
     with pytest.raises(UserError, match=message.replace("?", r"\?")):
         sweep.parse_grid([argument], config.default())
+
+
+def test_a_grid_replaces_what_the_command_line_gave_and_names_a_key_once():
+    base = config.default("bures,smoke")
+    made = sweep.make_cells(
+        base, pathlib.Path("w"), [0], {"penalty.weight": [2.0]}, ("--config=f", "--config.penalty.weight=1")
+    )
+    assert made[0].arguments == ("--config=f", "--config.penalty.weight=2.0", "--config.seed=0")
+    with pytest.raises(UserError, match="penalty.weight is given twice"):
+        sweep.parse_grid(["penalty.weight=1", "penalty.weight=2"], base)
+
+
+def test_what_fails_under_one_vmap_is_told_and_stops_nothing(monkeypatch, tmp_path, capfd):
+    arguments = [f"--workdir={tmp_path}", "--together=vmap", "--grid=latent.dim=0,4"]
+    assert call_sweep(monkeypatch, *arguments) == 1
+    out, err = capfd.readouterr()
+    assert "failed after 0 s  config.latent.dim must be at least 1" in err
+    assert "| 0 | 1 (1 failed) |" in out
+    assert call_sweep(monkeypatch, "--workdir=gs://bucket/sweep") == 2
 
 
 def call_sweep(monkeypatch, *arguments):

@@ -151,6 +151,7 @@ def test_more_steps_go_on_from_a_finished_run(uninterrupted, tmp_path, capfd):
     assert [line["step"] for line in read_metrics(tmp_path) if line["split"] == "train"] == [4, 5, 6, 9, 12]
 
 
+@pytest.mark.slow  # that the batches are equal is in test_data_feed.py
 def test_data_may_lie_on_the_devices_or_be_streamed_even_in_turn(tmp_path):
     def run_to(step, name, resident):
         config = make_config(data__num_examples=60, data__resident=resident, training__num_steps=step)

@@ -52,7 +52,7 @@ def read_weights(source: epath.PathLike, *, sha256: str | None = None) -> Weight
         UserError: it does not exist, cannot be downloaded, has another sha256, or is no file of weights.
     """
     source = os.fspath(source)
-    promised = re.search(r"-([0-9a-f]{8,64})\.\w+$", source)
+    promised = re.search(r"-(?=[0-9a-f]*[a-f])([0-9a-f]{8,64})\.\w+$", source)  # digits alone may be a date
     sha256 = sha256 or (promised[1] if promised else "")
     path = epath.Path(_download(source, sha256) if source.startswith(_URL_SCHEMES) else source)
     if not path.is_file():
@@ -60,7 +60,7 @@ def read_weights(source: epath.PathLike, *, sha256: str | None = None) -> Weight
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(sha256):
-        raise UserError(f"The file of weights {path} has sha256 {found}, expected is {sha256}. Remove and replace it.")
+        raise UserError(f"The file of weights {path} has sha256 {found}, expected is {sha256}. Give another file.")
     try:
         return Weights(torch_file.read_arrays(content), found, str(path))
     except Exception as error:  # damaged pickles raise anything

@@ -10,6 +10,7 @@ cache folder and found again by the pixels.
 
 import argparse
 import json
+import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -63,6 +64,8 @@ def _parse(arguments):
 
 
 def _run(flags):
+    if flags.out and not pathlib.Path(flags.out).absolute().parent.is_dir():
+        raise UserError(f"The folder of --out={flags.out} does not exist. Create it, or give another file.")
     names = build.image_metric_names(flags.metrics)
     if not names:
         raise UserError(f"--metrics is empty. Give names with commas between them: {', '.join(METRICS)}.")
@@ -103,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     xla.choose_cpu_kernels()
     try:
         entries = _run(flags)
+        print(image_metrics.table(entries), flush=True)  # before a file that may fail
         if flags.out:
             with open(flags.out, "w", encoding="utf-8") as file:
                 file.write(json.dumps(entries, indent=2) + "\n")
@@ -112,7 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"Cannot read or write: {error}.", file=sys.stderr)
         return 2
-    print(image_metrics.table(entries))
     return 0
 
 
