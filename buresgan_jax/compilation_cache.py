@@ -1,11 +1,12 @@
 """JAX's persistent compilation cache, in a folder of the user's: the second start of a run compiles nothing."""
 
 import hashlib
-import os
 import pathlib
 import platform
 
 import jax
+
+from buresgan_jax import user_cache
 
 _MIN_SECONDS = 0.5  # what compiles faster is not worth a file
 
@@ -22,10 +23,11 @@ def enable(folder: str | None = None) -> None:
     is_cpu = jax.default_backend() == "cpu"
     if jax.config.jax_compilation_cache_dir is not None or (is_cpu and jax.local_device_count() > 1):
         return
-    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     # Programs for a CPU use the instructions of the one they were compiled on, and homes are shared.
     name = f"cpu-{_cpu_features()}" if is_cpu else jax.default_backend()
-    jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(folder or home / "buresgan_jax") / name))
+    jax.config.update(
+        "jax_compilation_cache_dir", str(pathlib.Path(folder) / name if folder else user_cache.folder(name))
+    )
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
 
 

@@ -17,11 +17,12 @@ from collections.abc import Mapping
 import numpy as np
 from absl import logging
 
+from buresgan_jax import user_cache
+
 
 def default_folder() -> pathlib.Path:
     """`buresgan_jax/statistics` in `$XDG_CACHE_HOME` or `~/.cache`."""
-    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    return home / "buresgan_jax" / "statistics"
+    return user_cache.folder("statistics")
 
 
 def file_of(folder: pathlib.Path, facts: Mapping[str, object]) -> pathlib.Path:

@@ -15,6 +15,7 @@ import flax
 import numpy as np
 from etils import epath
 
+from buresgan_jax import user_cache
 from buresgan_jax.errors import UserError
 from buresgan_jax.features import torch_file
 
@@ -133,8 +134,7 @@ def fold_batch_norm(arrays: dict[str, np.ndarray], conv: str, norm: str, eps: fl
 
 def _download(url: str, sha256: str) -> pathlib.Path:
     """The path of the cached file; a kill leaves no part of it under that name."""
-    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    folder = home / "buresgan_jax" / "weights" / hashlib.sha256(url.encode()).hexdigest()[:16]
+    folder = user_cache.folder("weights") / hashlib.sha256(url.encode()).hexdigest()[:16]
     path = folder / url.rsplit("/", 1)[-1].partition("?")[0]
     if path.exists():
         return path
