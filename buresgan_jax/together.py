@@ -57,15 +57,17 @@ def run(all_cells: Sequence[Cell], *, how: str, jobs: int | None) -> list[Outcom
     print(f"{len(all_cells)} runs, {'under vmap' if is_vmap else 'one process each'}", file=sys.stderr, flush=True)
     if jobs is None and jax.default_backend() != "cpu":
         jobs = 1
-    report = cells.Report(len(all_cells), sum(cells.finished(cell) is not None for cell in all_cells))
-    return _run_stacked(all_cells, report) if is_vmap else cells.run_cells(all_cells, jobs=jobs, report=report)
+    found = [cells.finished(cell) for cell in all_cells]
+    left = [cell for cell, outcome in zip(all_cells, found, strict=True) if outcome is None]
+    report = cells.Report(len(all_cells), len(all_cells) - len(left))
+    new = iter(_run_stacked(left, report) if is_vmap else cells.run_cells(left, jobs=jobs, report=report))
+    return [outcome or next(new) for outcome in found]
 
 
 def _run_stacked(all_cells, report):
-    outcomes = {index: cells.finished(cell) for index, cell in enumerate(all_cells)}
-    groups = {}
-    for index in (index for index, outcome in outcomes.items() if outcome is None):
-        shared = config_lib.flatten(all_cells[index].config)
+    outcomes, groups = [None] * len(all_cells), {}
+    for index, cell in enumerate(all_cells):
+        shared = config_lib.flatten(cell.config)
         for key in config_lib.TRACED_KEYS:
             del shared[key]
         groups.setdefault(str(shared), []).append(index)
@@ -78,7 +80,7 @@ def _run_stacked(all_cells, report):
             for index in (index for index in group if outcomes[index] is None):
                 outcomes[index] = Outcome("failed", {}, " ".join(str(error).split()))
                 report(all_cells[index], outcomes[index], 0.0)
-    return [outcomes[index] for index in range(len(all_cells))]
+    return outcomes
 
 
 def _run_group(group, all_cells):

@@ -96,17 +96,21 @@ def _os_errors(workdir):
         raise UserError(f"Cannot write to workdir {workdir}: {error}. Choose another --workdir.") from error
 
 
-def check_same_run(config, workdir: epath.Path) -> None:
-    """Checks that a workdir's `config.json` differs from a config in free keys only; UserError elsewhere."""
+def check_same_run(config, workdir: epath.Path) -> set[str]:
+    """Checks that a workdir's `config.json` differs from a config in free keys only, and returns these.
+
+    Raises:
+        UserError: it differs in others.
+    """
     old, new = (config_lib.flatten(json.loads(each.to_json())) for each in (read_config(workdir), config))
-    keys = sorted((old.keys() | new.keys()) - set(config_lib.FREE_KEYS))
-    changed = [key for key in keys if old.get(key) != new.get(key)]
-    if changed:
-        differences = ", ".join(f"{key} (there {old.get(key)!r}, now {new.get(key)!r})" for key in changed)
+    changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    if fixed := sorted(changed - set(config_lib.FREE_KEYS)):
+        differences = ", ".join(f"{key} (there {old.get(key)!r}, now {new.get(key)!r})" for key in fixed)
         raise UserError(
             f"Workdir {workdir} belongs to a run with another config: {differences}. Use another --workdir, or the "
             "same settings to go on."
         )
+    return changed
 
 
 def replace_text(file: epath.Path, text: str) -> None:
