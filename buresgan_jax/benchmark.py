@@ -12,6 +12,7 @@ done, 1 if one failed or diverged.
 
 import datetime
 import importlib.util
+import itertools
 import pathlib
 import platform
 import re
@@ -48,23 +49,16 @@ def make_cells(suite, folder: pathlib.Path, workdir: pathlib.Path) -> list[Cell]
         folder: of the config files.
         workdir: of the suite.
     """
-    made = []
-    for seed in parse_seeds(suite.seeds):
-        for data in _names(suite, "data"):
-            for method in _names(suite, "methods"):
-                file = folder / f"{data}.py"
-                config = _load(file).get_config(method)
-                overrides = dict(word.partition("=")[::2] for word in shlex.split(suite.overrides)) | {
-                    "seed": str(seed)
-                }
-                for key, word in overrides.items():
-                    config.update_from_flattened_dict({key: config_lib.parse_value(config, key, word)})
-                arguments = (
-                    f"--config={file}:{method}",
-                    *(f"--config.{key}={word}" for key, word in overrides.items()),
-                )
-                labels = {"data": data, "method": method, "seed": seed}
-                made.append(Cell(labels, workdir / data / method / f"seed_{seed}", arguments, config))
+    files = {data: folder / f"{data}.py" for data in _names(suite, "data")}
+    modules, methods = {data: _load(file) for data, file in files.items()}, _names(suite, "methods")
+    overrides, made = dict(word.partition("=")[::2] for word in shlex.split(suite.overrides)), []
+    for seed, data, method in itertools.product(parse_seeds(suite.seeds), files, methods):
+        config, words = modules[data].get_config(method), overrides | {"seed": str(seed)}
+        for key, word in words.items():
+            config.update_from_flattened_dict({key: config_lib.parse_value(config, key, word)})
+        arguments = (f"--config={files[data]}:{method}", *(f"--config.{key}={word}" for key, word in words.items()))
+        labels = {"data": data, "method": method, "seed": seed}
+        made.append(Cell(labels, workdir / data / method / f"seed_{seed}", arguments, config))
     return made
 
 
