@@ -40,12 +40,15 @@ def evaluate(config, metric, sampler: Sampler, state, key) -> dict[str, float]:
     values = {}
     for prefix, ema in (("", False), ("ema_", True)):
         samples = sampler(state, key, config.evaluation.num_samples, ema=ema)
-        if not np.isfinite(samples).all():
-            bad = (~np.isfinite(samples)).reshape(len(samples), -1).any(1)
-            values |= {f"{prefix}non_finite_samples": int(bad.sum())}
+        if bad := _num_not_finite(samples):
+            values |= {f"{prefix}non_finite_samples": bad}
             continue
         values |= {f"{prefix}{name}": value for name, value in metric(samples).items()}
     return values
+
+
+def _num_not_finite(samples):
+    return int((~np.isfinite(samples)).reshape(len(samples), -1).any(1).sum())
 
 
 def evaluate_images(config, metrics, sampler: Sampler, state, key, *, ema: bool) -> dict[str, dict[str, Any]]:
@@ -66,8 +69,7 @@ def evaluate_images(config, metrics, sampler: Sampler, state, key, *, ema: bool)
         return {}
     prefix = "ema_" if ema else ""
     samples = sampler(state, key, config.evaluation.num_samples, ema=ema)
-    bad = int((~np.isfinite(samples)).reshape(len(samples), -1).any(1).sum())
-    if bad:
+    if bad := _num_not_finite(samples):
         return {f"{prefix}non_finite_samples": {"value": bad, "n_fake": len(samples)}}
     images = pictures.to_uint8(samples)
     batches = [images[start : start + _SAMPLE_BATCH] for start in range(0, len(images), _SAMPLE_BATCH)]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from buresgan_jax import metrics
+from buresgan_jax import metrics, tables
 from buresgan_jax.features import Extractor, metric_name
 from buresgan_jax.image_summaries import Summary
 from buresgan_jax.metrics import inputs
@@ -248,7 +248,7 @@ def compare(
 
 def table(entries: Mapping[str, Mapping[str, Any]]) -> str:
     """A Markdown table of entries: value, its uncertainty, and how it was made."""
-    lines = [["metric", "value", "standard error", "std", "n real", "n fake", "made from"], ["---"] * 7]
+    lines = []
     for name, entry in entries.items():
         numbers = [
             f"{entry[key]:.6g}" if entry.get(key) is not None else "-" for key in ("value", "standard_error", "std")
@@ -257,4 +257,4 @@ def table(entries: Mapping[str, Mapping[str, Any]]) -> str:
         weights = f", weights {entry['weights_sha256'][:8]}" if entry.get("weights_sha256") else ""
         made = f"{entry['extractor']} ({entry['resizer']}{weights})" if "extractor" in entry else "pixels as they are"
         lines.append([name, *numbers, *counts, made])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return tables.render(["metric", "value", "standard error", "std", "n real", "n fake", "made from"], lines)

@@ -32,11 +32,16 @@ def to_markdown(rows: Sequence[Row], *, by: Sequence[str], columns: Sequence[str
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row.get(name) for name in by), []).append(row)
-    lines = [[*by, "runs", *columns], ["---"] * (len(by) + 1 + len(columns))]
+    lines = []
     for setting, members in groups.items():
         cells = [_mean_and_deviation(row[name] for row in members if row.get(name) is not None) for name in columns]
         lines.append([*map(str, setting), _count(members), *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return render([*by, "runs", *columns], lines)
+
+
+def render(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table of text."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])
 
 
 def _count(rows):

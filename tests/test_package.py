@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "metrics/__main__": {"blas", "build", "data", "errors", "image_metrics", "xla"},
     "statistics_cache": {"user_cache"},
     "image_summaries": {"__version__", "features", "metrics", "statistics_cache"},
-    "image_metrics": {"features", "image_summaries", "metrics"},
+    "image_metrics": {"features", "image_summaries", "metrics", "tables"},
     "pictures": set(),
     "data": {"errors"},
     "prepare": {"data", "errors"},
@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "flag_errors": {"errors"},
     "command_flags": set(),
     "tables": set(),
-    "cells": {"config", "errors", "signals", "tables", "writers"},
+    "cells": {"errors", "signals", "tables", "writers"},
     "together": {
         "blas",
         "cells",
