@@ -192,8 +192,11 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
 
 
 def use_points(config: config_dict.ConfigDict) -> None:
-    """What points in the plane share: many steps between two logs, and what a method means for them."""
+    """What points in the plane share: steps of milliseconds, so intervals of many, and what a method means for them."""
     config.training.log_every_steps = 500
+    config.training.sample_every_steps = 2_500
+    config.training.checkpoint_every_steps = 2_500
+    config.evaluation.every_steps = 2_500
     for key, value in _ON_POINTS.get(config.method, {}).items():
         _set(config, key, value)
 
