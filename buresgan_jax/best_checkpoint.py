@@ -14,7 +14,7 @@ from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
 
 FOLDER = "best_checkpoint"
-_RECORD = "best.json"
+RECORD = "best.json"
 
 
 class BestCheckpoint:
@@ -24,20 +24,20 @@ class BestCheckpoint:
     record changes, and the old one goes last. Steps that a restarted run computes again are offered again.
     """
 
-    def __init__(self, workdir: epath.Path, by: str, *, larger_is_better: bool, is_new: bool):
+    def __init__(self, workdir: epath.Path, by: str, *, larger_is_better: bool, made_by: Mapping[str, Any]):
         """Reads the record.
 
         Args:
-            workdir: of the run.
+            workdir: of the run; without a record (`RECORD`) where the run is new.
             by: name of the metric.
             larger_is_better: or smaller.
-            is_new: whether the run has no checkpoint yet; whatever lies in the workdir is of another one then.
+            made_by: options that change the metric, by name; values under others do not count.
         """
-        self._file, self._by, self._sign = workdir / _RECORD, by, 1 if larger_is_better else -1
+        self._file, self._sign, self._value = workdir / RECORD, 1 if larger_is_better else -1, None
+        self._facts = {"by": by, **made_by}
         self._checkpointer = Checkpointer(workdir, folder=FOLDER)
-        self._value = None
-        record = {} if is_new else _read(self._file)
-        if record.get("by") == by and record.get("step") in self._checkpointer.steps():
+        record = _read(self._file)
+        if self._facts.items() <= record.items() and record.get("step") in self._checkpointer.steps():
             self._value = record["value"]
 
     def offer(self, step: int, values: Mapping[str, float], state: Any) -> None:
@@ -48,14 +48,14 @@ class BestCheckpoint:
             values: the metrics; empty on all processes but the first.
             state: NumPy arrays.
         """
-        value = values.get(self._by, math.nan)
+        value = values.get(self._facts["by"], math.nan)
         is_better = math.isfinite(value) and (self._value is None or self._sign * (value - self._value) > 0)
         if not multihost_utils.broadcast_one_to_all(np.asarray(is_better)):
             return
         self._checkpointer.overwrite(step, {"state": state})
         if is_better:  # here, on process 0
             self._value = value
-            writers.replace_text(self._file, json.dumps({"step": step, "by": self._by, "value": value}) + "\n")
+            writers.replace_text(self._file, json.dumps({"step": step, "value": value, **self._facts}) + "\n")
         self._checkpointer.keep_only(step)
 
     def close(self) -> None:
@@ -69,10 +69,10 @@ def best_step(workdir: epath.Path) -> int:
     Raises:
         UserError: there is none.
     """
-    record = _read(workdir / _RECORD)
+    record = _read(workdir / RECORD)
     if not isinstance(record.get("step"), int):
         raise UserError(
-            f"{workdir} has no best checkpoint: {_RECORD} is missing or damaged. Train with "
+            f"{workdir} has no best checkpoint: {RECORD} is missing or damaged. Train with "
             "config.evaluation.metrics and config.evaluation.best_by, or choose another --checkpoint."
         )
     return record["step"]

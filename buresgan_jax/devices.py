@@ -1,5 +1,6 @@
 """Steps on devices: `jax.pmap`, applied here and only here to a function of one device's share of the batch."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.experimental import multihost_utils
 
 from buresgan_jax import data
 from buresgan_jax.algorithms import Algorithm, GANState
@@ -17,6 +19,20 @@ from buresgan_jax.errors import UserError
 AXIS = "batch"
 _SMALL_DATA = 16 * 2**20  # bytes; all mixtures of points
 _CALL_BYTES = 64 * 2**20  # of batches in one call; a few calls wait in memory
+
+
+@contextlib.contextmanager
+def raised_together():
+    """Raises a UserError of one process on all of them: the others would wait for it for ever."""
+    error = None
+    try:
+        yield
+    except UserError as found:
+        error = found
+    if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(error is None)).all():
+        error = error or UserError("Another process cannot begin; its own message says why.")
+    if error is not None:
+        raise error
 
 
 @struct.dataclass

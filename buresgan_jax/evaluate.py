@@ -61,9 +61,6 @@ def evaluate_images(config, metrics, sampler: Sampler, state, key, *, ema: bool)
         state: of the networks.
         key: of the latent draws.
         ema: averaged or raw generator.
-
-    Raises:
-        UserError: a metric is not defined on these images.
     """
     if metrics is None:
         return {}
@@ -153,7 +150,7 @@ def run_evaluation(
 ) -> Iterator[dict[str, float]]:
     """Metrics of checkpoints of a workdir, one after the other, of the averaged and the raw generator.
 
-    Metrics of images are also written to `evaluation.json` in the workdir, each with how it was made, and shown as a
+    Metrics of images are also added to `evaluation.json` in the workdir, each with how it was made, and shown as a
     table on standard error.
 
     Args:
@@ -174,7 +171,6 @@ def run_evaluation(
             f"There is no metric for the data set {config.data.name!r} by itself. Name some, such as "
             "--metrics=kernel_distance, or look at samples: --mode=sample."
         )
-    documents = []
     for state in opened.states(checkpoint):
         images = images or build.image_evaluation(config)
         facts = {"step": int(state.step), "num_samples": config.evaluation.num_samples, "seed": seed}
@@ -182,8 +178,7 @@ def run_evaluation(
         for ema in (False, True):
             entries |= evaluate_images(config, images, sampler, state, key, ema=ema)
         if entries:
-            documents.append({**facts, "metrics": entries})
-            writers.save_evaluation(documents, opened.workdir)
+            writers.add_evaluation(facts, entries, opened.workdir)
             print(f"step {facts['step']}\n{image_metrics.table(entries)}", file=sys.stderr, flush=True)
         yield {**facts, **values, **{name: entry["value"] for name, entry in entries.items()}}
 

@@ -219,10 +219,11 @@ def compare(
 
     Returns:
         `{name: {"value": ..., "standard_error" or "std" where known, "n_real", "n_fake", "real", "fake", "extractor",
-        "resizer", "weights_sha256", options}}`; nothing in it but plain Python values.
+        "resizer", "weights_sha256", options}}`; nothing in it but plain Python values. Of a metric that is not defined
+        on these images, such as the Vendi score of black ones, `value` is None and `undefined` says why.
 
     Raises:
-        ValueError: too few images for a metric, or images that differ in their shape.
+        ValueError: the sets differ in the shape of their images.
     """
     if real is not None and real.image_shape != fake.image_shape:
         raise ValueError(
@@ -238,10 +239,14 @@ def compare(
         if metric.uses_extractor:
             facts |= {"extractor": extractor.name, "resizer": extractor.resizer, "weights_sha256": extractor.sha256}
         facts |= {option: getattr(options, option) for option in metric.options}
-        with _named(name):
-            numbers = metric.measure(
-                real.parts[metric.needs] if metric.uses_real else None, fake.parts[metric.needs], options
-            )
+        parts = real.parts[metric.needs] if metric.uses_real else None, fake.parts[metric.needs]
+        try:
+            for part in parts:
+                if isinstance(part, ValueError):
+                    raise part
+            numbers = metric.measure(*parts, options)
+        except ValueError as error:
+            numbers = dict.fromkeys(results, {"value": None, "undefined": str(error)})
         entries |= {results[number]: {**facts, **found} for number, found in numbers.items()}
     return entries
 
@@ -256,5 +261,6 @@ def table(entries: Mapping[str, Mapping[str, Any]]) -> str:
         counts = [str(entry[key]) if entry.get(key) is not None else "-" for key in ("n_real", "n_fake")]
         weights = f", weights {entry['weights_sha256'][:8]}" if entry.get("weights_sha256") else ""
         made = f"{entry['extractor']} ({entry['resizer']}{weights})" if "extractor" in entry else "pixels as they are"
-        lines.append([name, *numbers, *counts, made])
+        undefined = f"; undefined: {entry['undefined']}" if "undefined" in entry else ""
+        lines.append([name, *numbers, *counts, made + undefined])
     return tables.render(["metric", "value", "standard error", "std", "n real", "n fake", "made from"], lines)

@@ -25,7 +25,8 @@ class Summary(NamedTuple):
         num_images: how many.
         image_shape: of one image, `(height, width, channels)`.
         fingerprint: sha256 of the pixels of all images, in any order.
-        parts: by what metrics need: `moments`, `unit_moments`, `features`, `logits`, `images`.
+        parts: by what metrics need: `moments`, `unit_moments`, `features`, `logits`, `images`; a ValueError in place of
+            what is not defined on these images, such as the directions of features that are zero.
     """
 
     name: str
@@ -57,6 +58,7 @@ def summarize(
         ValueError: no images, or of another dtype or of several shapes.
     """
     found, read = {}, None
+    cache = cache if extractor.sha256 else None
     if cache is not None and set(parts) - {"images"}:
         read = _read(name, batches, (), extractor)
         found = _load(cache, read, parts, extractor)
@@ -69,7 +71,7 @@ def summarize(
 
 
 def _read(name, batches, parts, extractor):
-    keepers, digests, shape = {part: _KEEPERS[part]() for part in parts}, [], None
+    keepers, digests, shape, undefined = {part: _KEEPERS[part]() for part in parts}, [], None, {}
     total = len(batches) if hasattr(batches, "__len__") else None
     # Silent for the first seconds, and where nobody watches.
     for images in tqdm.tqdm(batches, desc=f"{name}", total=total, unit="batch", delay=2, disable=None):
@@ -78,15 +80,19 @@ def _read(name, batches, parts, extractor):
         outputs = {"images": images}
         if set(parts) - {"images"}:
             outputs["features"], outputs["logits"] = extractor.function(images)
-        for keeper in keepers.values():
-            keeper.add(outputs)
+        for part, keeper in keepers.items():
+            try:
+                keeper.add(outputs)
+            except ValueError as error:
+                undefined[part] = error
+        keepers = {part: keeper for part, keeper in keepers.items() if part not in undefined}
     if not digests:
         raise ValueError(f"{name} has no images.")
     order = sorted(range(len(digests)), key=digests.__getitem__)
     fingerprint = hashlib.sha256(repr(shape).encode())
     for position in order:
         fingerprint.update(digests[position])
-    kept = {part: keeper.result(order) for part, keeper in keepers.items()}
+    kept = undefined | {part: keeper.result(order) for part, keeper in keepers.items()}
     return Summary(name, len(digests), shape, fingerprint.hexdigest(), kept)
 
 
@@ -149,6 +155,6 @@ def _load(cache, read, parts, extractor):
 
 def _save(cache, read, extractor):
     for part, value in read.parts.items():
-        if part != "images":
+        if part != "images" and not isinstance(value, ValueError):
             arrays = value._asdict() if isinstance(value, metrics.GaussianStatistics) else {"rows": value}
             statistics_cache.save(_cache_file(cache, read, part, extractor), arrays)

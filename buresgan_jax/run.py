@@ -8,11 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from buresgan_jax import build, data, devices, evaluate, writers
+from buresgan_jax import best_checkpoint, build, data, devices, evaluate, writers
 from buresgan_jax import config as config_lib
 from buresgan_jax.best_checkpoint import BestCheckpoint
 from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
+
+# What the number depends on that chooses the best state, beside its name.
+_MADE_BY = ("min_hits", "num_real", "num_samples", "subset_size", "weights")
 
 
 class DivergedError(RuntimeError):
@@ -52,38 +55,47 @@ class Run:
         self.key = jax.random.key(config.seed)
         self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
         # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
-        options, memory = config.training, devices.data_memory()
-        with signals.interruptible():
-            source = build.source(config)
-            self._images = build.image_evaluation(config, source) if self.is_writer else None
-            self.feed = data.make_feed(
-                source,
-                resident=config.data.resident,
-                memory=memory,
-                seed=config.seed,
-                batch_size=options.batch_size,
-                batches_per_update=self.algorithm.batches_per_update,
-                rows=rows,
-            )
-        data.batch_indices(source.num_examples, seed=config.seed, batch_size=options.batch_size, batch_number=0)
-        self._metric = build.evaluation(config, self.workdir)
-        larger = build.larger_is_better(config, self._images) if self.is_writer else None
+        with devices.raised_together():
+            self._open_data(signals, rows)
+            larger = build.larger_is_better(config, self._images) if self.is_writer else None
+        options = config.training
         self._checkpointer = Checkpointer(
             self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
         )
         self._saved_step, self.state, self.tracker = self._restore_or_init()
         self.start = self._saved_step or 0
         self._best = None
-        if config.evaluation.best_by is not None:
-            self._best = BestCheckpoint(
-                self.workdir, config.evaluation.best_by, larger_is_better=larger, is_new=self._saved_step is None
-            )
         if self.is_writer:
             writers.save_config(config, self.workdir)
+            if self._saved_step is None:  # what lies here is of another run
+                writers.forget_results(self.workdir, best_checkpoint.RECORD)
+        if config.evaluation.best_by is not None:
+            made_by = {name: config.evaluation[name] for name in _MADE_BY}
+            self._best = BestCheckpoint(
+                self.workdir, config.evaluation.best_by, larger_is_better=larger, made_by=made_by
+            )
         self._sampler = evaluate.make_sampler(self.algorithm)
         self.evaluated, self.evaluation_error, self.final = {}, None, {}
         self._has_failed = False  # whether the last evaluation did
         self._writer = writers.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
+
+    def _open_data(self, signals, rows):
+        config, memory = self.config, devices.data_memory()
+        with signals.interruptible():
+            source = build.source(config)
+            self.feed = data.make_feed(
+                source,
+                resident=config.data.resident,
+                memory=memory,
+                seed=config.seed,
+                batch_size=config.training.batch_size,
+                batches_per_update=self.algorithm.batches_per_update,
+                rows=rows,
+            )
+        data.batch_indices(source.num_examples, seed=config.seed, batch_size=config.training.batch_size, batch_number=0)
+        self._images, self._metric = None, build.evaluation(config, self.workdir)
+        if self.is_writer:
+            self._images = build.image_evaluation(config, source, on_batch=signals.stop_before_first_step)
 
     def _restore_or_init(self):
         example = np.zeros(build.example_shape(self.config), np.float32)
@@ -147,7 +159,11 @@ class Run:
         try:
             self.evaluated = evaluate.evaluate(self.config, self._metric, self._sampler, state, key)
             images = evaluate.evaluate_images(self.config, self._images, self._sampler, state, key, ema=True)
-            self.evaluated |= {name: entry["value"] for name, entry in images.items()}
+            for name, entry in images.items():
+                if entry["value"] is None:
+                    logging.warning("At step %d %s is undefined: %s", step, name, entry["undefined"])
+                else:
+                    self.evaluated[name] = entry["value"]
         except (OSError, ValueError) as error:
             self.evaluation_error, self._has_failed = f"at step {step}: {error}".rstrip("."), True
             logging.warning("The evaluation failed %s.", self.evaluation_error)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ from ml_collections import config_dict
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 
-FINAL = "final.json"
+FINAL, EVALUATION = "final.json", "evaluation.json"
 TIMES = ("step", "seconds", "first_step_seconds", "seconds_per_step")  # in it, beside the last evaluation
 
 
@@ -52,15 +52,39 @@ def save_config(config, workdir: epath.Path) -> None:
         replace_text(workdir / "config.json", config.to_json(indent=2, sort_keys=True) + "\n")
 
 
+def forget_results(workdir: epath.Path, *others: str) -> None:
+    """Removes what an earlier run in the same workdir said at its end, and other files."""
+    with _os_errors(workdir):
+        for name in (FINAL, EVALUATION, *others):
+            (workdir / name).unlink(missing_ok=True)
+
+
 def save_final(values: Mapping[str, Any], workdir: epath.Path) -> None:
     """Writes `final.json`, what a finished run says of itself."""
     replace_text(workdir / FINAL, json.dumps(values, indent=2) + "\n")
 
 
-def save_evaluation(documents: Sequence[Mapping[str, Any]], workdir: epath.Path) -> None:
-    """Writes `evaluation.json`: for each checkpoint its metrics, with how they were made."""
+def add_evaluation(facts: Mapping[str, Any], entries: Mapping[str, Any], workdir: epath.Path) -> None:
+    """Adds metrics, with how they were made, to `evaluation.json`.
+
+    Args:
+        facts: of the samples, such as the step of their generator; the file has one place for equal facts.
+        entries: the metrics by name; those that were there under the same facts and names are replaced.
+        workdir: of the run.
+
+    Raises:
+        UserError: the file is damaged, or cannot be written.
+    """
+    file = workdir / EVALUATION
     with _os_errors(workdir):
-        replace_text(workdir / "evaluation.json", json.dumps(documents, indent=2) + "\n")
+        try:
+            documents = json.loads(file.read_text()) if file.exists() else []
+            same = next((each for each in documents if facts.items() <= each.items()), {})
+            entries = same.get("metrics", {}) | entries
+        except (ValueError, AttributeError, TypeError):
+            raise UserError(f"{file} is damaged. Move it away, and evaluate again.") from None
+        documents = [*(each for each in documents if each is not same), {**facts, "metrics": entries}]
+        replace_text(file, json.dumps(documents, indent=2) + "\n")
 
 
 def read_final(workdir: epath.Path) -> dict[str, Any]:

@@ -25,31 +25,32 @@ def kept(workdir):
         return checkpointer.steps(), step
 
 
-def offer(workdir, values, *, by="kid", larger_is_better=False, is_new=False):
+def offer(workdir, values, *, by="kid", larger_is_better=False, num_samples=50):
     """`{step: value}` to one process's life."""
-    best = BestCheckpoint(workdir, by, larger_is_better=larger_is_better, is_new=is_new)
+    best = BestCheckpoint(workdir, by, larger_is_better=larger_is_better, made_by={"num_samples": num_samples})
     with contextlib.closing(best):
         for step, value in values.items():
             best.offer(step, {} if value is None else {by: value}, state_of(step))
 
 
 def test_the_best_is_kept_over_restarts_and_nothing_else(tmp_path):
-    offer(tmp_path, {1: 5.0, 2: 3.0, 3: 4.0, 4: np.nan, 5: None}, is_new=True)
+    offer(tmp_path, {1: 5.0, 2: 3.0, 3: 4.0, 4: np.nan, 5: None})
     assert kept(tmp_path) == ([2], 2)
     offer(tmp_path, {2: 3.0, 3: 4.0, 6: 3.0})
     assert kept(tmp_path) == ([2], 2)
     offer(tmp_path, {7: -1.0})
     assert kept(tmp_path) == ([7], 7)
-    assert json.loads((tmp_path / "best.json").read_text()) == {"step": 7, "by": "kid", "value": -1.0}
+    record = json.loads((tmp_path / "best.json").read_text())
+    assert record == {"step": 7, "value": -1.0, "by": "kid", "num_samples": 50}
 
 
-def test_larger_can_be_better_and_another_metric_or_run_begins_anew(tmp_path):
+def test_larger_can_be_better_and_a_metric_made_otherwise_begins_anew(tmp_path):
     offer(tmp_path, {1: 5.0, 2: 3.0, 3: 7.0}, larger_is_better=True)
     assert kept(tmp_path) == ([3], 3)
     offer(tmp_path, {4: 9.0}, by="modes", larger_is_better=True)
     assert kept(tmp_path) == ([4], 4)
-    offer(tmp_path, {1: 1.0}, by="modes", larger_is_better=True, is_new=True)
-    assert kept(tmp_path) == ([1], 1)
+    offer(tmp_path, {5: 1.0}, by="modes", larger_is_better=True, num_samples=100)
+    assert kept(tmp_path) == ([5], 5)
 
 
 @pytest.mark.parametrize("moment", ["record", "cleaning"])

@@ -10,6 +10,7 @@ import pytest
 from test_train import assert_close_parameters, make_config, read_metrics
 
 from buresgan_jax import devices, parallel, run, train
+from buresgan_jax.errors import UserError
 from buresgan_jax.signals import StopSignals
 
 RATES = [1e-3, 1e38, 5e-3]  # three runs on two devices; the second diverges
@@ -56,6 +57,24 @@ def test_stacked_runs_equal_single_ones_and_divergence_stops_only_one(tmp_path, 
 )
 def test_steps_per_call_are_chosen_by_kind_and_size_of_the_data(wanted, shape, num_bytes, steps):
     assert devices.choose_steps_per_call(wanted, shape, num_bytes) == steps
+
+
+def test_a_mistake_of_one_process_ends_all_of_them(monkeypatch):
+    def opened(mine, *others):
+        monkeypatch.setattr(jax, "process_count", lambda: 1 + len(others))
+        found = lambda good: np.array([good, *(error is None for error in others)])  # noqa: E731
+        monkeypatch.setattr(devices.multihost_utils, "process_allgather", found)
+        with devices.raised_together():
+            if mine:
+                raise mine
+
+    opened(None)
+    opened(None, None)
+    for errors in ([UserError("mine")], [UserError("mine"), None], [UserError("mine"), UserError("other")]):
+        with pytest.raises(UserError, match="mine"):
+            opened(*errors)
+    with pytest.raises(UserError, match="Another process cannot begin; its own message says why"):
+        opened(None, UserError("other"))
 
 
 def test_a_gpu_makes_several_steps_of_images_in_a_call(monkeypatch):

@@ -87,7 +87,7 @@ class ImageEvaluation:
         """Numbers by name, each with how it was made, of batches of uint8 images.
 
         Raises:
-            UserError: the images do not fit the real ones, or a metric is not defined on them.
+            UserError: the images do not fit the real ones.
         """
         return user_error(self._compare)(self._summary(batches, name))
 
@@ -99,12 +99,15 @@ class ImageEvaluation:
         return image_metrics.compare(self._names, self._real, fake, self._extractor, self._options)
 
 
-def image_evaluation(config, real: data.Source | None = None) -> ImageEvaluation | None:
+def image_evaluation(
+    config, real: data.Source | None = None, on_batch: Callable[[], object] = lambda: None
+) -> ImageEvaluation | None:
     """The metrics of images that a config asks for, None where it asks for none.
 
     Args:
         config: of a run; see `evaluation` in `config.py`.
         real: its training data, where they are open already.
+        on_batch: called before each batch of them is looked at; what it raises ends that.
 
     Raises:
         UserError: an unknown name, data without images, or what `ImageEvaluation` refuses.
@@ -119,7 +122,7 @@ def image_evaluation(config, real: data.Source | None = None) -> ImageEvaluation
         names,
         made_by,
         Options(subset_size=options.subset_size),
-        data.ImageBatches(real, num=options.num_real),
+        data.ImageBatches(real, num=options.num_real, on_batch=on_batch),
         name=real.name if config.smoke or config.data.name == "image_folder" else f"{real.name}:{config.data.split}",
         num_fake=options.num_samples,
         image_shape=real.example_shape,

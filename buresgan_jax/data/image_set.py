@@ -1,7 +1,7 @@
 """Images of a set that is named in one word, in batches: a folder, an `.npz` file, or `tfds:NAME:SPLIT`."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from etils import epath
@@ -93,7 +93,15 @@ class ImageBatches:
         num_images: how many images there are in all.
     """
 
-    def __init__(self, source: Source, *, num: int | None = None, seed: int = 0, batch_size: int = 100):
+    def __init__(
+        self,
+        source: Source,
+        *,
+        num: int | None = None,
+        seed: int = 0,
+        batch_size: int = 100,
+        on_batch: Callable[[], object] = lambda: None,
+    ):
         """Chooses the images.
 
         Args:
@@ -101,6 +109,7 @@ class ImageBatches:
             num: so many of them, drawn by the seed, since files often lie in order of class; None: all.
             seed: of the draw.
             batch_size: images in a batch.
+            on_batch: called before each batch; what it raises ends the reading.
 
         Raises:
             UserError: the source has fewer.
@@ -110,11 +119,13 @@ class ImageBatches:
         self._indices = np.arange(source.num_examples)
         if num is not None:
             self._indices = np.sort(np.random.default_rng(seed).permutation(source.num_examples)[:num])
-        self._fetch, self._batch_size, self.num_images = source.fetch, batch_size, len(self._indices)
+        self._fetch, self._batch_size, self._on_batch = source.fetch, batch_size, on_batch
+        self.num_images = len(self._indices)
 
     def __len__(self) -> int:
         return -(-self.num_images // self._batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for start in range(0, self.num_images, self._batch_size):
+            self._on_batch()
             yield self._fetch(self._indices[start : start + self._batch_size])

@@ -35,7 +35,8 @@ class Extractor(NamedTuple):
         function: images -> `Features`. Images have the shape `[n, height, width, channels]`, any n, and are uint8, or
             floating within [-1, 1] and then rounded to what an image file can hold, so that reals and fakes go one way.
         dim: of the features.
-        sha256: of the file of weights; None where there is none.
+        sha256: of the file of weights; None where there is none. Statistics are kept for the next time only where it
+            is known, since nothing else tells two functions apart.
         resizer: how images become those of the network, such as `clean_299`; None if the function takes them as they
             are.
         is_canonical: whether it is the Inception-v3 that FID, KID and the inception score are defined by.

@@ -89,7 +89,12 @@ def _run(flags):
         num_fake=fake.num_images,
         image_shape=sources[0].example_shape,
     )
-    return evaluation(fake, flags.fake)
+    entries = evaluation(fake, flags.fake)
+    if undefined := [f"{name}: {entry['undefined']}" for name, entry in entries.items() if "undefined" in entry]:
+        if len(undefined) == len(entries):
+            raise UserError(undefined[0])
+        print("\n".join(undefined), file=sys.stderr)
+    return entries
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
