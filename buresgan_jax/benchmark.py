@@ -80,17 +80,6 @@ def _load(file):
     return module
 
 
-def share(all_cells: list[Cell], workdir: pathlib.Path) -> list[Cell]:
-    """The cells with what their evaluations have in common, which is made where it is missing."""
-    shared = {}
-    for cell in all_cells:
-        if cell.labels["data"] not in shared:
-            shared[cell.labels["data"]] = build.shared_by_runs(cell.config, workdir.absolute())
-        cell.config.update_from_flattened_dict(shared[cell.labels["data"]])
-    words = {data: [f"--config.{key}={value}" for key, value in keys.items()] for data, keys in shared.items()}
-    return [cell._replace(arguments=(*cell.arguments, *words[cell.labels["data"]])) for cell in all_cells]
-
-
 # Results
 
 
@@ -182,7 +171,7 @@ def _run():
         build.algorithm(cell.config)
     workdir.mkdir(parents=True, exist_ok=True)
     if _TRAIN.value:
-        all_cells = share(all_cells, workdir)
+        all_cells = together.share(all_cells, workdir)
         outcomes = together.run(all_cells, how=TOGETHER.value, jobs=JOBS.value)
     else:
         outcomes = [cells.finished(cell) or cells.Outcome("missing", {}) for cell in all_cells]

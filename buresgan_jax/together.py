@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 from absl import logging
 
-from buresgan_jax import blas, cells, compilation_cache, train, xla
+from buresgan_jax import blas, build, cells, compilation_cache, train, xla
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.errors import UserError
@@ -44,6 +44,20 @@ def local_folder(workdir: str) -> pathlib.Path:
     return pathlib.Path(workdir)
 
 
+def share(all_cells: Sequence[Cell], workdir: pathlib.Path) -> list[Cell]:
+    """The cells with what their evaluations have in common, which is made where it is missing, and kept in a folder."""
+    found, shared = {}, []
+    for cell in all_cells:
+        needs = str((cell.config.data, cell.config.evaluation.judge, cell.config.smoke))
+        if needs not in found:
+            found[needs] = build.shared_by_runs(cell.config, workdir.absolute())
+        config = cell.config.copy_and_resolve_references()
+        config.update_from_flattened_dict(found[needs])
+        words = (f"--config.{key}={value}" for key, value in found[needs].items())
+        shared.append(cell._replace(arguments=(*cell.arguments, *words), config=config))
+    return shared
+
+
 def run(all_cells: Sequence[Cell], *, how: str, jobs: int | None) -> list[Outcome]:
     """Runs the cells that are not finished, and says what becomes of each.
 
@@ -51,33 +65,35 @@ def run(all_cells: Sequence[Cell], *, how: str, jobs: int | None) -> list[Outcom
         all_cells: the cells.
         how: `processes` (one per core), `vmap` (those at once that differ in traced values only, on every device of
             this process), or `auto`: the first on a CPU, where one vmap is slower than runs in turn; else the second.
-        jobs: how many processes at a time; None: one per core, on other platforms one, since they share the device.
+        jobs: how many runs at a time. None: a process per core, on other platforms one, since they share the device;
+            under one vmap as many as there are. Each has its own copy of networks and batches on the device.
     """
     is_vmap = how == "vmap" or (how == "auto" and jax.default_backend() != "cpu")
     print(f"{len(all_cells)} runs, {'under vmap' if is_vmap else 'one process each'}", file=sys.stderr, flush=True)
-    if jobs is None and jax.default_backend() != "cpu":
+    if jobs is None and not is_vmap and jax.default_backend() != "cpu":
         jobs = 1
     found = [cells.finished(cell) for cell in all_cells]
     left = [cell for cell, outcome in zip(all_cells, found, strict=True) if outcome is None]
     report = cells.Report(len(all_cells), len(all_cells) - len(left))
-    new = iter(_run_stacked(left, report) if is_vmap else cells.run_cells(left, jobs=jobs, report=report))
+    new = iter(_run_stacked(left, jobs, report) if is_vmap else cells.run_cells(left, jobs=jobs, report=report))
     return [outcome or next(new) for outcome in found]
 
 
-def _run_stacked(all_cells, report):
+def _run_stacked(all_cells, jobs, report):
     outcomes, groups = [None] * len(all_cells), {}
     for index, cell in enumerate(all_cells):
         shared = config_lib.flatten(cell.config)
         for key in config_lib.TRACED_KEYS:
             del shared[key]
         groups.setdefault(str(shared), []).append(index)
-    for group in groups.values():
+    size = jobs or len(all_cells)
+    for part in [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]:
         try:
-            for index, outcome, seconds in _run_group(group, all_cells):
+            for index, outcome, seconds in _run_group(part, all_cells):
                 outcomes[index] = outcome
                 report(all_cells[index], outcome, seconds)
         except (UserError, OSError, jax.errors.JaxRuntimeError) as error:  # the others go on
-            for index in (index for index in group if outcomes[index] is None):
+            for index in (index for index in part if outcomes[index] is None):
                 outcomes[index] = Outcome("failed", {}, " ".join(str(error).split()))
                 report(all_cells[index], outcomes[index], 0.0)
     return outcomes

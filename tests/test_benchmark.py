@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import benchmark, cells, judge
+from buresgan_jax import benchmark, cells, judge, together
 from buresgan_jax.cells import Outcome
 from buresgan_jax.config import METHODS
 
@@ -94,7 +94,7 @@ def test_runs_share_one_judge(monkeypatch, tmp_path):
     monkeypatch.setattr(judge, "judge_when_needed", lambda *args, **_: lambda: trained.append(args))
     config = benchmark._load(pathlib.Path("configs/stacked_mnist.py")).get_config()
     made = [cells.Cell({"data": "stacked_mnist", "seed": i}, tmp_path, ("--x",), config) for i in range(2)]
-    shared = benchmark.share(made, tmp_path)
+    shared = together.share(made, tmp_path)
     assert trained == [("mnist", tmp_path / "judge_mnist.npz")]
     assert all(cell.arguments == ("--x", f"--config.evaluation.judge={tmp_path}/judge_mnist.npz") for cell in shared)
 

@@ -58,6 +58,7 @@ MAY_IMPORT = {
     "cells": {"errors", "signals", "tables", "writers"},
     "together": {
         "blas",
+        "build",
         "cells",
         "compilation_cache",
         "config",

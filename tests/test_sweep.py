@@ -13,7 +13,7 @@ import time
 import command_line
 import pytest
 
-from buresgan_jax import cells, config, sweep, tables, train
+from buresgan_jax import cells, config, sweep, tables, together, train
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.errors import UserError
 
@@ -215,6 +215,17 @@ def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeyp
     assert (saved["seed"], saved["penalty"]["weight"]) == (1, 2.0)
     assert call_sweep(monkeypatch, *arguments) == 0
     assert "2 of 2 are done already" in capfd.readouterr().err
+
+
+def test_a_vmap_has_at_most_as_many_runs_as_jobs(monkeypatch):
+    groups = []
+    monkeypatch.setattr(together, "_run_group", lambda group, _: groups.append(group) or [])
+    made = [
+        Cell({"seed": seed}, pathlib.Path("w"), (), config.default("gan" if seed < 3 else "bures")) for seed in range(5)
+    ]
+    monkeypatch.setattr(cells, "finished", lambda cell: None)
+    together.run(made, how="vmap", jobs=2)
+    assert groups == [[0, 1], [2], [3, 4]]
 
 
 def test_the_command_of_a_cell_is_understood_by_main(monkeypatch, tmp_path):
