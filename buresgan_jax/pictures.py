@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from buresgan_jax import data
+
 _MIN_CELL_SIZE = 64
 _GREY, _BLUE, _ORANGE, _RED = "#9aa0a6", "#1f77b4", "#e8710a", "#c5221f"
 
@@ -173,7 +175,7 @@ def to_uint8(images: ArrayLike) -> np.ndarray:
         raise ValueError(f"pictures need floating images in [-1, 1] or uint8; got {images.dtype}.")
     # JAX's bfloat16 is of no NumPy kind, hence the exclusion above. A NaN is drawn black.
     images = np.nan_to_num(images.astype(np.float32), nan=-1.0)
-    return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+    return data.encode_images(np.clip(images, -1.0, 1.0))
 
 
 def _check_points(name: str, points: ArrayLike | None) -> np.ndarray | None:

@@ -5,7 +5,7 @@ from buresgan_jax.data.folder import folder_source
 from buresgan_jax.data.image_set import ImageBatches, image_set
 from buresgan_jax.data.images import IMAGE_SETS, tfds_source
 from buresgan_jax.data.pipeline import batch_indices, prefetch, read_steps, step_indices
-from buresgan_jax.data.source import Source, decode_images, decode_points
+from buresgan_jax.data.source import Source, decode_images, decode_points, encode_images
 from buresgan_jax.data.stacked_mnist import stacked_labels, stacked_source
 from buresgan_jax.data.synthetic import (
     MIXTURES,
@@ -29,6 +29,7 @@ __all__ = [
     "batch_indices",
     "decode_images",
     "decode_points",
+    "encode_images",
     "folder_source",
     "grid_mixture",
     "image_set",

@@ -8,7 +8,7 @@ from etils import epath
 
 from buresgan_jax.data.folder import folder_shape, folder_source
 from buresgan_jax.data.images import tfds_source
-from buresgan_jax.data.source import Source, decode_images
+from buresgan_jax.data.source import Source, decode_images, encode_images
 from buresgan_jax.errors import UserError
 
 _TOLERANCE = 1e-3  # of floating images that were resized
@@ -83,7 +83,7 @@ def _to_uint8(path, samples):
             f"{path}: floating images must lie within [-1, 1], got values from {lowest:.6g} to {highest:.6g}. "
             "Rescale them, or save uint8."
         )
-    return np.rint((np.clip(samples, -1, 1).astype(np.float32) + 1) * 127.5).astype(np.uint8)
+    return encode_images(np.clip(samples, -1, 1).astype(np.float32))
 
 
 class ImageBatches:

@@ -42,6 +42,18 @@ def decode_images(images: jax.Array) -> jax.Array:
     return (jnp.asarray(images, jnp.float32) - 127.5) / 127.5
 
 
+def encode_images(images: np.ndarray) -> np.ndarray:
+    """Images as files hold them, the inverse of `decode_images` up to rounding to the nearest level.
+
+    Args:
+        images: floating, within [-1, 1].
+
+    Returns:
+        uint8 of the same shape.
+    """
+    return np.rint((images + 1) * 127.5).astype(np.uint8)
+
+
 def decode_points(points: jax.Array) -> jax.Array:
     """Returns points as they are: they need no decoding.
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import ArrayLike
 
+from buresgan_jax import data
 from buresgan_jax.metrics import inputs
 
 
@@ -159,4 +160,4 @@ def _as_uint8(images: ArrayLike) -> np.ndarray:
     if images.dtype == np.uint8:
         inputs.check_images("images", images[:1] if images.ndim == 4 else images)  # no float32 copy of all
         return images
-    return np.rint((inputs.check_images("images", images) + 1) * 127.5).astype(np.uint8)
+    return data.encode_images(inputs.check_images("images", images))
