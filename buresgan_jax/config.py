@@ -48,8 +48,12 @@ FREE_KEYS = (
     "evaluation.judge",
     "evaluation.metrics",
     "evaluation.min_hits",
+    "evaluation.num_neighbours",
     "evaluation.num_real",
     "evaluation.num_samples",
+    "evaluation.num_splits",
+    "evaluation.resizer",
+    "evaluation.split",
     "evaluation.subset_size",
     "evaluation.weights",
     "training.checkpoint_every_steps",
@@ -182,8 +186,12 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.evaluation.metrics = ""  # of images, with commas between them: see image_metrics.METRICS
     config.evaluation.extractor = "pixels"  # of the features that they are made from: see build.EXTRACTORS
     config.evaluation.weights = config_dict.placeholder(str)  # the extractor's file; None: where it looks by itself
-    config.evaluation.num_real = config_dict.placeholder(int)  # images of the data, drawn once; None: all
+    config.evaluation.resizer = config_dict.placeholder(str)  # of the extractor; None: its default
+    config.evaluation.split = config_dict.placeholder(str)  # of the real images; None: the one trained on
+    config.evaluation.num_real = config_dict.placeholder(int)  # so many of them, drawn once; None: all
     config.evaluation.subset_size = 1_000  # of kernel_distance
+    config.evaluation.num_splits = 10  # of inception_score and inception_variance
+    config.evaluation.num_neighbours = 5  # of precision_recall
     config.evaluation.best_by = config_dict.placeholder(str)  # keep the best state by it, such as ema_reverse_kl
 
     for key, value in METHODS.get(config.method, {}).items():
@@ -231,6 +239,7 @@ def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
     config.evaluation.every_steps = 1
     config.evaluation.num_samples = 16
     config.evaluation.subset_size = 8
+    config.evaluation.num_splits = 2
     return config
 
 

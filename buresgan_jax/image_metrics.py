@@ -4,7 +4,7 @@ Moments make the Frechet distance and the Vendi score, features those by kernels
 score, and pixels the rest.
 """
 
-import contextlib
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ from buresgan_jax.features import Extractor, metric_name
 from buresgan_jax.image_summaries import Summary
 from buresgan_jax.metrics import inputs
 
+_NUM_BINS = 100  # the paper's, of k-means
+
 
 class Options(NamedTuple):
     """Choices that change numbers; each number names those that it depends on.
@@ -22,7 +24,7 @@ class Options(NamedTuple):
     Attributes:
         seed: of subsets, splits, pairs and patches.
         subset_size: of the kernel distance, which takes 100 subsets.
-        num_splits: of the inception score.
+        num_splits: of the inception score and variance.
         num_neighbours: of precision, recall, density and coverage.
     """
 
@@ -64,13 +66,25 @@ def _frechet_distance(real, fake, options):
 
 
 def _kernel_distance(real, fake, options):
-    found = metrics.kernel_distance(real, fake, subset_size=options.subset_size, seed=options.seed)
-    return {"kernel_distance": {"value": found.mean, "standard_error": found.standard_error, "std": found.std}}
+    found = metrics.kernel_distance(real, fake, subset_size=options.subset_size, num_subsets=100, seed=options.seed)
+    facts = {"standard_error": found.standard_error, "std": found.std, "num_subsets": 100}
+    return {"kernel_distance": {"value": found.mean, **facts}}
 
 
 def _inception_score(_, fake, options):
     found = metrics.inception_score(fake, num_splits=options.num_splits, shuffle_seed=options.seed)
     return {"inception_score": {"value": found.mean, "std": found.std}}
+
+
+def _inception_variance(_, fake, options):
+    found = metrics.inception_variance(fake, num_splits=options.num_splits)
+    return {"inception_variance": {"value": found.mean, "std": found.std}}
+
+
+def _different_bins(real, fake, options):
+    found = metrics.number_of_different_bins(real, fake, num_bins=_NUM_BINS, seed=options.seed)
+    values = {"share_of_different_bins": found.share, "js_divergence_of_bins": found.js_divergence}
+    return {name: {"value": value, "num_bins": _NUM_BINS} for name, value in values.items()}
 
 
 def _precision_recall(real, fake, options):
@@ -79,10 +93,10 @@ def _precision_recall(real, fake, options):
     return {name: {"value": value, **counts} for name, value in found._asdict().items()}
 
 
-def _sliced_wasserstein(real, fake, options):
+def _sliced_wasserstein(real, fake, options, *, name, variant):
     real, fake, counts = _equally_many(real, fake)
-    found = metrics.sliced_wasserstein(real, fake, seed=options.seed)
-    return {"sliced_wasserstein": {"value": found.mean, "levels": found.levels, **counts}}
+    found = metrics.sliced_wasserstein(real, fake, variant=variant, seed=options.seed)
+    return {name: {"value": found.mean, "levels": found.levels, "variant": variant, **counts}}
 
 
 def _equally_many(real, fake):
@@ -92,12 +106,17 @@ def _equally_many(real, fake):
 
 
 def _ms_ssim(_, fake, options):
-    found = metrics.ms_ssim_of_pairs(fake, seed=options.seed)
-    return {"ms_ssim": {"value": found.mean, "standard_error": found.standard_error}}
+    found = metrics.ms_ssim_of_pairs(fake, num_pairs=1000, seed=options.seed)
+    return {"ms_ssim": {"value": found.mean, "standard_error": found.standard_error, "num_pairs": 1000}}
 
 
 def _vendi_score(_, fake, options):
     return {"vendi_score": {"value": metrics.vendi_score_from_statistics(fake)}}
+
+
+def _sliced_wasserstein_metric(name, variant):
+    measure = functools.partial(_sliced_wasserstein, name=name, variant=variant)
+    return ImageMetric("images", True, {name: False}, measure, min_size=16)
 
 
 METRICS: dict[str, ImageMetric] = {
@@ -120,6 +139,14 @@ METRICS: dict[str, ImageMetric] = {
         ("num_splits",),
         lambda options: options.num_splits,
     ),
+    "inception_variance": ImageMetric(
+        "logits",
+        False,
+        {"inception_variance": True},
+        _inception_variance,
+        ("num_splits",),
+        lambda options: options.num_splits,
+    ),
     "precision_recall": ImageMetric(
         "features",
         True,
@@ -128,7 +155,15 @@ METRICS: dict[str, ImageMetric] = {
         ("num_neighbours",),
         lambda options: options.num_neighbours + 1,
     ),
-    "sliced_wasserstein": ImageMetric("images", True, {"sliced_wasserstein": False}, _sliced_wasserstein, min_size=16),
+    "different_bins": ImageMetric(
+        "features",
+        True,
+        {"share_of_different_bins": False, "js_divergence_of_bins": False},
+        _different_bins,
+        min_samples=lambda options: _NUM_BINS,
+    ),
+    "sliced_wasserstein": _sliced_wasserstein_metric("sliced_wasserstein", "bures_gan"),
+    "sliced_wasserstein_progan": _sliced_wasserstein_metric("sliced_wasserstein_progan", "progan"),
     "ms_ssim": ImageMetric("images", False, {"ms_ssim": False}, _ms_ssim, min_samples=lambda options: 2, min_size=176),
     "vendi_score": ImageMetric(
         "unit_moments", False, {"vendi_score": True}, _vendi_score, min_samples=lambda options: 2
@@ -177,27 +212,23 @@ def check(
         ValueError: too few or too small images for a metric, or an extractor without the logits that it needs.
     """
     for name in names:
-        metric, lower = METRICS[name], next(iter(METRICS[name].options), "")
-        with _named(name):
-            for side, num in (("real", num_real if metric.uses_real else None), ("fake", num_fake)):
-                if num is not None:
-                    inputs.check_num_samples(side, num, metric.min_samples(options), lower)
-            if min(image_shape[:2]) < metric.min_size:
-                raise ValueError(
-                    f"it needs images of at least {metric.min_size}x{metric.min_size} pixels, "
-                    f"got {image_shape[0]}x{image_shape[1]}. Enlarge them, or leave it out."
-                )
-            if metric.needs == "logits" and extractor.function(np.zeros((1, *image_shape), np.uint8))[1] is None:
-                raise ValueError(f"it needs class logits, and the extractor {extractor.name!r} has none.")
+        try:
+            _check(METRICS[name], extractor, options, num_real, num_fake, image_shape)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
-@contextlib.contextmanager
-def _named(name):
-    """Puts the metric's name before the message of a ValueError."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+def _check(metric, extractor, options, num_real, num_fake, image_shape):
+    for side, num in (("real", num_real if metric.uses_real else None), ("fake", num_fake)):
+        if num is not None:
+            inputs.check_num_samples(side, num, metric.min_samples(options), next(iter(metric.options), ""))
+    if min(image_shape[:2]) < metric.min_size:
+        raise ValueError(
+            f"it needs images of at least {metric.min_size}x{metric.min_size} pixels, "
+            f"got {image_shape[0]}x{image_shape[1]}. Enlarge them, or leave it out."
+        )
+    if metric.needs == "logits" and extractor.function(np.zeros((1, *image_shape), np.uint8))[1] is None:
+        raise ValueError(f"it needs class logits, and the extractor {extractor.name!r} has none.")
 
 
 def needed_parts(names: Iterable[str], *, of_real: bool) -> tuple[str, ...]:
@@ -234,6 +265,7 @@ def compare(
     for name in names:
         metric, results = METRICS[name], result_names(name, extractor)
         facts = {"n_real": None, "n_fake": fake.num_images, "real": None, "fake": fake.name, "seed": options.seed}
+        facts["image_shape"] = list(fake.image_shape)
         if metric.uses_real:
             facts |= {"n_real": real.num_images, "real": real.name}
         if metric.uses_extractor:

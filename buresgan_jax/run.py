@@ -15,7 +15,17 @@ from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
 
 # What the number depends on that chooses the best state, beside its name.
-_MADE_BY = ("min_hits", "num_real", "num_samples", "subset_size", "weights")
+_MADE_BY = (
+    "min_hits",
+    "num_neighbours",
+    "num_real",
+    "num_samples",
+    "num_splits",
+    "resizer",
+    "split",
+    "subset_size",
+    "weights",
+)
 
 
 class DivergedError(RuntimeError):
@@ -212,8 +222,10 @@ _AT_LEAST = {
     "discriminator.width": 1,
     "evaluation.every_steps": 0,
     "evaluation.min_hits": 1,
+    "evaluation.num_neighbours": 1,
     "evaluation.num_real": 1,
     "evaluation.num_samples": 1,
+    "evaluation.num_splits": 1,
     "evaluation.subset_size": 2,
     "generator.base_filters": 1,
     "generator.width": 1,

@@ -79,7 +79,9 @@ def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches)
     facts = {"n_real": 32, "n_fake": 16, "real": "random images", "subset_size": 8, "extractor": "pixels"}
     assert facts.items() <= entries[BY].items()
     assert f"| {BY} | {entries[BY]['value']:.6g} |" in result.err
-    again = run("--mode=evaluate", f"--workdir={workdir}", "--metrics=vendi_score")
+    again = run(
+        "--mode=evaluate", f"--workdir={workdir}", "--metrics=vendi_score", "--split=test", "--num_neighbours=2"
+    )
     assert again.status == 0, again.err
     (document,) = json.loads((workdir / "evaluation.json").read_text())  # what was there stays
     assert list(document["metrics"]) == [*entries, "vendi_score_pixels", "ema_vendi_score_pixels"]

@@ -1,5 +1,6 @@
 """Metrics of two sets of images: order, batches and caches change nothing, collapse shows, mistakes are told."""
 
+import hashlib
 import importlib
 import json
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import data, features, image_metrics, image_summaries, metrics, statistics_cache
+from buresgan_jax import build, data, features, image_metrics, image_summaries, metrics, statistics_cache
 from buresgan_jax.image_metrics import Options
 
 command = importlib.import_module("buresgan_jax.metrics.__main__")
@@ -71,6 +72,7 @@ def test_numbers_are_those_of_the_metrics_and_say_how_they_were_made():
     assert entries["kid"].pop("value") == pytest.approx(found["kernel_distance_pixels"])
     assert entries["kid"].pop("standard_error") * 10 == pytest.approx(entries["kid"].pop("std"))
     facts = {"n_real": 48, "n_fake": 30, "real": "mnist:test", "fake": "samples", "seed": 0, "subset_size": 20}
+    facts |= {"num_subsets": 100, "image_shape": [16, 16, 3]}
     facts |= {"extractor": "pixels", "resizer": "area to 8x8", "weights_sha256": "ab" * 32}
     assert entries["kid"] == facts
     recall = image_metrics.compare(("precision_recall",), *summaries, PIXELS, OPTIONS)["recall_pixels"]
@@ -83,17 +85,39 @@ def test_the_inception_score_is_of_the_logits_of_the_generated_set_alone():
         return features, 20 * features[:, :5]
 
     made_by = PIXELS._replace(function=function, name="five")
-    names, options, images = ("inception_score",), Options(num_splits=3), make_images(2)
+    names, options, images = ("inception_score", "inception_variance"), Options(num_splits=3), make_images(2)
     image_metrics.check(names, made_by, options, num_real=None, num_fake=48, image_shape=(16, 16, 3))
     assert image_metrics.needed_parts(names, of_real=True) == ()
     fake = image_summaries.summarize("fake", [images[:9], images[9:]], ("logits",), made_by)
-    entry = image_metrics.compare(names, None, fake, made_by, options)["inception_score_five"]
+    entries = image_metrics.compare(names, None, fake, made_by, options)
+    entry, variance = entries["inception_score_five"], entries["inception_variance_five"]
     assert sorted(fake.parts["logits"].tolist()) == sorted(function(images)[1].tolist())
     expected = metrics.inception_score(fake.parts["logits"], num_splits=3, shuffle_seed=0)
     assert (entry["value"], entry["std"], entry["num_splits"]) == (expected.mean, expected.std, 3)
+    assert variance["value"] == metrics.inception_variance(fake.parts["logits"], num_splits=3).mean
     assert (entry["n_real"], entry["real"], entry["n_fake"]) == (None, None, 48)
-    canonical = image_metrics.larger_is_better((*names, "frechet_distance"), made_by._replace(is_canonical=True))
+    names = ("inception_score", "frechet_distance")
+    canonical = image_metrics.larger_is_better(names, made_by._replace(is_canonical=True))
     assert canonical == {"inception_score": True, "fid": False}
+
+
+def test_bins_and_both_protocols_of_patches():
+    names = ("different_bins", "sliced_wasserstein", "sliced_wasserstein_progan")
+    real, fake = make_images(1, num=120), make_images(2, num=100)
+    found = compare(real, fake, names)
+    by_content = sorted(real, key=lambda image: hashlib.sha256(image.tobytes()).digest())
+    fake = np.array(sorted(fake, key=lambda image: hashlib.sha256(image.tobytes()).digest()))
+    for variant, name in (("bures_gan", names[1]), ("progan", names[2])):
+        expected = metrics.sliced_wasserstein(np.array(by_content[:100]), fake, variant=variant).mean
+        assert found[name] == pytest.approx(expected)
+    features = [PIXELS.function(images)[0] for images in (np.array(by_content), fake)]
+    expected = metrics.number_of_different_bins(*features, seed=0)
+    assert found["share_of_different_bins_pixels"] == expected.share
+    assert found["js_divergence_of_bins_pixels"] == pytest.approx(expected.js_divergence)
+
+
+def test_the_names_of_the_canonical_network_are_understood_with_it():
+    assert build.image_metric_names("fid, kid,fid,", "inception_v3") == ("frechet_distance", "kernel_distance")
 
 
 def test_a_set_against_itself_is_perfect():
@@ -252,7 +276,11 @@ def test_a_part_is_drawn_by_the_seed(places):
 
 MISTAKES = {
     "metric": (["--metrics=kernel_distanse"], "Unknown metric 'kernel_distanse'. Did you mean 'kernel_distance'?"),
-    "fid": (["--metrics=fid"], "'fid' is what 'frechet_distance' is called on the canonical Inception-v3."),
+    "fid": (
+        ["--metrics=fid"],
+        "'fid' is what 'frechet_distance' is called on the canonical Inception-v3, and the extr",
+    ),
+    "resizer": (["--resizer=clean"], "The extractor 'pixels' takes means over fields, got resizer 'clean'."),
     "none": (["--metrics="], "--metrics is empty."),
     "extractor": (["--extractor=pixles"], "Unknown extractor 'pixles'. Did you mean 'pixels'?"),
     "weights": (["--weights=x.npz"], "The extractor 'pixels' has no weights, got 'x.npz'."),

@@ -39,6 +39,8 @@ MAY_IMPORT = {
     "pictures": {"data"},
     "data": {"errors"},
     "prepare": {"data", "errors"},
+    "cluster": {"errors"},
+    "evaluation_flags": set(),
     "algorithms": {"losses", "penalties", "latents", "networks"},
     "checkpoint": {"errors"},
     "judge_weights": {"errors", "networks"},
@@ -83,7 +85,17 @@ MAY_IMPORT = {
         "tables",
         "together",
     },
-    "main": {"blas", "command_flags", "compilation_cache", "errors", "evaluate", "flag_errors", "train", "xla"},
+    "main": {
+        "blas",
+        "cluster",
+        "command_flags",
+        "compilation_cache",
+        "errors",
+        "evaluate",
+        "evaluation_flags",
+        "flag_errors",
+    }
+    | {"train", "xla"},
     "__init__": {"distances", "geometry", "linalg", "validate"},
 }
 

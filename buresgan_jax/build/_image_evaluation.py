@@ -23,24 +23,26 @@ EXTRACTORS: dict[str, Callable[..., Extractor]] = {
 _ON_CANONICAL_FEATURES = {"fid": "frechet_distance", "kid": "kernel_distance"}
 
 
-def extractor(name: str, weights: str | None = None) -> Extractor:
-    """An extractor of features, from its file of weights or from where it finds them by itself."""
+def extractor(name: str, weights: str | None = None, resizer: str | None = None) -> Extractor:
+    """An extractor of features, from its file of weights or from where it finds them, with its way of resizing."""
     make = choose("extractor", name, EXTRACTORS, "the extractor")
-    return make() if weights is None else make(weights)
+    options = {"weights": weights, "resizer": resizer}
+    return user_error(make)(**{key: value for key, value in options.items() if value is not None})
 
 
-def image_metric_names(text: str) -> tuple[str, ...]:
-    """`kernel_distance,precision_recall` as names of metrics of images."""
-    names = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-    for name in names:
-        if name in _ON_CANONICAL_FEATURES:
-            quantity = _ON_CANONICAL_FEATURES[name]
+def image_metric_names(text: str, extractor_name: str) -> tuple[str, ...]:
+    """`kernel_distance,precision_recall` as names of metrics of images; `fid` and `kid` are of `inception_v3` only."""
+    names = []
+    for word in filter(None, map(str.strip, text.split(","))):
+        name = _ON_CANONICAL_FEATURES.get(word, word)
+        if name != word and extractor_name != "inception_v3":
             raise UserError(
-                f"{name!r} is what {quantity!r} is called on the canonical Inception-v3. Set metrics to {quantity}; "
-                "the result is called so where the extractor is that network."
+                f"{word!r} is what {name!r} is called on the canonical Inception-v3, and the extractor is "
+                f"{extractor_name!r}. Set metrics to {name}, or the extractor to inception_v3."
             )
         choose("metric", name, METRICS, "metrics")
-    return names
+        names.append(name)
+    return tuple(dict.fromkeys(names))
 
 
 class ImageEvaluation:
@@ -112,18 +114,24 @@ def image_evaluation(
     Raises:
         UserError: an unknown name, data without images, or what `ImageEvaluation` refuses.
     """
-    options, names = config.evaluation, image_metric_names(config.evaluation.metrics)
+    options = config.evaluation
+    names = image_metric_names(options.metrics, options.extractor)
     if not names:
         return None
     if is_mixture(config):
         raise UserError(f"The metrics {', '.join(names)} are of images, and {config.data.name!r} has points.")
-    made_by, real = extractor(options.extractor, options.weights), real or source(config)
+    made_by = extractor(options.extractor, options.weights, options.resizer)
+    split = options.split or config.data.split
+    if real is None or split != config.data.split:
+        config = config.copy_and_resolve_references()
+        config.data.split = split
+        real = source(config)
     return ImageEvaluation(
         names,
         made_by,
-        Options(subset_size=options.subset_size),
+        Options(**{name: options[name] for name in ("subset_size", "num_splits", "num_neighbours")}),
         data.ImageBatches(real, num=options.num_real, on_batch=on_batch),
-        name=real.name if config.smoke or config.data.name == "image_folder" else f"{real.name}:{config.data.split}",
+        name=real.name if config.smoke or config.data.name == "image_folder" else f"{real.name}:{split}",
         num_fake=options.num_samples,
         image_shape=real.example_shape,
     )

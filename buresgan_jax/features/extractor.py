@@ -1,6 +1,7 @@
 """What makes features of images: the one form that all extractors have, a user's own function included."""
 
 import collections
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -91,7 +92,7 @@ def make_extractor(
         params: any pytree of arrays.
         dim: of the features.
         batch_size: images per call of the compiled function; the last batch is filled up with zeros.
-        devices: which share every batch; the first local one by default.
+        devices: which share every batch; by default as many local ones as divide it.
         sha256: see `Extractor`.
         resizer: see `Extractor`.
         is_canonical: see `Extractor`.
@@ -103,8 +104,8 @@ def make_extractor(
     Raises:
         ValueError: the batch cannot be split evenly over the devices.
     """
-    devices = list(devices or jax.local_devices()[:1])
     inputs.check_positive_integer(batch_size=batch_size, dim=dim)
+    devices = list(devices or jax.local_devices()[: math.gcd(jax.local_device_count(), batch_size)])
     if batch_size % len(devices):
         raise ValueError(f"batch_size must be a multiple of the {len(devices)} devices, got {batch_size}.")
     mesh = Mesh(np.array(devices), ("batch",))

@@ -40,7 +40,7 @@ def inception_v3(
         use_bias: whether the logits have the last layer's bias; inception scores are computed without.
         seed: of random weights.
         batch_size: images per call of the compiled network.
-        devices: which share every batch; the first local one by default.
+        devices: which share every batch; by default as many local ones as divide it.
 
     Returns:
         Features of dimension 2048, 1008 logits. Its name is `inception_v3` with the canonical weights,

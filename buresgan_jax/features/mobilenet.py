@@ -129,7 +129,7 @@ def mobilenet_v2(
         size: height and width that images are brought to. The network was trained at 224.
         resizer: see `resize.find_resizer`.
         batch_size: images per call of the compiled network.
-        devices: which share every batch; the first local one by default.
+        devices: which share every batch; by default as many local ones as divide it.
 
     Returns:
         `mobilenet_v2`, features of dimension 1280 (the pooled input of the classifier), 1000 logits.

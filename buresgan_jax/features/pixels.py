@@ -8,19 +8,22 @@ from buresgan_jax.features.extractor import Extractor, Features
 _SIZE = 8
 
 
-def pixels(weights: str | None = None) -> Extractor:
+def pixels(weights: str | None = None, *, resizer: str | None = None) -> Extractor:
     """Mean intensities, from 0 to 1, of 8 x 8 fields of an image; grey counts as three equal channels.
 
     It sees coarse colours and shapes only: a check of the machinery, and a first look at a run.
 
     Args:
         weights: None: there are none.
+        resizer: None: there is one way only.
 
     Raises:
-        UserError: weights are given.
+        UserError: weights or a resizer are given.
     """
     if weights is not None:
         raise UserError(f"The extractor 'pixels' has no weights, got {weights!r}. Leave them out.")
+    if resizer is not None:
+        raise UserError(f"The extractor 'pixels' takes means over fields, got resizer {resizer!r}. Leave it out.")
     return Extractor("pixels", _field_means, _SIZE * _SIZE * 3, resizer=f"area to {_SIZE}x{_SIZE}")
 
 

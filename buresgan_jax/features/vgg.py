@@ -58,7 +58,7 @@ def vgg16(
         size: height and width that images are brought to, at least 32. The cost grows with its square.
         resizer: see `resize.find_resizer`.
         batch_size: images per call of the compiled network.
-        devices: which share every batch; the first local one by default.
+        devices: which share every batch; by default as many local ones as divide it.
 
     Returns:
         `vgg16`, features of dimension 512, no logits.

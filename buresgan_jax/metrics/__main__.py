@@ -43,6 +43,7 @@ def _parse(arguments):
     parser.add_argument("--metrics", required=True, help=f"names with commas between them: {', '.join(METRICS)}")
     parser.add_argument("--extractor", default="pixels", help=f"of features: {', '.join(build.EXTRACTORS)}")
     parser.add_argument("--weights", help="of the extractor, where it needs a file")
+    parser.add_argument("--resizer", help="of the extractor: legacy_tensorflow, legacy_pytorch or clean")
     parser.add_argument("--num", type=_at_least(1), help="so many images of each set, drawn by the seed (default: all)")
     parser.add_argument(
         "--image_size", type=_at_least(1), help="in pixels, to which folders and TFDS sets are cut and resized"
@@ -54,7 +55,10 @@ def _parse(arguments):
         "--subset_size", type=_at_least(2), default=default.subset_size, help="of kernel_distance: %(default)s"
     )
     parser.add_argument(
-        "--num_splits", type=_at_least(1), default=default.num_splits, help="of inception_score: %(default)s"
+        "--num_splits",
+        type=_at_least(1),
+        default=default.num_splits,
+        help="of inception_score and inception_variance: %(default)s",
     )
     parser.add_argument(
         "--num_neighbours", type=_at_least(1), default=default.num_neighbours, help="of precision_recall: %(default)s"
@@ -66,10 +70,10 @@ def _parse(arguments):
 def _run(flags):
     if flags.out and not pathlib.Path(flags.out).absolute().parent.is_dir():
         raise UserError(f"The folder of --out={flags.out} does not exist. Create it, or give another file.")
-    names = build.image_metric_names(flags.metrics)
+    names = build.image_metric_names(flags.metrics, flags.extractor)
     if not names:
         raise UserError(f"--metrics is empty. Give names with commas between them: {', '.join(METRICS)}.")
-    extractor = build.extractor(flags.extractor, flags.weights)
+    extractor = build.extractor(flags.extractor, flags.weights, flags.resizer)
     options = Options(flags.seed, flags.subset_size, flags.num_splits, flags.num_neighbours)
     sizes = {"image_size": flags.image_size, "channels": flags.channels, "data_dir": flags.data_dir}
     sources = [data.image_set(place, **sizes) for place in (flags.real, flags.fake)]
@@ -77,7 +81,7 @@ def _run(flags):
         shapes = " and ".join(f"{source.example_shape} ({source.name})" for source in sources)
         raise UserError(
             "real and fake must have images of one height, width and number of channels, "
-            f"got {shapes}. Give --image_size or --channels."
+            f"got {shapes}. Give --image_size or --channels, which folders and TFDS sets obey."
         )
     real, fake = (data.ImageBatches(source, num=flags.num, seed=flags.seed) for source in sources)
     evaluation = build.ImageEvaluation(
