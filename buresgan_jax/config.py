@@ -68,6 +68,8 @@ FREE_KEYS = (
 
 # Keys whose values are traced: runs that differ in nothing else can train under one vmap.
 TRACED_KEYS = (
+    "algorithm.mode_weight",
+    "algorithm.reconstruction_weight",
     "discriminator_penalty.weight",
     "optimizer.discriminator_learning_rate",
     "optimizer.generator_learning_rate",
@@ -219,6 +221,22 @@ def use_images(config: config_dict.ConfigDict, *, image_size: int, channels: int
     config.training.log_every_steps = 20
     config.training.sample_every_steps = 500
     config.training.checkpoint_every_steps = 500
+
+
+def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
+    """What the paper's ResNets share, on top of `use_images`: networks, z, batch and optimiser."""
+    config.generator.name = "resnet"
+    config.discriminator.name = "resnet"
+    config.latent.dim = 128
+    config.algorithm.simultaneous = False
+    config.optimizer.generator_learning_rate = 5e-4
+    config.optimizer.discriminator_learning_rate = 5e-4
+    config.optimizer.b1 = 0.0
+    config.optimizer.b2 = 0.9
+    config.optimizer.schedule = "linear"
+    config.optimizer.decay_steps = num_steps
+    config.training.batch_size = 64
+    config.training.num_steps = num_steps
 
 
 def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import tqdm
 from etils import epath
 
 from buresgan_jax import best_checkpoint, build, image_metrics, pictures, writers
@@ -27,7 +28,10 @@ def make_sampler(algorithm) -> Sampler:
     draw = jax.jit(draw, static_argnames="ema")
 
     def sample(state, key, n, *, ema=True):
-        batches = [np.asarray(draw(state, key, index, ema)) for index in range(-(-n // _SAMPLE_BATCH))]
+        # Silent for the first seconds, and where nobody watches.
+        options = {"desc": "samples", "unit": "batch", "delay": 2, "leave": False, "disable": None}
+        numbers = tqdm.trange(-(-n // _SAMPLE_BATCH), **options)
+        batches = [np.asarray(draw(state, key, index, ema)) for index in numbers]
         return np.concatenate(batches)[:n]
 
     return sample

@@ -4,13 +4,7 @@
 
 The data set is prepared once by `python -m buresgan_jax.prepare cifar10`.
 
-The ResNets of the same paper, with their optimiser and sizes, are
-`--config.generator.name=resnet --config.discriminator.name=resnet --config.latent.dim=128
---config.training.batch_size=64 --config.training.num_steps=200_000 --config.optimizer.schedule=linear
---config.optimizer.decay_steps=200_000 --config.optimizer.generator_learning_rate=5e-4
---config.optimizer.discriminator_learning_rate=5e-4 --config.optimizer.b1=0 --config.optimizer.b2=0.9
---config.algorithm.simultaneous=False`. Differs from the authors' code in: the generator's step takes one group of 64
-fakes (theirs the mean over two), the discriminator moves first, and the pixels get no uniform noise of 1/128.
+The ResNets of the same paper are in `cifar_resnet.py`.
 
 The full run has not been made here: no expected time or result yet. On a CPU expect days; use a GPU.
 """

@@ -9,9 +9,10 @@ The smaller-batch setting of the same paper (4 layers, batch 64) is
 --config.optimizer.generator_learning_rate=2e-4 --config.optimizer.discriminator_learning_rate=2e-4`.
 
 Every evaluation reports modes out of 1000 and the divergence from the data's histogram (`reverse_kl`, in nats, with its
-floor for a perfect generator) of 26,000 samples, by a classifier of the digits. The first one trains it (a few minutes
-on a CPU core) and keeps it in the workdir; several runs share one with `--config.evaluation.judge=judge.npz`, which
-`python -m buresgan_jax.judge --data=mnist --out=judge.npz` writes. `--config.data.base=fashion_mnist` stacks clothes.
+floor for a perfect generator and judge) of 26,000 samples, by a classifier of the digits, with its accuracy. The first
+one trains it (a few minutes on a CPU core) and keeps it in the workdir; several runs share one with
+`--config.evaluation.judge=judge.npz`, which `python -m buresgan_jax.judge --data=mnist --out=judge.npz` writes.
+`--config.data.base=fashion_mnist` stacks clothes.
 On a CPU core an evaluation takes two to three minutes, most of it for the samples, hence its interval.
 
 Measured so far: 500 steps at batch 64, where digits can be told in every channel. The full run has not been made.

@@ -96,6 +96,17 @@ def test_on_points_wgan_gp_has_the_authors_ten_steps_and_weight_of_five_and_on_i
         assert build.algorithm(full).batches_per_update == steps
 
 
+@pytest.mark.parametrize(("name", "sizes"), [("cifar_resnet", (32,)), ("stl10_resnet", (96, 48))])
+def test_resnets_have_the_authors_optimiser(name, sizes):
+    full = load(name, "bures")
+    options = full.optimizer
+    assert (options.b1, options.b2, options.generator_learning_rate, options.schedule) == (0, 0.9, 5e-4, "linear")
+    assert options.decay_steps == full.training.num_steps
+    for size in sizes:
+        full.data.image_size = size
+        build.algorithm(full)
+
+
 def test_pacgan_has_as_many_packs_as_other_methods_have_samples():
     assert load("ring", "pacgan").training.batch_size == 2 * load("ring", "gan").training.batch_size == 512
 
@@ -118,10 +129,11 @@ def test_batches_that_packs_do_not_divide_are_refused():
             "ring",
             "veegan",
             {"penalty.name": "bures"},
-            "'veegan' has its own losses, no others. Set config.penalty.name",
+            "'veegan' has its own losses, no others: config.penalty.name must be None",
         ),
         ("ring", "unrolled", {"optimizer.eps_root": 0.0}, "differentiates through the optimiser.* Set it above 0"),
         ("cifar", "wgan_gp", {"discriminator.use_batch_norm": True}, "Set config.discriminator.use_batch_norm=False"),
+        ("ring", "alternating_bures", {"algorithm.discriminator_steps": 5}, "'alternating' has its own order of steps"),
         ("ring", "veegan", {"encoder.hidden": ()}, r"config.encoder.hidden must be the widths"),
     ],
 )

@@ -205,6 +205,7 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
     assert abs(values["ema_modes"] - num_modes) < 0.1 * num_modes
     assert values["modes"] == 1
     assert values["reverse_kl"] > values["ema_reverse_kl"]
+    assert values["judge_accuracy"] == _trained().metadata["test_accuracy"]
     assert values["ema_reverse_kl_floor"] == values["reverse_kl_floor"] > 0
     # From now on the file of the workdir serves; a path in the config comes before it.
     assert evaluate.evaluate(config, build.evaluation(config, tmp_path), sampler, None, None) == values

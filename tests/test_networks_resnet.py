@@ -1,4 +1,4 @@
-"""ResNets: parameter counts of the paper, values against NumPy, initialisers, one update of each method."""
+"""ResNets: parameter counts of the paper, values against NumPy, initialisers, one update of BuresGAN."""
 
 import functools
 import importlib.util

@@ -43,8 +43,10 @@ def _stacked_evaluation(config, workdir):
 
     def evaluate(samples):
         channels = np.split(samples, samples.shape[-1], axis=-1)
-        labels = data.stacked_labels(np.stack([find_judge().classify(channel) for channel in channels], axis=-1))
-        return metrics.class_coverage(labels, reference_counts())._asdict()
+        found = find_judge()
+        labels = data.stacked_labels(np.stack([found.classify(channel) for channel in channels], axis=-1))
+        coverage = metrics.class_coverage(labels, reference_counts())
+        return {**coverage._asdict(), "judge_accuracy": found.metadata["test_accuracy"]}
 
     return evaluate
 

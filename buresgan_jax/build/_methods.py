@@ -29,6 +29,11 @@ def algorithm(config, axis_name: str | None = None) -> algorithms.Algorithm:
         "mdgan_v2": functools.partial(_mdgan, algorithms.mdgan_v2),
     }
     build = choose("algorithm", config.algorithm.name, builders, "config.algorithm.name")
+    if config.algorithm.name != "gan" and config.algorithm.discriminator_steps != 1:
+        raise UserError(
+            f"config.algorithm.discriminator_steps={config.algorithm.discriminator_steps} is of the algorithm 'gan'; "
+            f"{config.algorithm.name!r} has its own order of steps. Set it to 1."
+        )
     _check_pack(config, 1 if axis_name is None else jax.device_count())
     return build(config, game(config, axis_name))
 
@@ -69,7 +74,10 @@ def _veegan(config, game):
     for key, value in fixed.items():
         group, name = key.split(".")
         if config[group][name] != value:
-            raise UserError(f"The algorithm 'veegan' has its own losses, no others. Set config.{key}={value}.")
+            raise UserError(
+                f"The algorithm 'veegan' has its own losses, no others: config.{key} must be {value}. Take the method "
+                "veegan, --config=FILE.py:veegan, without it."
+            )
     return algorithms.veegan(game, reconstructor(config, game.axis_name))
 
 

@@ -15,8 +15,8 @@ class ClassCoverage(NamedTuple):
     Attributes:
         modes: number of classes with at least one sample.
         reverse_kl: KL(samples' histogram || reference histogram) in nats.
-        reverse_kl_floor: what `reverse_kl` is on average for as many samples drawn from the reference itself, so for a
-            perfect generator.
+        reverse_kl_floor: what `reverse_kl` is on average for as many labels drawn from the reference itself: for a
+            perfect generator and a classifier that never errs. Errors of the classifier come on top.
     """
 
     modes: int

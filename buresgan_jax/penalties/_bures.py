@@ -31,8 +31,8 @@ def bures_penalty(
 
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
-        https://arxiv.org/abs/2006.09096. Differs from the authors' code in the exact root instead of 15 Newton-Schulz
-        steps, and in the smaller of batch and feature space instead of a switch.
+        https://arxiv.org/abs/2006.09096. Differs from the authors' code in roots by `eigh` (up to its cut-off, see
+        `rtol`) instead of 15 Newton-Schulz steps, and in the smaller of batch and feature space instead of a switch.
     """
     return distances.squared_bures_distance_from_features(
         fake_features,

@@ -1,4 +1,4 @@
-"""Stacked MNIST: table of modes and KL of the BuresGAN paper, https://arxiv.org/abs/2006.09096.
+"""Stacked MNIST: modes and KL of every method of the BuresGAN paper, https://arxiv.org/abs/2006.09096, and hinge.
 
     python -m buresgan_jax.benchmark --config=configs/suites/stacked_mnist.py --workdir=runs/stacked_mnist_suite
 
