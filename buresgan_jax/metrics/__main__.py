@@ -5,7 +5,7 @@ r"""Metrics of two sets of images, with no model at all.
 
 Sets are folders of PNG and JPEG files, `.npz` files with an array `samples`, or `tfds:NAME:SPLIT`. A table goes to
 standard output, every number with how it was made to `--out`. What was computed of the real set is kept in the user's
-cache folder and found again by the pixels.
+cache folder and found again by the pixels, except for features that cost nothing.
 """
 
 import argparse
