@@ -1,5 +1,6 @@
 """Every method of the table: what an update changes, on one device and on four, on points and on images."""
 
+import contextlib
 import functools
 
 import jax
@@ -9,6 +10,7 @@ import optax
 import pytest
 
 from buresgan_jax import algorithms, build, config, devices, latents, losses, networks, penalties
+from buresgan_jax.checkpoint import Checkpointer
 
 METHODS = list(config.METHODS)
 
@@ -82,6 +84,19 @@ def test_the_update_is_a_function_of_state_batch_and_key(method):
     assert not changed(first, second)
     assert changed(first.generator.params, other.generator.params)
     assert changed(first, update(state, real + 0.1, jax.random.key(1))[0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_checkpoint_between_two_updates_changes_no_bit(method, tmp_path):
+    _, state, real, update = prepared(method)
+    first, _ = update(state, real, jax.random.key(1))
+    second, _ = update(first, real, jax.random.key(2))
+    with contextlib.closing(Checkpointer(tmp_path, keep=1)) as checkpointer:
+        checkpointer.save(1, {"state": jax.device_get(first)})
+    with contextlib.closing(Checkpointer(tmp_path, read_only=True)) as checkpointer:
+        _, items = checkpointer.restore({"state": jax.tree.map(np.zeros_like, state)})
+    again, _ = update(items["state"], real, jax.random.key(2))
+    assert not changed(second, again)
 
 
 @pytest.mark.parametrize("method", METHODS)
