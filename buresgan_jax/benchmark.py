@@ -171,8 +171,7 @@ def _run():
         build.algorithm(cell.config)
     workdir.mkdir(parents=True, exist_ok=True)
     if _TRAIN.value:
-        all_cells = together.share(all_cells, workdir)
-        outcomes = together.run(all_cells, how=TOGETHER.value, jobs=JOBS.value)
+        outcomes = together.run(all_cells, workdir, how=TOGETHER.value, jobs=JOBS.value)
     else:
         outcomes = [cells.finished(cell) or cells.Outcome("missing", {}) for cell in all_cells]
     table = write_tables(all_cells, outcomes, workdir)

@@ -24,20 +24,24 @@ class BestCheckpoint:
     record changes, and the old one goes last. Steps that a restarted run computes again are offered again.
     """
 
-    def __init__(self, workdir: epath.Path, by: str, *, larger_is_better: bool, made_by: Mapping[str, Any]):
+    def __init__(
+        self, workdir: epath.Path, by: str, *, larger_is_better: bool = True, made_by: Mapping[str, Any] | None = None
+    ):
         """Reads the record.
 
         Args:
             workdir: of the run; without a record (`RECORD`) where the run is new.
             by: name of the metric.
-            larger_is_better: or smaller.
-            made_by: options that change the metric, by name; values under others do not count.
+            larger_is_better: or smaller. This and the next are looked at by process 0 only.
+            made_by: options that change the metric, by name; a value under others does not count.
         """
         self._file, self._sign, self._value = workdir / RECORD, 1 if larger_is_better else -1, None
-        self._facts = {"by": by, **made_by}
+        self._facts = {"by": by, **(made_by or {})}
         self._checkpointer = Checkpointer(workdir, folder=FOLDER)
         record = _read(self._file)
-        if self._facts.items() <= record.items() and record.get("step") in self._checkpointer.steps():
+        # A record of an earlier version names less.
+        is_alike = record.get("by") == by and self._facts | record == record | self._facts
+        if is_alike and record.get("step") in self._checkpointer.steps():
             self._value = record["value"]
 
     def offer(self, step: int, values: Mapping[str, float], state: Any) -> None:

@@ -23,11 +23,11 @@ _CALL_BYTES = 64 * 2**20  # of batches in one call; a few calls wait in memory
 
 @contextlib.contextmanager
 def raised_together():
-    """Raises a UserError of one process on all of them: the others would wait for it for ever."""
+    """Raises a UserError or OSError of one process on all of them: the others would wait for it for ever."""
     error = None
     try:
         yield
-    except UserError as found:
+    except (UserError, OSError) as found:
         error = found
     if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(error is None)).all():
         error = error or UserError("Another process cannot begin; its own message says why.")

@@ -16,6 +16,8 @@ from buresgan_jax.errors import UserError
 
 Sampler = Callable[..., np.ndarray]
 _SAMPLE_BATCH = 256
+# Keys of config.evaluation by which documents in evaluation.json are told apart, beside step, number and seed.
+_OPTIONS = ("split", "num_real", "weights", "resizer", "subset_size", "num_splits", "num_neighbours")
 NEWEST, BEST, ALL = "newest", "best", "all"
 
 
@@ -167,7 +169,8 @@ def run_evaluation(
     config, key = opened.config, jax.random.key(seed)
     changes = dict(changes or {})
     if changes.get("extractor", config.evaluation.extractor) != config.evaluation.extractor:
-        changes.setdefault("weights", None)  # the run's file is another extractor's
+        for name in ("weights", "resizer"):  # the run's are another extractor's
+            changes.setdefault(name, None)
     config.evaluation.update(changes)
     metric, images, sampler = build.evaluation(config, workdir), None, make_sampler(opened.algorithm)
     if metric is None and not config.evaluation.metrics:
@@ -175,6 +178,8 @@ def run_evaluation(
             f"There is no metric for the data set {config.data.name!r} by itself. Name some, such as "
             "--metrics=kernel_distance, or look at samples: --mode=sample."
         )
+    writers.read_evaluations(opened.workdir)  # a damaged file is known before, not after
+    made_by = {name: config.evaluation[name] for name in _OPTIONS}
     for state in opened.states(checkpoint):
         images = images or build.image_evaluation(config)
         facts = {"step": int(state.step), "num_samples": config.evaluation.num_samples, "seed": seed}
@@ -182,8 +187,8 @@ def run_evaluation(
         for ema in (False, True):
             entries |= evaluate_images(config, images, sampler, state, key, ema=ema)
         if entries:
-            writers.add_evaluation(facts, entries, opened.workdir)
             print(f"step {facts['step']}\n{image_metrics.table(entries)}", file=sys.stderr, flush=True)
+            writers.add_evaluation({**facts, **made_by}, entries, opened.workdir)
         yield {**facts, **values, **{name: entry["value"] for name, entry in entries.items()}}
 
 

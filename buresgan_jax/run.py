@@ -14,19 +14,6 @@ from buresgan_jax.best_checkpoint import BestCheckpoint
 from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
 
-# What the number depends on that chooses the best state, beside its name.
-_MADE_BY = (
-    "min_hits",
-    "num_neighbours",
-    "num_real",
-    "num_samples",
-    "num_splits",
-    "resizer",
-    "split",
-    "subset_size",
-    "weights",
-)
-
 
 class DivergedError(RuntimeError):
     """A loss or a parameter is not finite."""
@@ -63,11 +50,10 @@ class Run:
         self.config, self.is_writer = config, jax.process_index() == 0
         self.algorithm = build.algorithm(config)
         self.key = jax.random.key(config.seed)
-        self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
-        # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
         with devices.raised_together():
+            self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
+            # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
             self._open_data(signals, rows)
-            larger = build.larger_is_better(config, self._images) if self.is_writer else None
         options = config.training
         self._checkpointer = Checkpointer(
             self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
@@ -75,15 +61,14 @@ class Run:
         self._saved_step, self.state, self.tracker = self._restore_or_init()
         self.start = self._saved_step or 0
         self._best = None
-        if self.is_writer:
-            writers.save_config(config, self.workdir)
-            if self._saved_step is None:  # what lies here is of another run
+        with devices.raised_together():
+            if self.is_writer and self._saved_step is None:  # what lies here is of another run
                 writers.forget_results(self.workdir, best_checkpoint.RECORD)
+            if self.is_writer:
+                writers.save_config(config, self.workdir)
         if config.evaluation.best_by is not None:
-            made_by = {name: config.evaluation[name] for name in _MADE_BY}
-            self._best = BestCheckpoint(
-                self.workdir, config.evaluation.best_by, larger_is_better=larger, made_by=made_by
-            )
+            choice = build.best_choice(config, self._images) if self.is_writer else {}
+            self._best = BestCheckpoint(self.workdir, config.evaluation.best_by, **choice)
         self._sampler = evaluate.make_sampler(self.algorithm)
         self.evaluated, self.evaluation_error, self.final = {}, None, {}
         self._has_failed = False  # whether the last evaluation did
@@ -93,6 +78,12 @@ class Run:
         config, memory = self.config, devices.data_memory()
         with signals.interruptible():
             source = build.source(config)
+        self._images, self._metric = None, build.evaluation(config, self.workdir)
+        if self.is_writer:
+            self._images = build.image_evaluation(config, source, on_batch=signals.stop_before_first_step)
+            if config.evaluation.best_by is not None:
+                build.best_choice(config, self._images)  # a misspelt name ends here
+        with signals.interruptible():
             self.feed = data.make_feed(
                 source,
                 resident=config.data.resident,
@@ -103,9 +94,6 @@ class Run:
                 rows=rows,
             )
         data.batch_indices(source.num_examples, seed=config.seed, batch_size=config.training.batch_size, batch_number=0)
-        self._images, self._metric = None, build.evaluation(config, self.workdir)
-        if self.is_writer:
-            self._images = build.image_evaluation(config, source, on_batch=signals.stop_before_first_step)
 
     def _restore_or_init(self):
         example = np.zeros(build.example_shape(self.config), np.float32)

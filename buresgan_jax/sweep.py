@@ -95,8 +95,7 @@ def _run():
     grid = parse_grid(_GRID.value, config)
     all_cells = make_cells(config, workdir, parse_seeds(_SEEDS.value), grid, _config_arguments())
     workdir.mkdir(parents=True, exist_ok=True)
-    all_cells = together.share(all_cells, workdir)
-    outcomes = together.run(all_cells, how=TOGETHER.value, jobs=JOBS.value)
+    outcomes = together.run(all_cells, workdir, how=TOGETHER.value, jobs=JOBS.value)
     rows = cells.rows(all_cells, outcomes)
     (workdir / "results.csv").write_text(tables.to_csv(rows))
     columns = ["seconds_per_step", *cells.metric_names(rows, all_cells[0].labels)]

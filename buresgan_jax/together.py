@@ -58,11 +58,12 @@ def share(all_cells: Sequence[Cell], workdir: pathlib.Path) -> list[Cell]:
     return shared
 
 
-def run(all_cells: Sequence[Cell], *, how: str, jobs: int | None) -> list[Outcome]:
+def run(all_cells: Sequence[Cell], workdir: pathlib.Path, *, how: str, jobs: int | None) -> list[Outcome]:
     """Runs the cells that are not finished, and says what becomes of each.
 
     Args:
         all_cells: the cells.
+        workdir: that holds theirs, and what they share (`share`).
         how: `processes` (one per core), `vmap` (those at once that differ in traced values only, on every device of
             this process), or `auto`: the first on a CPU, where one vmap is slower than runs in turn; else the second.
         jobs: how many runs at a time. None: a process per core, on other platforms one, since they share the device;
@@ -73,7 +74,7 @@ def run(all_cells: Sequence[Cell], *, how: str, jobs: int | None) -> list[Outcom
     if jobs is None and not is_vmap and jax.default_backend() != "cpu":
         jobs = 1
     found = [cells.finished(cell) for cell in all_cells]
-    left = [cell for cell, outcome in zip(all_cells, found, strict=True) if outcome is None]
+    left = share([cell for cell, outcome in zip(all_cells, found, strict=True) if outcome is None], workdir)
     report = cells.Report(len(all_cells), len(all_cells) - len(left))
     new = iter(_run_stacked(left, jobs, report) if is_vmap else cells.run_cells(left, jobs=jobs, report=report))
     return [outcome or next(new) for outcome in found]

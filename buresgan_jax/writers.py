@@ -75,16 +75,28 @@ def add_evaluation(facts: Mapping[str, Any], entries: Mapping[str, Any], workdir
     Raises:
         UserError: the file is damaged, or cannot be written.
     """
-    file = workdir / EVALUATION
+    documents = read_evaluations(workdir)
+    same = next((each for each in documents if facts.items() <= each.items()), {})
+    documents = [each for each in documents if each is not same]
+    documents.append({**facts, "metrics": same.get("metrics", {}) | entries})
     with _os_errors(workdir):
-        try:
-            documents = json.loads(file.read_text()) if file.exists() else []
-            same = next((each for each in documents if facts.items() <= each.items()), {})
-            entries = same.get("metrics", {}) | entries
-        except (ValueError, AttributeError, TypeError):
-            raise UserError(f"{file} is damaged. Move it away, and evaluate again.") from None
-        documents = [*(each for each in documents if each is not same), {**facts, "metrics": entries}]
-        replace_text(file, json.dumps(documents, indent=2) + "\n")
+        replace_text(workdir / EVALUATION, json.dumps(documents, indent=2) + "\n")
+
+
+def read_evaluations(workdir: epath.Path) -> list[dict[str, Any]]:
+    """The documents of `evaluation.json`; none where there is no such file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    file = workdir / EVALUATION
+    try:
+        documents = json.loads(file.read_text()) if file.exists() else []
+    except ValueError:
+        documents = None
+    if not isinstance(documents, list) or not all(isinstance(each, dict) for each in documents):
+        raise UserError(f"{file} is damaged. Move it away, and evaluate again.")
+    return documents
 
 
 def read_final(workdir: epath.Path) -> dict[str, Any]:

@@ -40,8 +40,12 @@ def test_the_best_is_kept_over_restarts_and_nothing_else(tmp_path):
     assert kept(tmp_path) == ([2], 2)
     offer(tmp_path, {7: -1.0})
     assert kept(tmp_path) == ([7], 7)
+    (tmp_path / "best.json").write_text(json.dumps({"step": 7, "by": "kid", "value": -1.0}))  # of an earlier version
+    offer(tmp_path, {8: 5.0})
+    assert kept(tmp_path) == ([7], 7)
+    offer(tmp_path, {9: -2.0})
     record = json.loads((tmp_path / "best.json").read_text())
-    assert record == {"step": 7, "value": -1.0, "by": "kid", "num_samples": 50}
+    assert record == {"step": 9, "value": -2.0, "by": "kid", "num_samples": 50}
 
 
 def test_larger_can_be_better_and_a_metric_made_otherwise_begins_anew(tmp_path):

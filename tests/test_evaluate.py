@@ -41,6 +41,9 @@ def caches(tmp_path_factory):
 def finished(tmp_path_factory, caches):
     """A run of random grey pictures, evaluated at every step."""
     workdir = tmp_path_factory.mktemp("runs") / "grey"
+    workdir.mkdir()
+    (workdir / "evaluation.json").write_text("[]")  # of an earlier run
+    (workdir / "best.json").write_text(json.dumps({"step": 1, "by": BY, "value": -1e9}))
     with pytest.MonkeyPatch.context() as monkeypatch:
         argv = ["main", IMAGES, f"--workdir={workdir}", *METRICS, *STEPS, "--config.training.num_steps=5"]
         assert command_line.call(monkeypatch, argv) == 0
@@ -59,6 +62,7 @@ def test_training_evaluates_the_average_and_keeps_the_best(finished):
     names = {f"ema_{name}_pixels" for name in ("kernel_distance", "precision", "recall", "density", "coverage")}
     assert found[3].keys() == {"step", "split", *names}
     best = min(found, key=lambda step: found[step][BY])
+    assert not (finished / "evaluation.json").exists()
     record = json.loads((finished / "best.json").read_text())
     assert record.items() >= {"step": best, "by": BY, "value": found[best][BY], "num_samples": 16}.items()
     assert int(evaluate.load(finished, "best")[2].step) == best
@@ -73,18 +77,21 @@ def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches)
     values = json.loads(result.out)
     (document,) = json.loads((workdir / "evaluation.json").read_text())
     entries = document.pop("metrics")
-    assert values == {**document, **{name: entry["value"] for name, entry in entries.items()}}
+    options = {name: document.pop(name) for name in evaluate._OPTIONS}
+    assert (options["subset_size"], options["split"]) == (8, None)
     assert document == {"step": 5, "num_samples": 16, "seed": 0}
     assert list(entries) == [f"{p}{name}_distance_pixels" for p in ("", "ema_") for name in ("frechet", "kernel")]
+    assert values == {**document, **{name: entry["value"] for name, entry in entries.items()}}
     facts = {"n_real": 32, "n_fake": 16, "real": "random images", "subset_size": 8, "extractor": "pixels"}
     assert facts.items() <= entries[BY].items()
     assert f"| {BY} | {entries[BY]['value']:.6g} |" in result.err
-    again = run(
-        "--mode=evaluate", f"--workdir={workdir}", "--metrics=vendi_score", "--split=test", "--num_neighbours=2"
-    )
-    assert again.status == 0, again.err
-    (document,) = json.loads((workdir / "evaluation.json").read_text())  # what was there stays
-    assert list(document["metrics"]) == [*entries, "vendi_score_pixels", "ema_vendi_score_pixels"]
+    for flag in ("--metrics=vendi_score", "--metrics=precision_recall", "--num_neighbours=2"):
+        again = run("--mode=evaluate", f"--workdir={workdir}", flag)
+        assert again.status == 0, again.err
+    first, second = json.loads((workdir / "evaluation.json").read_text())  # what was there stays
+    assert list(first["metrics"])[:6] == [*entries, "vendi_score_pixels", "ema_vendi_score_pixels"]
+    found = [each["metrics"]["ema_recall_pixels"] for each in (first, second)]
+    assert [each["num_neighbours"] for each in found] == [5, 2]
     (workdir / "evaluation.json").write_text("{")
     assert "evaluation.json is damaged. Move it away" in run("--mode=evaluate", f"--workdir={workdir}").err
 
@@ -169,6 +176,7 @@ def test_a_mistake_is_told_before_training(run, tmp_path, name):
         (["--checkpoint=last"], "--checkpoint must be newest, best, all or a step, got 'last'."),
         (["--checkpoint=3"], "There is no checkpoint 3 in "),
         (["--metrics=sliced"], "Unknown metric 'sliced'."),
+        (["--resizer=clean"], "The extractor 'pixels' takes means over fields"),
         (["--mode=sample", "--checkpoint=all"], "--checkpoint=all is for --mode=evaluate."),
     ],
 )

@@ -224,7 +224,7 @@ def test_a_vmap_has_at_most_as_many_runs_as_jobs(monkeypatch):
         Cell({"seed": seed}, pathlib.Path("w"), (), config.default("gan" if seed < 3 else "bures")) for seed in range(5)
     ]
     monkeypatch.setattr(cells, "finished", lambda cell: None)
-    together.run(made, how="vmap", jobs=2)
+    together.run(made, pathlib.Path("w"), how="vmap", jobs=2)
     assert groups == [[0, 1], [2], [3, 4]]
 
 

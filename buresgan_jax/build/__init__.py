@@ -9,8 +9,8 @@ from buresgan_jax.build._data import example_shape as example_shape
 from buresgan_jax.build._data import is_mixture as is_mixture
 from buresgan_jax.build._data import mixture as mixture
 from buresgan_jax.build._data import source as source
+from buresgan_jax.build._evaluation import best_choice as best_choice
 from buresgan_jax.build._evaluation import evaluation as evaluation
-from buresgan_jax.build._evaluation import larger_is_better as larger_is_better
 from buresgan_jax.build._evaluation import perfect_samples as perfect_samples
 from buresgan_jax.build._evaluation import shared_by_runs as shared_by_runs
 from buresgan_jax.build._image_evaluation import EXTRACTORS as EXTRACTORS

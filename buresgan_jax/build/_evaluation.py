@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -64,30 +65,35 @@ def shared_by_runs(config, folder: epath.PathLike) -> dict[str, str]:
     return {"evaluation.judge": str(file)}
 
 
+_OF_IMAGES = ("num_samples", "num_real", "split", "weights", "resizer")  # what their metrics depend on
 _LARGER_IS_BETTER = {"modes": True, "high_quality_share": True, "reverse_kl": False}
 
 
-def larger_is_better(config, images: ImageEvaluation | None) -> bool | None:
-    """Whether the number that chooses the best checkpoint should be large or small; None where there is none.
+def best_choice(config, images: ImageEvaluation | None) -> dict[str, Any]:
+    """How the number `evaluation.best_by` chooses the best checkpoint: arguments of `BestCheckpoint`.
 
     Args:
-        config: of a run; see `evaluation.best_by`.
+        config: of a run.
         images: the metrics of images, which training computes of the averaged generator only.
+
+    Returns:
+        `larger_is_better`, and `made_by`: the options that the number depends on.
 
     Raises:
         UserError: no evaluation of this run has a number of this name.
     """
     best_by, table = config.evaluation.best_by, {}
-    if best_by is None:
-        return None
     if is_mixture(config) or (config.data.name == "stacked_mnist" and not config.smoke):
         names = ("modes", "high_quality_share", "reverse_kl") if is_mixture(config) else ("modes", "reverse_kl")
-        table = {f"{prefix}{name}": _LARGER_IS_BETTER[name] for prefix in ("", "ema_") for name in names}
+        options = ("num_samples", "min_hits") if is_mixture(config) else ("num_samples",)
+        table = {f"{prefix}{name}": (_LARGER_IS_BETTER[name], options) for prefix in ("", "ema_") for name in names}
     if images is not None:
-        table |= {f"ema_{name}": is_better for name, is_better in images.larger_is_better.items()}
+        for name, is_better in images.larger_is_better.items():
+            table[f"ema_{name}"] = is_better, (*_OF_IMAGES, *images.options_of(name))
     if not table:
         raise UserError(f"config.evaluation.best_by is {best_by!r}, but nothing is evaluated. Set evaluation.metrics.")
-    return choose("number", best_by, table, "config.evaluation.best_by")
+    is_better, options = choose("number", best_by, table, "config.evaluation.best_by")
+    return {"larger_is_better": is_better, "made_by": {name: config.evaluation[name] for name in options}}
 
 
 def perfect_samples(config, n: int, seed: int) -> np.ndarray | None:

@@ -84,6 +84,17 @@ class ImageEvaluation:
         if parts := image_metrics.needed_parts(names, of_real=True):
             cache = statistics_cache.default_folder()
             self._real = user_error(summarize)(name, batches, parts, made_by, cache=cache)
+            for error in (part for part in self._real.parts.values() if isinstance(part, ValueError)):
+                raise UserError(f"{name}: {error}") from error
+
+    def options_of(self, number: str) -> tuple[str, ...]:
+        """The options that a number depends on, by its name."""
+        of = {
+            result: name
+            for name in self._names
+            for result in image_metrics.result_names(name, self._extractor).values()
+        }
+        return METRICS[of[number]].options
 
     def __call__(self, batches: data.ImageBatches | list[np.ndarray], name: str) -> dict[str, dict[str, Any]]:
         """Numbers by name, each with how it was made, of batches of uint8 images.
@@ -121,6 +132,11 @@ def image_evaluation(
     if is_mixture(config):
         raise UserError(f"The metrics {', '.join(names)} are of images, and {config.data.name!r} has points.")
     made_by = extractor(options.extractor, options.weights, options.resizer)
+    if options.split and config.data.name == "image_folder":
+        raise UserError(
+            f"config.evaluation.split={options.split!r}: a folder has no splits. Compare samples with another folder: "
+            "python -m buresgan_jax.metrics."
+        )
     split = options.split or config.data.split
     if real is None or split != config.data.split:
         config = config.copy_and_resolve_references()

@@ -1,7 +1,6 @@
 """What makes features of images: the one form that all extractors have, a user's own function included."""
 
 import collections
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -105,7 +104,10 @@ def make_extractor(
         ValueError: the batch cannot be split evenly over the devices.
     """
     inputs.check_positive_integer(batch_size=batch_size, dim=dim)
-    devices = list(devices or jax.local_devices()[: math.gcd(jax.local_device_count(), batch_size)])
+    if devices is None:
+        number = max(n for n in range(1, jax.local_device_count() + 1) if batch_size % n == 0)
+        devices = jax.local_devices()[:number]
+    devices = list(devices)
     if batch_size % len(devices):
         raise ValueError(f"batch_size must be a multiple of the {len(devices)} devices, got {batch_size}.")
     mesh = Mesh(np.array(devices), ("batch",))
