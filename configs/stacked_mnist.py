@@ -15,7 +15,8 @@ one trains it (a few minutes on a CPU core) and keeps it in the workdir; several
 `--config.data.base=fashion_mnist` stacks clothes.
 On a CPU core an evaluation takes two to three minutes, most of it for the samples, hence its interval.
 
-Measured so far: 500 steps at batch 64, where digits can be told in every channel. The full run has not been made.
+Measured so far: 1,000 steps at batch 64, where BuresGAN has 983 modes and a divergence of 0.49, the plain GAN 941 and
+0.81 (docs/results/images.md). The full run has not been made.
 """
 
 from buresgan_jax import config as defaults
