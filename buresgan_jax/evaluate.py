@@ -17,7 +17,7 @@ from buresgan_jax.errors import UserError
 Sampler = Callable[..., np.ndarray]
 _SAMPLE_BATCH = 256
 # Keys of config.evaluation by which documents in evaluation.json are told apart, beside step, number and seed.
-_OPTIONS = ("split", "num_real", "weights", "resizer", "subset_size", "num_splits", "num_neighbours")
+_OPTIONS = (*build.OF_ALL_METRICS, *build.OF_SOME_METRICS)
 NEWEST, BEST, ALL = "newest", "best", "all"
 
 

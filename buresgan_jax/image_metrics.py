@@ -15,7 +15,8 @@ from buresgan_jax.features import Extractor, metric_name
 from buresgan_jax.image_summaries import Summary
 from buresgan_jax.metrics import inputs
 
-_NUM_BINS = 100  # the paper's, of k-means
+# What a metric draws or makes, as its package or paper does; each number says how many.
+_NUM_BINS, _NUM_PAIRS, _NUM_SUBSETS = 100, 1000, 100
 
 
 class Options(NamedTuple):
@@ -66,8 +67,9 @@ def _frechet_distance(real, fake, options):
 
 
 def _kernel_distance(real, fake, options):
-    found = metrics.kernel_distance(real, fake, subset_size=options.subset_size, num_subsets=100, seed=options.seed)
-    facts = {"standard_error": found.standard_error, "std": found.std, "num_subsets": 100}
+    draws = {"subset_size": options.subset_size, "num_subsets": _NUM_SUBSETS, "seed": options.seed}
+    found = metrics.kernel_distance(real, fake, **draws)
+    facts = {"standard_error": found.standard_error, "std": found.std, "num_subsets": _NUM_SUBSETS}
     return {"kernel_distance": {"value": found.mean, **facts}}
 
 
@@ -106,8 +108,8 @@ def _equally_many(real, fake):
 
 
 def _ms_ssim(_, fake, options):
-    found = metrics.ms_ssim_of_pairs(fake, num_pairs=1000, seed=options.seed)
-    return {"ms_ssim": {"value": found.mean, "standard_error": found.standard_error, "num_pairs": 1000}}
+    found = metrics.ms_ssim_of_pairs(fake, num_pairs=_NUM_PAIRS, seed=options.seed)
+    return {"ms_ssim": {"value": found.mean, "standard_error": found.standard_error, "num_pairs": _NUM_PAIRS}}
 
 
 def _vendi_score(_, fake, options):

@@ -67,8 +67,7 @@ class Run:
             if self.is_writer:
                 writers.save_config(config, self.workdir)
         if config.evaluation.best_by is not None:
-            choice = build.best_choice(config, self._images) if self.is_writer else {}
-            self._best = BestCheckpoint(self.workdir, config.evaluation.best_by, **choice)
+            self._best = BestCheckpoint(self.workdir, config.evaluation.best_by, **self._best_choice)
         self._sampler = evaluate.make_sampler(self.algorithm)
         self.evaluated, self.evaluation_error, self.final = {}, None, {}
         self._has_failed = False  # whether the last evaluation did
@@ -78,11 +77,11 @@ class Run:
         config, memory = self.config, devices.data_memory()
         with signals.interruptible():
             source = build.source(config)
-        self._images, self._metric = None, build.evaluation(config, self.workdir)
+        self._images, self._best_choice, self._metric = None, {}, build.evaluation(config, self.workdir)
         if self.is_writer:
             self._images = build.image_evaluation(config, source, on_batch=signals.stop_before_first_step)
             if config.evaluation.best_by is not None:
-                build.best_choice(config, self._images)  # a misspelt name ends here
+                self._best_choice = build.best_choice(config, self._images)
         with signals.interruptible():
             self.feed = data.make_feed(
                 source,

@@ -14,6 +14,8 @@ from buresgan_jax.build._evaluation import evaluation as evaluation
 from buresgan_jax.build._evaluation import perfect_samples as perfect_samples
 from buresgan_jax.build._evaluation import shared_by_runs as shared_by_runs
 from buresgan_jax.build._image_evaluation import EXTRACTORS as EXTRACTORS
+from buresgan_jax.build._image_evaluation import OF_ALL_METRICS as OF_ALL_METRICS
+from buresgan_jax.build._image_evaluation import OF_SOME_METRICS as OF_SOME_METRICS
 from buresgan_jax.build._image_evaluation import ImageEvaluation as ImageEvaluation
 from buresgan_jax.build._image_evaluation import extractor as extractor
 from buresgan_jax.build._image_evaluation import image_evaluation as image_evaluation

@@ -10,7 +10,7 @@ from etils import epath
 from buresgan_jax import data, judge, metrics
 from buresgan_jax.build._choose import choose
 from buresgan_jax.build._data import is_mixture, mixture, stacked_source
-from buresgan_jax.build._image_evaluation import ImageEvaluation
+from buresgan_jax.build._image_evaluation import OF_ALL_METRICS, ImageEvaluation
 from buresgan_jax.errors import UserError
 
 
@@ -65,7 +65,6 @@ def shared_by_runs(config, folder: epath.PathLike) -> dict[str, str]:
     return {"evaluation.judge": str(file)}
 
 
-_OF_IMAGES = ("num_samples", "num_real", "split", "weights", "resizer")  # what their metrics depend on
 _LARGER_IS_BETTER = {"modes": True, "high_quality_share": True, "reverse_kl": False}
 
 
@@ -89,7 +88,7 @@ def best_choice(config, images: ImageEvaluation | None) -> dict[str, Any]:
         table = {f"{prefix}{name}": (_LARGER_IS_BETTER[name], options) for prefix in ("", "ema_") for name in names}
     if images is not None:
         for name, is_better in images.larger_is_better.items():
-            table[f"ema_{name}"] = is_better, (*_OF_IMAGES, *images.options_of(name))
+            table[f"ema_{name}"] = is_better, ("num_samples", *OF_ALL_METRICS, *images.options_of(name))
     if not table:
         raise UserError(f"config.evaluation.best_by is {best_by!r}, but nothing is evaluated. Set evaluation.metrics.")
     is_better, options = choose("number", best_by, table, "config.evaluation.best_by")

@@ -20,6 +20,10 @@ EXTRACTORS: dict[str, Callable[..., Extractor]] = {
     "vgg16": features.vgg16,
 }
 
+# Keys of config.evaluation on which metrics of images depend: all of them, and those that name them (`options_of`).
+OF_ALL_METRICS = ("num_real", "split", "weights", "resizer")
+OF_SOME_METRICS = tuple(name for name in Options._fields if name != "seed")
+
 _ON_CANONICAL_FEATURES = {"fid": "frechet_distance", "kid": "kernel_distance"}
 
 
@@ -131,12 +135,12 @@ def image_evaluation(
         return None
     if is_mixture(config):
         raise UserError(f"The metrics {', '.join(names)} are of images, and {config.data.name!r} has points.")
-    made_by = extractor(options.extractor, options.weights, options.resizer)
     if options.split and config.data.name == "image_folder":
         raise UserError(
             f"config.evaluation.split={options.split!r}: a folder has no splits. Compare samples with another folder: "
             "python -m buresgan_jax.metrics."
         )
+    made_by = extractor(options.extractor, options.weights, options.resizer)
     split = options.split or config.data.split
     if real is None or split != config.data.split:
         config = config.copy_and_resolve_references()
@@ -145,7 +149,7 @@ def image_evaluation(
     return ImageEvaluation(
         names,
         made_by,
-        Options(**{name: options[name] for name in ("subset_size", "num_splits", "num_neighbours")}),
+        Options(**{name: options[name] for name in OF_SOME_METRICS}),
         data.ImageBatches(real, num=options.num_real, on_batch=on_batch),
         name=real.name if config.smoke or config.data.name == "image_folder" else f"{real.name}:{split}",
         num_fake=options.num_samples,
