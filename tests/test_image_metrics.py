@@ -26,14 +26,14 @@ def make_images(seed, num=48, size=16, channels=3):
     return np.clip(images, 0, 255).astype(np.uint8)
 
 
-def compare(real, fake, names=SOME, **options):
+def compare(real, fake, names=SOME, made_by=PIXELS, **options):
     """`{name: value}` of lists of batches, or of arrays as one batch."""
     summaries = []
     for name, images, of_real in (("real", real, True), ("fake", fake, False)):
         batches = images if isinstance(images, list) else [images]
         parts = image_metrics.needed_parts(names, of_real=of_real)
-        summaries.append(image_summaries.summarize(name, batches, parts, PIXELS, **options))
-    entries = image_metrics.compare(names, *summaries, PIXELS, OPTIONS)
+        summaries.append(image_summaries.summarize(name, batches, parts, made_by, **options))
+    entries = image_metrics.compare(names, *summaries, made_by, OPTIONS)
     return {name: entry["value"] for name, entry in entries.items()}
 
 
@@ -187,6 +187,9 @@ def test_kept_statistics_are_found_by_content_and_only_then(tmp_path, caplog):
     assert looked_at == [48]
     summarize(real, sha256="of other weights")
     assert looked_at == [48]
+    known = PIXELS._replace(sha256="of the weights")
+    for _ in range(2):
+        assert_close(compare(real, make_images(9), made_by=known, cache=tmp_path), compare(real, make_images(9)))
     files = set(tmp_path.iterdir())
     for _ in range(2):
         summarize(real, sha256=None)
@@ -263,6 +266,18 @@ def test_the_command_writes_a_table_and_every_fact(run, places, tmp_path):
     assert not (tmp_path / "caches").exists()  # these features cost nothing
     np.savez(tmp_path / "floating.npz", samples=images[0] / 127.5 - 1)
     assert run(f"--real={folder}", f"--fake={tmp_path / 'floating.npz'}", *options)[:2] == (0, out)
+
+
+def test_the_command_finds_what_it_kept_of_the_real_set(run, places, tmp_path, monkeypatch):
+    monkeypatch.setitem(build.EXTRACTORS, "pixels", lambda: PIXELS._replace(sha256="ab" * 32))
+    flags = [f"--real={places[0]}", f"--fake={places[1]}", "--metrics=frechet_distance,kernel_distance"]
+    flags.append("--subset_size=20")
+    status, out, _ = run(*flags)
+    kept = sorted((tmp_path / "caches" / "buresgan_jax" / "statistics").iterdir())
+    times = [path.stat().st_mtime_ns for path in kept]
+    assert (status, len(kept)) == (0, 2)
+    assert run(*flags)[:2] == (0, out)
+    assert [path.stat().st_mtime_ns for path in kept] == times
 
 
 def test_a_part_is_drawn_by_the_seed(places):
