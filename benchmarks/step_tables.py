@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 PEERS = ("eager", "compiled")
+COMPARED = ("gan", "frobenius", "bures", "alternating_bures")  # methods whose parts, arithmetic and peer are known
 # Milliseconds; of a machine with about 320 GFLOP/s on two cores.
 FLOORS = {
     ("ring", "gan", 256): 1.3,
@@ -33,11 +34,18 @@ class Row(NamedTuple):
     @property
     def is_usual(self):
         """Whether it is timed when nobody asks for it."""
+        if not self.is_compared:
+            return self.data == "ring" and self.batch_size == 256
         if self.data == "ring":
             return True
         if self.data == "stl10":
             return self.method == "bures" and self.batch_size == 64
         return self.batch_size == 64 or self.method == "bures"
+
+    @property
+    def is_compared(self):
+        """Whether there is more to say of it than its time."""
+        return self.method in COMPARED
 
     @property
     def is_compiled(self):
@@ -52,7 +60,7 @@ class Measured(NamedTuple):
     compile_seconds: float
     ms: float
     peers: dict[str, float]  # by kind, per step
-    gigaflops: float
+    gigaflops: float | None
     pipeline: tuple[str, float, float] | None  # source; per step, resident and streamed
     seeds: dict[int, float]  # by number, per seed and step
     shares: dict[str, float]  # by part of the step
@@ -74,8 +82,9 @@ def tables(results: list[Measured], rate: float) -> list[str]:
         cells = [[*_name(r), _number(r.ms), *(_number(r.seeds.get(number)) for number in numbers)] for r in results]
         lines += ["", "Several seeds in one call, ms per seed and step:", "", *_table(titles, cells)]
     if any(result.shares for result in results):
-        titles = ["row", "batch", *results[0].shares, "the rest", "whole step ms"]
-        lines += [_PARTS, "", *_table(titles, map(_shares, results))]
+        known = [result for result in results if result.shares]
+        titles = ["row", "batch", *known[0].shares, "the rest", "whole step ms"]
+        lines += [_PARTS, "", *_table(titles, map(_shares, known))]
     return lines
 
 
@@ -99,7 +108,7 @@ def _times(result, rate):
     for kind in PEERS:
         peer = result.peers.get(kind)
         cells += [_number(peer), _number(peer and peer / result.ms)]
-    return [*cells, _number(result.gigaflops), _number(1e3 * result.gigaflops / rate)]
+    return [*cells, _number(result.gigaflops), _number(result.gigaflops and 1e3 * result.gigaflops / rate)]
 
 
 def _pipeline(result):

@@ -27,8 +27,8 @@ import timing
 from step_tables import LEGEND, PEERS, Measured, Row, tables
 
 from buresgan_jax import blas, xla
+from buresgan_jax.config import METHODS
 
-METHODS = ("gan", "bures", "alternating_bures", "frobenius")  # whose parts and arithmetic jax_steps knows
 DATA = ("ring", "stacked_mnist", "cifar", "stl10")
 BATCH_SIZES = (64, 256)
 _PEER_SECONDS = 0.3  # of steps in one call of the peer
@@ -43,13 +43,13 @@ def measure(row: Row, options) -> Measured:
     """Times one row."""
     config = jax_steps.make_config(row.data, row.method, row.batch_size, dtype=options.dtype, data_dir=options.data_dir)
     limits = {"rounds": options.rounds, "budget": options.budget}
-    steps, parts = jax_steps.Steps(config), jax_steps.Parts(config)
+    steps, parts = jax_steps.Steps(config), jax_steps.Parts(config) if row.is_compared else None
     first = timing.seconds_of(steps.resident)
     calls, counts = {"ours": steps.resident}, {"ours": steps.per_call}
     kinds = options.peer
     if kinds is None:
         kinds = [kind for kind in PEERS if kind == "eager" or row.is_compiled]
-    for kind in kinds:
+    for kind in kinds if row.is_compared else ():
         peer = _make_peer(kind, row, options)
         if peer is not None:
             calls[kind], counts[kind] = peer
@@ -63,10 +63,10 @@ def measure(row: Row, options) -> Measured:
         compile_seconds=first - seconds["ours"],
         ms=ms["ours"],
         peers={kind: ms[kind] for kind in PEERS if kind in ms},
-        gigaflops=parts.gigaflops(),
+        gigaflops=parts.gigaflops() if parts else None,
         pipeline=_time_pipeline(steps, options.budget) if options.pipeline else None,
         seeds={number: ms[number] for number in options.seeds},
-        shares=_time_shares(parts, limits) if options.breakdown else {},
+        shares=_time_shares(parts, limits) if options.breakdown and parts else {},
     )
 
 

@@ -78,6 +78,20 @@ def test_every_measurement_of_a_small_row(monkeypatch):
     assert page.count(f"| ring {method} | 8 |") == 4
 
 
+def test_a_method_without_a_peer_has_its_time_alone(monkeypatch):
+    def small(data, method, batch_size, **options):
+        return make_config(data, f"{method},smoke", batch_size, **options)
+
+    make_config = jax_steps.make_config
+    monkeypatch.setattr(jax_steps, "make_config", small)
+    row = step_tables.Row("ring", "hinge", 8)
+    measured = steps.measure(row, steps.parse(["--breakdown", "--rounds=1"]))
+    assert measured.ms > 0
+    assert (measured.peers, measured.gigaflops, measured.shares) == ({}, None, {})
+    (line,) = [line for line in step_tables.tables([measured], rate=100.0) if "hinge" in line]
+    assert line.endswith("| - | - | - | - | - | - | - | - |")
+
+
 def test_a_missing_data_set_is_replaced_by_pixels_of_its_size(tmp_path):
     for name, examples, shape in (("stacked_mnist", 128_000, (28, 28, 3)), ("stl10", 100_000, (96, 96, 3))):
         source = jax_steps.make_source(jax_steps.make_config(name, "gan", 8, data_dir=str(tmp_path)))

@@ -15,7 +15,7 @@ from buresgan_jax import algorithms, build, latents
 torch = pytest.importorskip("torch")
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-import steps  # noqa: E402
+import step_tables  # noqa: E402
 import torch_peer  # noqa: E402
 
 LEARNING_RATE = 100.0  # of plain descent: the change of a parameter is its gradient, well above rounding
@@ -174,7 +174,7 @@ def test_steps_of_adam_lead_to_the_same_parameters_and_averages(method):
 
 
 def test_the_names_of_the_methods_are_those_of_the_benchmark():
-    assert set(torch_peer.METHODS) == set(steps.METHODS)
+    assert set(torch_peer.METHODS) == set(step_tables.COMPARED)
 
 
 @pytest.mark.parametrize("method", ["alternating_bures", "frobenius"])
