@@ -7,9 +7,11 @@
 Every run has a folder of its own, `WORKDIR/DATA/METHOD/seed_N`, as if `buresgan_jax.main` had made it; what is finished
 is kept, so the same command goes on after a stop, and a larger suite takes over the runs of a smaller one. Writes
 `results.csv` (every run), `results.md` (mean and standard deviation) and `samples.png`. Exit status 0 if all runs are
-done, 1 if one failed or diverged.
+done, 1 if one failed or diverged. Several machines share a suite out, such as `--config.seeds=0:5` and `5:10`, and one
+of them makes the table of all: `--config.seeds=0:10 --results=THE/OTHERS/results.csv`.
 """
 
+import csv
 import datetime
 import importlib.util
 import itertools
@@ -18,6 +20,7 @@ import platform
 import re
 import shlex
 import sys
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 
 import jax
@@ -27,7 +30,7 @@ from ml_collections import config_flags
 
 from buresgan_jax import build, cells, command_flags, evaluate, flag_errors, pictures, tables, together
 from buresgan_jax import config as config_lib
-from buresgan_jax.cells import Cell
+from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.sweep import parse_seeds
@@ -35,7 +38,10 @@ from buresgan_jax.sweep import parse_seeds
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _TRAIN = flags.DEFINE_bool("train", True, "Whether to run what is not finished; --notrain only makes the tables.")
 _UPDATE = flags.DEFINE_string("update", None, "A Markdown file whose part between the results markers is replaced.")
+_RESULTS = flags.DEFINE_list("results", [], "results.csv of other machines, whose runs count as done.")
 _LABELS = ("data", "method")
+_OVERRIDES = "overrides"  # the column that tells runs of other overrides
+_NO_RESULTS = (tables.STATUS, "message", _OVERRIDES)
 _PERFECT = "(perfect samples)"
 _NUM_DRAWN = 2_500  # points in a picture
 
@@ -83,6 +89,39 @@ def _load(file):
 # Results
 
 
+def read_results(files: Iterable[str], all_cells: Sequence[Cell], overrides: str) -> dict[str, Outcome]:
+    """What other machines have done of the runs, by the name of the cell.
+
+    Args:
+        files: `results.csv` that this program has written elsewhere.
+        all_cells: of the suite.
+        overrides: of the suite.
+
+    Raises:
+        UserError: a file is not one of them, or its runs had other overrides or another number of steps.
+    """
+    wanted, found = {tuple(cell.labels.values()): cell for cell in all_cells}, {}
+    for file in files:
+        try:
+            rows = tables.from_csv(pathlib.Path(file).read_text())
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"--results={file}: {error}.") from None
+        if not rows or not {*_LABELS, "seed", tables.STATUS} <= rows[0].keys():
+            raise UserError(f"--results={file}: this is no results.csv of a suite.")
+        for row in rows:
+            cell = wanted.get(tuple(row.get(name) for name in (*_LABELS, "seed")))
+            if cell is None or row[tables.STATUS] != "done":
+                continue
+            if row.get(_OVERRIDES, "") != overrides or row.get("step") != cell.config.training.num_steps:
+                raise UserError(
+                    f"--results={file}: {cell.name} had {row.get('step')} steps and the overrides "
+                    f"{row.get(_OVERRIDES, '')!r}; this suite has {cell.config.training.num_steps} and {overrides!r}."
+                )
+            final = {name: value for name, value in row.items() if name not in (*cell.labels, *_NO_RESULTS)}
+            found[cell.name] = Outcome("done", final)
+    return found
+
+
 def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
     """What perfect samples score by the protocol of each data set: the ceiling."""
     rows = []
@@ -95,14 +134,14 @@ def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
     return rows
 
 
-def write_tables(all_cells, outcomes, workdir: pathlib.Path) -> str:
+def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> str:
     """Writes `results.csv` and `results.md`; returns the table."""
-    rows = cells.rows(all_cells, outcomes)
+    rows = [{**row, _OVERRIDES: overrides} for row in cells.rows(all_cells, outcomes)]
     (workdir / "results.csv").write_text(tables.to_csv(rows))
     order = list(dict.fromkeys(cell.labels["data"] for cell in all_cells))
     ceilings = perfect_rows(all_cells)
     rows = sorted(rows + ceilings, key=lambda row: order.index(row["data"]))
-    columns = [*cells.metric_names(rows, (*_LABELS, "seed")), "seconds_per_step"]
+    columns = [*cells.metric_names(rows, (*_LABELS, "seed", _OVERRIDES)), "seconds_per_step"]
     table = tables.to_markdown(rows, by=_LABELS, columns=columns)
     steps = {f"{cell.config.training.num_steps:,}" for cell in all_cells}
     hours = sum(outcome.final.get("seconds", 0) for outcome in outcomes) / 3600
@@ -125,10 +164,13 @@ def write_tables(all_cells, outcomes, workdir: pathlib.Path) -> str:
 
 
 def write_pictures(all_cells, outcomes, path: pathlib.Path) -> None:
-    """Samples (raw generator) of the first finished seed of every method, a row per data set, a column per method."""
+    """Samples (raw generator) of the first finished seed of every method, a row per data set, a column per method.
+
+    Runs of other machines have none here.
+    """
     first = {}
     for cell, outcome in zip(all_cells, outcomes, strict=True):
-        if outcome.status == "done":
+        if outcome.status == "done" and cells.finished(cell):
             first.setdefault(tuple(cell.labels[name] for name in _LABELS), cell)
     rows, columns = (list(dict.fromkeys(key[i] for key in first)) for i in range(2))
     panels = [[_panel(first[row, column]) if (row, column) in first else None for column in columns] for row in rows]
@@ -169,12 +211,16 @@ def _run():
     all_cells = make_cells(CONFIG.value, folder, workdir)
     for cell in all_cells:  # a misspelt name ends here, before hours of work
         build.algorithm(cell.config)
+    elsewhere = read_results(_RESULTS.value, all_cells, CONFIG.value.overrides)
+    own = [cell for cell in all_cells if cell.name not in elsewhere or cells.finished(cell)]
     workdir.mkdir(parents=True, exist_ok=True)
     if _TRAIN.value:
-        outcomes = together.run(all_cells, workdir, how=TOGETHER.value, jobs=JOBS.value)
+        outcomes = together.run(own, workdir, how=TOGETHER.value, jobs=JOBS.value)
     else:
-        outcomes = [cells.finished(cell) or cells.Outcome("missing", {}) for cell in all_cells]
-    table = write_tables(all_cells, outcomes, workdir)
+        outcomes = [cells.finished(cell) or Outcome("missing", {}) for cell in own]
+    found = elsewhere | {cell.name: outcome for cell, outcome in zip(own, outcomes, strict=True)}
+    outcomes = [found[cell.name] for cell in all_cells]
+    table = write_tables(all_cells, outcomes, workdir, CONFIG.value.overrides)
     print(table)
     write_pictures(all_cells, outcomes, workdir / "samples.png")
     if _UPDATE.value:

@@ -21,6 +21,21 @@ def to_csv(rows: Sequence[Row]) -> str:
     return file.getvalue()
 
 
+def from_csv(text: str) -> list[dict[str, Any]]:
+    """The rows of `to_csv`: numbers as numbers, without the columns that a row leaves empty."""
+    rows = csv.DictReader(io.StringIO(text))
+    return [{name: _value(word) for name, word in row.items() if name and word} for row in rows]
+
+
+def _value(word):
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            pass
+    return word
+
+
 def to_markdown(rows: Sequence[Row], *, by: Sequence[str], columns: Sequence[str]) -> str:
     """One line per setting: how many runs, and mean and standard deviation (divisor n) of those that are done.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import benchmark, cells, judge, together
+from buresgan_jax import benchmark, cells, judge, tables, together
 from buresgan_jax.cells import Outcome
 from buresgan_jax.config import METHODS
 
@@ -46,6 +46,51 @@ def test_a_small_suite_ends_in_tables_and_a_picture(monkeypatch, tmp_path, capfd
     capfd.readouterr()
     assert call(monkeypatch, *arguments) == 0  # everything is done
     assert "2 of 2 are done already" in capfd.readouterr().err
+
+
+ROW = "ring,{},{},{},{},0.5,1.5,8,{}\n"  # data, method, seed, status, step, seconds, seconds_per_step, modes, overrides
+
+
+def _elsewhere(folder, rows):
+    file = folder / "elsewhere.csv"
+    header = "data,method,seed,status,step,seconds,seconds_per_step,modes,overrides\n"
+    file.write_text(header + "".join(ROW.format(*row) for row in rows))
+    return file
+
+
+def test_runs_of_other_machines_count_as_done(monkeypatch, tmp_path, capfd):
+    trained = []
+
+    def run_cells(all_cells, **_):
+        trained.extend(cell.name for cell in all_cells)
+        return [Outcome("done", {"step": 25_000, "seconds": 3.0, "modes": 6}) for _ in all_cells]
+
+    monkeypatch.setattr(cells, "run_cells", run_cells)
+    rows = [("gan", 0, "done", 25_000, ""), ("gan", 1, "diverged", "", ""), ("bures", 0, "done", 25_000, "")]
+    arguments = ["--config.data=ring", "--config.methods=gan", "--config.seeds=0:2", f"--workdir={tmp_path / 'here'}"]
+    arguments += [f"--results={_elsewhere(tmp_path, rows)}", "--together=processes"]
+    assert call(monkeypatch, *arguments) == 0
+    assert trained == ["data=ring method=gan seed=1"]
+    assert "| ring | gan | 2 | 7 (1) |" in capfd.readouterr().out
+    merged = tables.from_csv((tmp_path / "here" / "results.csv").read_text())
+    assert [row["modes"] for row in merged] == [8, 6]
+    assert merged[0]["seconds_per_step"] == 1.5
+
+
+@pytest.mark.parametrize("row", [("gan", 0, "done", 100, ""), ("gan", 0, "done", 25_000, "penalty.weight=2")])
+def test_runs_of_another_suite_are_refused(monkeypatch, tmp_path, capfd, row):
+    arguments = ["--config.data=ring", "--config.methods=gan", f"--workdir={tmp_path / 'here'}"]
+    assert call(monkeypatch, *arguments, f"--results={_elsewhere(tmp_path, [row])}") == 2
+    assert f"had {row[3]} steps and the overrides {row[4]!r}; this suite has 25000 and ''" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "said"), [(None, "No such file"), ("a,b\n1,2\n", "no results.csv of a suite")])
+def test_results_that_are_none_are_told(monkeypatch, tmp_path, capfd, text, said):
+    file = tmp_path / "results.csv"
+    if text:
+        file.write_text(text)
+    assert call(monkeypatch, f"--workdir={tmp_path / 'here'}", f"--results={file}") == 2
+    assert said in capfd.readouterr().err
 
 
 def test_what_is_missing_or_failed_is_in_the_table(monkeypatch, tmp_path, capfd):

@@ -70,6 +70,14 @@ def test_what_fails_or_diverges_is_told_and_stops_nothing(fake, capfd):
     assert "| diverged | 1 (1 diverged) | - |" in text
 
 
+def test_a_table_comes_back_from_csv_as_it_was():
+    rows = [
+        {"method": "bures", "seed": 3, "modes": 7.5, "message": 'a "word", and\nanother'},
+        {"method": "gan", "seed": 0, "reverse_kl": float("inf")},
+    ]
+    assert tables.from_csv(tables.to_csv(rows)) == rows
+
+
 def test_finished_cells_are_not_run_again(fake, tmp_path):
     made = fake("done", "failed")
     for _ in range(2):
