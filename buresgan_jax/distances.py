@@ -591,8 +591,6 @@ def _squared_bures_of_rows(x, y, method, rtol):
             return scale**2 * _authors_form(traces, matmul(matmul(x.T, x), matmul(y.T, y)))
         cross = matmul(x, y.T)
         return scale**2 * _authors_form(traces, matmul(cross, cross.T))
-    if method == "eigh":
-        y = alignment.cholesky_rows(y)
     return scale**2 * alignment.residual(x, y, alignment.find_rotation(x, y, method, rtol))
 
 

@@ -10,7 +10,7 @@ import scipy.linalg
 from jax.test_util import check_grads
 
 import buresgan_jax
-from buresgan_jax import alignment, newton_schulz
+from buresgan_jax import newton_schulz
 from buresgan_jax.distances import METHODS, prepare_features
 
 FROM_FEATURES = {
@@ -456,8 +456,32 @@ def test_no_gradient_is_taken_from_singular_values_below_rtol():
     np.testing.assert_allclose(cut, 2 * (x - jnp.diag(jnp.array([1.0, 0.0]))), atol=1e-6)
 
 
-def test_cholesky_rows_keep_the_second_moments():
-    x = features(0, 20, 5, dtype=np.float32)
-    rows = alignment.cholesky_rows(jnp.asarray(x))
-    assert rows.shape == (5, 5)
-    np.testing.assert_allclose(rows.T @ rows, x.T @ x, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize(("n", "dim"), [(256, 128), (1024, 512)])
+def test_eigh_is_near_svd_on_flat_spectra_of_batches_with_more_rows_than_columns(n, dim):
+    x, y = (jnp.asarray(features(seed, n, dim, dtype=np.float32)) for seed in range(2))
+    distance = functools.partial(buresgan_jax.squared_bures_distance_from_features, scale="sum")
+    exact, fast = (jax.value_and_grad(functools.partial(distance, method=method))(x, y) for method in ("svd", "eigh"))
+    np.testing.assert_allclose(fast[0], exact[0], rtol=1e-2)
+    np.testing.assert_allclose(fast[1], exact[1], atol=2e-2 * np.abs(exact[1]).max())
+    assert 0 <= distance(x, x[::-1], method="eigh") <= 1e-4 * 2 * jnp.sum(x**2)
+
+
+@pytest.mark.parametrize("rows", [300, 20_000])
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_eigh_of_singular_batches_with_more_rows_than_columns_is_finite(rows, rank):
+    x = features(0, rows, 64, dtype=np.float32)
+    collapsed = features(1, rows, rank, dtype=np.float32) @ features(2, rank, 64, dtype=np.float32) + 3
+    distance = functools.partial(buresgan_jax.squared_bures_distance_from_features, centre=False)
+    for pair in ((x, collapsed), (collapsed, x), (collapsed, collapsed)):
+        fast, gradients = jax.value_and_grad(functools.partial(distance, method="eigh"), argnums=(0, 1))(*pair)
+        np.testing.assert_allclose(fast, distance(*pair), rtol=1e-3, atol=1e-5 * np.sum(collapsed**2) / rows)
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("rtol", [0.0, 1e-7, 1e-5])
+def test_a_small_rtol_leaves_eighs_gradient_bounded(rtol):
+    x, y = (features(seed, 64, 64, 1 / np.arange(1, 65) ** 2, dtype=np.float32) for seed in range(2))
+    distance = functools.partial(buresgan_jax.squared_bures_distance_from_features, scale="sum")
+    gradient = jax.grad(functools.partial(distance, method="eigh", rtol=rtol))(x, y)
+    # Q shortens nothing by more than rounding and lengthens nothing much: 2 (F - Q R).
+    assert np.linalg.norm(gradient) <= 4 * (np.linalg.norm(x) + np.linalg.norm(y))
