@@ -62,7 +62,9 @@ def _transport_tangent(cov_x, cov_y, rotation, tangent_x, tangent_y):
     change = linalg.symmetric_part(tangent_y - matmul(matmul(transport, tangent_x), transport))
     middle = matmul(matmul(root, transport), root)
     right = matmul(matmul(root, change), root)
-    solved = linalg.solve_sylvester(middle, rotation.u, rotation.s * rotation.keep, right)
+    roots = rotation.s * rotation.keep
+    tolerance = linalg.rounding_tolerance(roots)  # of singular values, not of roots of eigenvalues
+    solved = linalg.solve_sylvester(middle, rotation.u, roots, right, tolerance=tolerance)
     return matmul(matmul(inverse, solved), inverse)
 
 

@@ -109,19 +109,22 @@ def _root_jvp(primals, tangents):
     _, basis, roots = primals
     root = _root(*primals)
     # eigh symmetrises its input, so the derivative does too.
-    return root, solve_sylvester(root, basis, roots, symmetric_part(tangents[0]))
+    return root, _solve_for_root(root, basis, roots, symmetric_part(tangents[0]))
 
 
-def solve_sylvester(root, basis, roots, right):
-    """X with `root X + X root = right`, by the eigenbasis of `root`.
+def _solve_for_root(root, basis, roots, right):
+    # Roots of eigenvalues that are rounding errors do not count.
+    return solve_sylvester(root, basis, roots, right, tolerance=jnp.sqrt(rounding_tolerance(roots**2)))
+
+
+def solve_sylvester(root, basis, roots, right, *, tolerance):
+    """X with `root X + X root = right`, by the eigenbasis of `root`; sums of roots up to `tolerance` give none.
 
     As a `custom_linear_solve` its derivatives, in either mode and of any order, are again such solves and never touch
     the basis.
     """
     sums = roots[:, None] + roots[None, :]
-    # Roots of eigenvalues that are rounding errors.
-    keep = sums > jnp.sqrt(rounding_tolerance(roots**2))
-    inverse = safe_reciprocal(sums, keep)
+    inverse = safe_reciprocal(sums, sums > tolerance)
 
     def solve(_, right):
         rotated = matmul(matmul(basis.T, right), basis)
@@ -172,7 +175,7 @@ def _inverse_root_jvp(primals, tangents):
     _, basis, roots = primals
     tangent = symmetric_part(tangents[0])
     root, inverse = _root(*primals), _inverse_root(*primals)
-    within = matmul(matmul(inverse, solve_sylvester(root, basis, roots, tangent)), inverse)
+    within = matmul(matmul(inverse, _solve_for_root(root, basis, roots, tangent)), inverse)
     outside = jnp.eye(root.shape[0], dtype=root.dtype) - matmul(inverse, root)
     cube = matmul(matmul(inverse, inverse), inverse)
     across = matmul(matmul(cube, tangent), outside)

@@ -103,6 +103,20 @@ def test_derivatives_of_transport_map_and_geodesic_equal_finite_differences(x64)
     check_grads(bures_geodesic, (a, b, 0.3), order=2, rtol=1e-3)  # goes through the map's derivatives
 
 
+@pytest.mark.parametrize("small", [1e-2, 1e-3, 1e-4])
+def test_float32_derivatives_see_the_small_directions_of_regular_matrices(small):
+    diagonal = jnp.array([1.0, small], jnp.float32)
+
+    def distance(variances):
+        return squared_bures_distance(jnp.diag(variances), jnp.diag(diagonal))
+
+    # Between diagonal matrices it is the sum of (sqrt(a) - sqrt(b))^2, whose second derivative at a = b is 1 / (2 a).
+    np.testing.assert_allclose(jnp.diag(jax.hessian(distance)(diagonal)), 1 / (2 * diagonal), rtol=1e-2)
+    # Half way: ((sqrt(a) + sqrt(b)) / 2)^2, whose derivative at a = b is 1/2.
+    middle = jax.jacobian(lambda v: jnp.diag(bures_geodesic(jnp.diag(v), jnp.diag(diagonal), 0.5)))(diagonal)
+    np.testing.assert_allclose(jnp.diag(middle), 0.5, rtol=1e-2)
+
+
 # Geodesic
 
 
