@@ -54,6 +54,7 @@ class Run:
             self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
             # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
             self._open_data(signals, rows)
+            self._lock = writers.lock_workdir(self.workdir) if self.is_writer else None
         options = config.training
         self._checkpointer = Checkpointer(
             self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
@@ -161,8 +162,9 @@ class Run:
                     logging.warning("At step %d %s is undefined: %s", step, name, entry["undefined"])
                 else:
                     self.evaluated[name] = entry["value"]
-        except (OSError, ValueError) as error:
-            self.evaluation_error, self._has_failed = f"at step {step}: {error}".rstrip("."), True
+        except (OSError, ValueError, MemoryError, jax.errors.JaxRuntimeError) as error:  # the device's memory too
+            message = " ".join(str(error).split()) or type(error).__name__
+            self.evaluation_error, self._has_failed = f"at step {step}: {message}".rstrip("."), True
             logging.warning("The evaluation failed %s.", self.evaluation_error)
         return self.evaluated
 
@@ -199,6 +201,8 @@ class Run:
             self._best.close()
         if self._writer:
             self._writer.close()
+        if self._lock:
+            self._lock.close()
 
 
 _AT_LEAST = {

@@ -18,6 +18,11 @@ from ml_collections import config_dict
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 FINAL, EVALUATION = "final.json", "evaluation.json"
 TIMES = ("step", "seconds", "first_step_seconds", "seconds_per_step")  # in it, beside the last evaluation
 
@@ -44,6 +49,39 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
         if (workdir / "config.json").exists() and checkpoints.exists() and any(checkpoints.iterdir()):
             check_same_run(config, workdir)
     return workdir
+
+
+def lock_workdir(workdir: epath.Path) -> contextlib.AbstractContextManager | None:
+    """Keeps other processes from training in a workdir, until what it returns is closed or the process ends.
+
+    Two of them would remove each other's checkpoints. Remote folders, and file systems that know no locks, have none.
+
+    Args:
+        workdir: of the run.
+
+    Raises:
+        UserError: another process trains there.
+    """
+    if fcntl is None or "://" in str(workdir):
+        return None
+    with _os_errors(workdir):
+        file = open(workdir / ".lock", "a+")  # noqa: SIM115  # it is returned
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        with file:
+            raise UserError(
+                f"{workdir} is in use by process {file.read() or '(unknown)'}, which trains there. Wait until it ends, "
+                "or use another --workdir."
+            ) from None
+    except OSError:
+        file.close()
+        return None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
 
 
 def save_config(config, workdir: epath.Path) -> None:

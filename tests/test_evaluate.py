@@ -130,15 +130,15 @@ def test_a_failed_evaluation_costs_no_training_and_the_best_outlives_a_restart(
 
     def fails_at_6(*args, **kwargs):
         if int(args[3].step) == 6:
-            raise OSError("no space left")
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED:\nno space left")
         return good(*args, **kwargs)
 
     monkeypatch.setattr(evaluate, "evaluate_images", fails_at_6)
     result = run(IMAGES, f"--workdir={workdir}", *METRICS, *STEPS, "--config.training.num_steps=7")
     assert result.status == 2
     assert "Training is done and saved in " in result.err.splitlines()[-1]
-    assert "an evaluation failed at step 6: no space left. Evaluate the ch" in result.err.splitlines()[-1]
-    assert "The evaluation failed at step 6: no space left" in caplog.text
+    assert "an evaluation failed at step 6: RESOURCE_EXHAUSTED: no space left. Evaluate" in result.err.splitlines()[-1]
+    assert "The evaluation failed at step 6: RESOURCE_EXHAUSTED: no space left" in caplog.text
     found = evaluations(workdir)
     assert list(found) == [1, 2, 3, 4, 5, 7]
     assert writers.read_final(workdir)[BY] == found[7][BY]

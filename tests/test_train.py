@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from buresgan_jax import build, checkpoint, devices, run, train
+from buresgan_jax import build, checkpoint, devices, evaluate, run, train, writers
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 from buresgan_jax.signals import StoppedError
@@ -111,6 +111,22 @@ def test_a_signal_saves_and_the_next_run_goes_on_exactly(uninterrupted, tmp_path
     assert_same(train.train_and_evaluate(config, tmp_path), uninterrupted[1])
     # The means of the metrics too, though the stop came between two logs.
     assert read_metrics(tmp_path) == read_metrics(uninterrupted[0])
+
+
+def test_two_runs_in_one_workdir_are_refused_while_the_first_one_goes_on(tmp_path):
+    with writers.lock_workdir(tmp_path):
+        with pytest.raises(UserError, match=f"is in use by process {os.getpid()}, which trains there. Wait until"):
+            train.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
+        assert not (tmp_path / "config.json").exists()
+    train.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
+    writers.lock_workdir(tmp_path).close()  # it was given back
+
+
+@pytest.mark.parametrize("method", ["bures", "wgan_gp", "veegan"])
+def test_training_is_in_float32_where_float64_is_enabled(x64, tmp_path, method):
+    train.train_and_evaluate(make_config(method, training__num_steps=2), tmp_path)
+    state = evaluate.load(tmp_path)[2]
+    assert {leaf.dtype for leaf in jax.tree.leaves(state) if np.issubdtype(leaf.dtype, np.floating)} == {np.dtype("float32")}
 
 
 def test_ctrl_c_twice_stops_without_saving(tmp_path, monkeypatch):
