@@ -234,9 +234,9 @@ def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
     config.optimizer.b1 = 0.0
     config.optimizer.b2 = 0.9
     config.optimizer.schedule = "linear"
-    config.optimizer.decay_steps = num_steps
     config.training.batch_size = 64
     config.training.num_steps = num_steps
+    config.optimizer.decay_steps = config.training.get_oneway_ref("num_steps")  # also where it is overridden
 
 
 def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 
 class Latent(NamedTuple):
@@ -19,9 +20,13 @@ class Latent(NamedTuple):
 
 def normal(latent_dim: int) -> Latent:
     """Standard normal, float32."""
-    return Latent(lambda key: (), lambda arrays, key, n: jax.random.normal(key, (n, latent_dim)))
+    return Latent(lambda key: (), lambda arrays, key, n: jax.random.normal(key, (n, latent_dim), jnp.float32))
 
 
 def uniform(latent_dim: int) -> Latent:
     """Uniform on [-1, 1) in every coordinate, float32."""
-    return Latent(lambda key: (), lambda arrays, key, n: jax.random.uniform(key, (n, latent_dim), minval=-1, maxval=1))
+
+    def sample(arrays, key, n):
+        return jax.random.uniform(key, (n, latent_dim), jnp.float32, minval=-1, maxval=1)
+
+    return Latent(lambda key: (), sample)

@@ -10,6 +10,7 @@ values only (seeds, learning rates, weights) under one vmap per device; `auto` t
 elsewhere.
 """
 
+import copy
 import itertools
 import pathlib
 
@@ -79,7 +80,7 @@ def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Ce
             folder = ",".join(f"{key}={value}" for key, value in labels.items()).replace("/", "_")
             flags_of_cell = [f"--config.{key}={value}" for key, value in labels.items()]
             shared = [each for each in arguments if each.partition("=")[0].removeprefix("--config.") not in labels]
-            own = config.copy_and_resolve_references()
+            own = copy.deepcopy(config)  # what follows another key goes on following it
             own.update_from_flattened_dict(labels)
             made.append(Cell(labels, workdir / folder, (*shared, *flags_of_cell), own))
     return made

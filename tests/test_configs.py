@@ -105,6 +105,11 @@ def test_resnets_have_the_authors_optimiser(name, sizes):
     for size in sizes:
         full.data.image_size = size
         build.algorithm(full)
+    full.update_from_flattened_dict({"training.num_steps": 300_000})
+    assert options.decay_steps == 300_000
+    options.decay_steps = 200_000
+    with pytest.raises(UserError, match="From config.optimizer.decay_steps=200000 on the learning rate is 0"):
+        build.algorithm(full)
 
 
 def test_pacgan_has_as_many_packs_as_other_methods_have_samples():
@@ -134,6 +139,8 @@ def test_batches_that_packs_do_not_divide_are_refused():
         ("ring", "unrolled", {"optimizer.eps_root": 0.0}, "differentiates through the optimiser.* Set it above 0"),
         ("cifar", "wgan_gp", {"discriminator.use_batch_norm": True}, "Set config.discriminator.use_batch_norm=False"),
         ("ring", "alternating_bures", {"algorithm.discriminator_steps": 5}, "'alternating' has its own order of steps"),
+        ("ring", "bures", {"penalty.max_samples": 1}, "'bures' compares how features vary, which one row cannot tell"),
+        ("ring", "pacgan", {"penalty.name": "gdpp", "training.batch_size": 2}, "at least 2 packs"),
         ("ring", "veegan", {"encoder.hidden": ()}, r"config.encoder.hidden must be the widths"),
     ],
 )

@@ -64,7 +64,7 @@ def assert_close(ours, expected):
 
 
 def draw(key, rows=BATCH):
-    return jax.random.normal(key, (rows, LATENT))
+    return jax.random.normal(key, (rows, LATENT), jnp.float32).astype(float)
 
 
 # VEEGAN

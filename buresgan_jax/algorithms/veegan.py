@@ -33,7 +33,7 @@ def veegan(game: Game, reconstructor: nn.Module) -> Algorithm:
     def update(state, real, key):
         z_key, noise_key = jax.random.split(key)
         z = moves.sample_latent(game, state, z_key, real.shape[1])
-        noise = jax.random.normal(noise_key, (z.shape[0] * moves.axis_size(game), z.shape[1]))
+        noise = jax.random.normal(noise_key, (z.shape[0] * moves.axis_size(game), z.shape[1]), z.dtype)
         networks = (state.generator, state.auxiliary["reconstructor"], state.discriminator)
         losses = partial(_losses, game, reconstructor, networks, real[0], z, moves.share(game, noise))
         objectives, pullback, (batch_stats, terms) = jax.vjp(losses, *(each.params for each in networks), has_aux=True)

@@ -120,6 +120,13 @@ def _penalties(config):
     distance = choose("penalty", config.penalty.name, table, "config.penalty.name")
     choose("scale", config.penalty.scale, dict.fromkeys(("sum", "mean")), "config.penalty.scale")
     choose("method of the penalty", config.penalty.method, dict.fromkeys(penalties.METHODS), "config.penalty.method")
+    rows = config.training.batch_size // config.discriminator.pack
+    rows = min(rows, config.penalty.max_samples or rows)
+    if rows < 2:
+        raise UserError(
+            f"The penalty {config.penalty.name!r} compares how features vary, which one row cannot tell. Set "
+            "config.training.batch_size to at least 2 packs, and config.penalty.max_samples to at least 2."
+        )
     term = functools.partial(_feature_penalty, distance, config.penalty.max_samples)
     return (algorithms.Penalty(config.penalty.name, config.penalty.weight, term),)
 
@@ -147,7 +154,7 @@ def _discriminator_penalties(config):
 
 
 def _gradient_penalty(step, key):
-    positions = step.share(jax.random.uniform(key, step.outputs.real_outputs.shape[:1]))
+    positions = step.share(jax.random.uniform(key, step.outputs.real_outputs.shape[:1], step.local.real.dtype))
     judge = step.discriminate
     return penalties.gradient_penalty(lambda x: judge(x)[0], step.local.real, step.local.fake, positions)
 
@@ -160,6 +167,11 @@ def _optimizer(config, learning_rate):
     if options.schedule != "constant" and options.decay_steps is None:
         raise UserError(
             f"The schedule {options.schedule!r} needs the step at which it reaches 0. Set config.optimizer.decay_steps."
+        )
+    if options.schedule != "constant" and options.decay_steps < config.training.num_steps:
+        raise UserError(
+            f"From config.optimizer.decay_steps={options.decay_steps} on the learning rate is 0, and "
+            f"config.training.num_steps={config.training.num_steps} is beyond it. Set both."
         )
     schedule = {
         "constant": lambda: optax.constant_schedule(1.0),
