@@ -8,6 +8,7 @@ import ast
 import contextlib
 import difflib
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 from ml_collections import config_dict
@@ -76,6 +77,38 @@ TRACED_KEYS = (
     "penalty.weight",
     "seed",
 )
+
+
+# What is read only where another key has one of these values.
+_READ_WITH = {
+    "algorithm.first_order": ("algorithm.name", ("unrolled",)),
+    "algorithm.mode_weight": ("algorithm.name", ("mdgan_v1", "mdgan_v2")),
+    "algorithm.reconstruction_weight": ("algorithm.name", ("mdgan_v1", "mdgan_v2")),
+    "algorithm.simultaneous": ("algorithm.name", ("gan",)),
+    "algorithm.unrolled_steps": ("algorithm.name", ("unrolled",)),
+    "data.base": ("data.name", ("stacked_mnist",)),
+    "data.crop": ("data.name", ("image_folder",)),
+    "data.num_examples": ("data.name", ("ring", "grid", "unbalanced_ring", "unbalanced_grid", "stacked_mnist")),
+    "data.on_broken": ("data.name", ("image_folder",)),
+    "data.path": ("data.name", ("image_folder",)),
+    "discriminator_penalty.weight": ("discriminator_penalty.name", ("gradient",)),
+    "optimizer.decay_steps": ("optimizer.schedule", ("linear", "cosine")),
+    "penalty.max_samples": ("penalty.name", ("bures", "frobenius", "gdpp")),
+    "penalty.method": ("penalty.name", ("bures",)),
+    "penalty.rtol": ("penalty.name", ("bures",)),
+    "penalty.scale": ("penalty.name", ("bures", "frobenius")),
+    "penalty.weight": ("penalty.name", ("bures", "frobenius", "gdpp")),
+}
+
+
+def unread(config: config_dict.ConfigDict, keys: Iterable[str]) -> dict[str, str]:
+    """Why some keys change nothing in a config, by key; those that do are not in it."""
+    values, reasons = flatten(config), {}
+    for key in keys:
+        other, read_with = _READ_WITH.get(key, (None, ()))
+        if other is not None and values[other] not in read_with:
+            reasons[key] = f"config.{other} is {values[other]!r}; {key} counts with {' or '.join(map(repr, read_with))}"
+    return reasons
 
 
 def default(argument: str = "bures") -> config_dict.ConfigDict:

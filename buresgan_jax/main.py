@@ -5,8 +5,10 @@ import signal
 import sys
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 from buresgan_jax import blas, cluster, compilation_cache, evaluate, evaluation_flags, flag_errors, train, xla
+from buresgan_jax import config as config_lib
 from buresgan_jax.command_flags import CONFIG, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation_flags import CHECKPOINT, EMA, NUM_SAMPLES, OUT, SEED
@@ -51,6 +53,8 @@ def _run(argv):
     if _CACHE.value:
         compilation_cache.enable(_CACHE_DIR.value)
     if _MODE.value == "train":
+        for key, reason in config_lib.unread(CONFIG.value, _overridden()).items():
+            logging.warning("--config.%s changes nothing: %s.", key, reason)
         train.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
     elif _MODE.value == "evaluate":
         options = {"seed": SEED.value, "checkpoint": CHECKPOINT.value, "changes": evaluation_flags.changes()}
@@ -61,6 +65,10 @@ def _run(argv):
         options = {"seed": SEED.value, "ema": EMA.value, "checkpoint": CHECKPOINT.value}
         evaluate.run_sampling(WORKDIR.value, OUT.value, num_samples=num_samples, **options)
         print(f"Wrote {num_samples} samples to {OUT.value}.")
+
+
+def _overridden():
+    return config_flags.get_override_values(flags.FLAGS["config"])
 
 
 def _fail(message, status=2):

@@ -72,7 +72,7 @@ def _words(text):
 
 
 def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Cell]:
-    """One cell per seed and setting; `arguments` give the config that all share."""
+    """One cell per seed and setting; `arguments` give the config that all share. UserError: a key changes nothing."""
     made = []
     for values in itertools.product(*grid.values()):
         for seed in seeds:
@@ -83,6 +83,10 @@ def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Ce
             own = copy.deepcopy(config)  # what follows another key goes on following it
             own.update_from_flattened_dict(labels)
             made.append(Cell(labels, workdir / folder, (*shared, *flags_of_cell), own))
+    for key in grid:
+        reasons = [config_lib.unread(cell.config, [key]).get(key) for cell in made]
+        if all(reasons):
+            raise UserError(f"--grid={key}=...: all its runs would be the same. {reasons[0]}.")
     return made
 
 

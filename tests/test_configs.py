@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import build, config
+from buresgan_jax import build, config, data
 from buresgan_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -156,6 +156,18 @@ def test_image_sizes_that_no_network_supports_are_refused():
     wrong.data.image_size = 17
     with pytest.raises(UserError, match="17x17"):
         build.algorithm(wrong)
+
+
+def test_keys_that_change_nothing_are_known():
+    full = load("ring", "gan")
+    keys = config.flatten(full)
+    assert set(config._READ_WITH) <= set(keys)
+    assert {other for other, _ in config._READ_WITH.values()} <= set(keys)
+    unread = config.unread(full, keys)
+    assert "config.penalty.name is None; penalty.weight counts with 'bures' or" in unread["penalty.weight"]
+    assert unread.keys().isdisjoint(["algorithm.simultaneous", "data.num_examples", "loss.name", "seed"])
+    assert "penalty.weight" not in config.unread(load("ring", "bures"), keys)
+    assert set(data.MIXTURES) < set(config._READ_WITH["data.num_examples"][1])
 
 
 def test_penalties_may_look_at_a_random_part_of_the_batch():

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from buresgan_jax import train
+
 RING = "--config=configs/ring.py:smoke"
 
 # ml_collections loads config files in a way that Python 3.12 deprecates louder.
@@ -49,6 +51,15 @@ def assert_one_line(result, message):
 
 def listing(folder):
     return {path: path.stat().st_mtime_ns for path in pathlib.Path(folder).rglob("*") if path.is_file()}
+
+
+def test_an_override_that_changes_nothing_is_told(run, monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(train, "train_and_evaluate", lambda *args, **kwargs: None)
+    arguments = ["--config=configs/ring.py:gan", f"--workdir={tmp_path}", "--config.seed=1"]
+    assert run(*arguments).status == 0
+    assert caplog.text == ""
+    assert run(*arguments, "--config.penalty.weight=2").status == 0
+    assert "--config.penalty.weight changes nothing: config.penalty.name is None" in caplog.text
 
 
 MISTAKES = {

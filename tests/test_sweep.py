@@ -70,6 +70,14 @@ def test_what_fails_or_diverges_is_told_and_stops_nothing(fake, capfd):
     assert "| diverged | 1 (1 diverged) | - |" in text
 
 
+def test_a_key_that_changes_nothing_is_no_grid(tmp_path):
+    grid = {"penalty.weight": [1.0, 2.0]}
+    with pytest.raises(UserError, match="all its runs would be the same. config.penalty.name is None"):
+        sweep.make_cells(config.default("gan"), tmp_path, [0], grid, ())
+    grid["penalty.name"] = [None, "bures"]
+    assert len(sweep.make_cells(config.default("gan"), tmp_path, [0], grid, ())) == 4
+
+
 def test_a_table_comes_back_from_csv_as_it_was():
     rows = [
         {"method": "bures", "seed": 3, "modes": 7.5, "message": 'a "word", and\nanother'},
