@@ -30,7 +30,7 @@ _PLAIN_PLATFORM = ("cuda",)  # where the project's convolutions are the plain on
 def make_config(name: str, method: str, batch_size: int, *, dtype: str = "float32", data_dir: str | None = None):
     """The config of a data set in `configs/` with one thing or another set."""
     config = importlib.import_module(f"configs.{name}").get_config(method)
-    config.training.batch_size = batch_size
+    config.training.batch_size = batch_size * config.discriminator.pack  # as many rows of the discriminator
     config.generator.dtype = config.discriminator.dtype = dtype
     config.data.data_dir = data_dir
     return config

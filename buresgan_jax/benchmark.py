@@ -16,12 +16,10 @@ import datetime
 import importlib.util
 import itertools
 import pathlib
-import platform
 import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 
 import jax
 import numpy as np
@@ -145,12 +143,15 @@ def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> 
     table = tables.to_markdown(rows, by=_LABELS, columns=columns)
     steps = {f"{cell.config.training.num_steps:,}" for cell in all_cells}
     hours = sum(outcome.final.get("seconds", 0) for outcome in outcomes) / 3600
+    machines = {
+        name: "; ".join(sorted({outcome.final[name] for outcome in outcomes if name in outcome.final})) or "-"
+        for name in ("versions", "device")
+    }
     facts = {
         "Command": f"`python -m buresgan_jax.benchmark {shlex.join(sys.argv[1:])}`",
         "Table made": f"{datetime.date.today()}",
-        "With": f"Python {platform.python_version()}, "
-        + ", ".join(f"{name} {metadata.version(name)}" for name in ("jax", "flax", "optax", "numpy")),
-        "Device": f"{jax.devices()[0].device_kind} ({jax.default_backend()})",
+        "Versions of the runs": machines["versions"],
+        "Device of a run": machines["device"],
         "Steps": ", ".join(sorted(steps)),
         "Time": f"{hours:.2f} hours of runs, of which several went on at once",
     }

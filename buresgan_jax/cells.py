@@ -204,7 +204,7 @@ def rows(cells: Iterable[Cell], outcomes: Iterable[Outcome]) -> list[dict[str, A
 
 def metric_names(table: Iterable[Mapping[str, Any]], labels: Iterable[str]) -> list[str]:
     """The columns of `rows` that hold metrics, in the order of appearance."""
-    known = {*labels, *writers.TIMES, tables.STATUS, "message"}
+    known = {*labels, *writers.RUN_FACTS, tables.STATUS, "message"}
     return list(dict.fromkeys(name for row in table for name in row if name not in known))
 
 

@@ -8,7 +8,7 @@ import ast
 import contextlib
 import difflib
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from ml_collections import config_dict
@@ -101,13 +101,19 @@ _READ_WITH = {
 }
 
 
-def unread(config: config_dict.ConfigDict, keys: Iterable[str]) -> dict[str, str]:
+_WITH_QUIRKS = ("unrolled", "mdgan_v1", "mdgan_v2")  # what algorithm.reference_compat changes, beside gdpp
+
+
+def unread(config: config_dict.ConfigDict, keys: Collection[str]) -> dict[str, str]:
     """Why some keys change nothing in a config, by key; those that do are not in it."""
     values, reasons = flatten(config), {}
     for key in keys:
         other, read_with = _READ_WITH.get(key, (None, ()))
         if other is not None and values[other] not in read_with:
             reasons[key] = f"config.{other} is {values[other]!r}; {key} counts with {' or '.join(map(repr, read_with))}"
+    has_quirks = values["algorithm.name"] in _WITH_QUIRKS or values["penalty.name"] == "gdpp"
+    if "algorithm.reference_compat" in keys and not has_quirks:
+        reasons["algorithm.reference_compat"] = "it counts with unrolled, mdgan_v1, mdgan_v2 and gdpp"
     return reasons
 
 

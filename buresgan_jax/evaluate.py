@@ -156,8 +156,8 @@ def run_evaluation(
 ) -> Iterator[dict[str, float]]:
     """Metrics of checkpoints of a workdir, one after the other, of the averaged and the raw generator.
 
-    Metrics of images are also added to `evaluation.json` in the workdir, each with how it was made, and shown as a
-    table on standard error.
+    They are also added to `evaluation.json` in the workdir, each with how it was made, and shown as a table on standard
+    error.
 
     Args:
         workdir: of the run.
@@ -183,13 +183,14 @@ def run_evaluation(
     for state in opened.states(checkpoint):
         images = images or build.image_evaluation(config)
         facts = {"step": int(state.step), "num_samples": config.evaluation.num_samples, "seed": seed}
-        values, entries = evaluate(config, metric, sampler, state, key), {}
+        about = {"n_fake": config.evaluation.num_samples, **build.about_evaluation(config)}
+        values = evaluate(config, metric, sampler, state, key)
+        entries = {name: {"value": value, **about} for name, value in values.items()}
         for ema in (False, True):
             entries |= evaluate_images(config, images, sampler, state, key, ema=ema)
-        if entries:
-            print(f"step {facts['step']}\n{image_metrics.table(entries)}", file=sys.stderr, flush=True)
-            writers.add_evaluation({**facts, **made_by}, entries, opened.workdir)
-        yield {**facts, **values, **{name: entry["value"] for name, entry in entries.items()}}
+        print(f"step {facts['step']}\n{image_metrics.table(entries)}", file=sys.stderr, flush=True)
+        writers.add_evaluation({**facts, **(made_by if images else {})}, entries, opened.workdir)
+        yield {**facts, **{name: entry["value"] for name, entry in entries.items()}}
 
 
 def run_sampling(

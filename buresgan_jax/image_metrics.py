@@ -147,7 +147,7 @@ METRICS: dict[str, ImageMetric] = {
         {"inception_variance": True},
         _inception_variance,
         ("num_splits",),
-        lambda options: options.num_splits,
+        lambda options: 2 * options.num_splits,
     ),
     "precision_recall": ImageMetric(
         "features",
@@ -294,7 +294,9 @@ def table(entries: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         counts = [str(entry[key]) if entry.get(key) is not None else "-" for key in ("n_real", "n_fake")]
         weights = f", weights {entry['weights_sha256'][:8]}" if entry.get("weights_sha256") else ""
-        made = f"{entry['extractor']} ({entry['resizer']}{weights})" if "extractor" in entry else "pixels as they are"
+        made = entry.get("made_from", "pixels as they are")
+        if "extractor" in entry:
+            made = f"{entry['extractor']} ({entry['resizer']}{weights})"
         undefined = f"; undefined: {entry['undefined']}" if "undefined" in entry else ""
         lines.append([name, *numbers, *counts, made + undefined])
     return tables.render(["metric", "value", "standard error", "std", "n real", "n fake", "made from"], lines)

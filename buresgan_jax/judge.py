@@ -23,7 +23,7 @@ from absl import logging
 from etils import epath
 from scipy.special import logsumexp
 
-from buresgan_jax import __version__, blas, xla
+from buresgan_jax import __version__, blas, compilation_cache, xla
 from buresgan_jax.data import Source, batch_indices, decode_images, tfds_source
 from buresgan_jax.errors import UserError
 from buresgan_jax.judge_weights import Judge, load_judge, save_judge
@@ -214,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     xla.choose_cpu_kernels()
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
     try:
+        compilation_cache.enable()
         print(json.dumps(train_and_save(flags.data, flags.out, **options).metadata))
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)

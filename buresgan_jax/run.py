@@ -55,7 +55,14 @@ class Run:
             # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
             self._open_data(signals, rows)
             self._lock = writers.lock_workdir(self.workdir) if self.is_writer else None
-        options = config.training
+        try:
+            self._open_workdir()
+        except BaseException:
+            self._unlock()
+            raise
+
+    def _open_workdir(self):
+        config, options = self.config, self.config.training
         self._checkpointer = Checkpointer(
             self.workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps
         )
@@ -187,7 +194,7 @@ class Run:
         """
         old = writers.read_final(self.workdir)
         if not write and old.get("step") == values["step"]:
-            values = {name: old[name] for name in writers.TIMES if name in old}
+            values = {name: old[name] for name in writers.RUN_FACTS if name in old}
         self.final = {**values, **self.evaluated}
         if self.is_writer and self._has_failed:
             (self.workdir / writers.FINAL).unlink(missing_ok=True)
@@ -201,6 +208,9 @@ class Run:
             self._best.close()
         if self._writer:
             self._writer.close()
+        self._unlock()
+
+    def _unlock(self):
         if self._lock:
             self._lock.close()
 

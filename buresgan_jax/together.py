@@ -20,7 +20,7 @@ from buresgan_jax.signals import StoppedError, StopSignals
 
 
 def call(program: Callable[[], int], argv: list[str]) -> int:
-    """Calls a program of many runs; a user's mistake becomes one line and status 2, a stop 130 or 143."""
+    """Calls a program of many runs; a mistake becomes one line and status 2, a full disk 1, a stop 130 or 143."""
     logging.set_verbosity(logging.WARNING)
     blas.limit_threads(1)
     xla.choose_cpu_kernels()
@@ -32,6 +32,9 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
     except UserError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
+    except OSError as error:  # such as a full disk
+        print(f"Cannot read or write: {error}. The same command goes on where it was.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt as error:
         print(error, file=sys.stderr)
         return 128 + getattr(error, "signal_number", signal.SIGINT)

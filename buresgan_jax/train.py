@@ -206,7 +206,7 @@ class _Loop:
     def finish(self):
         """Writes what each run says of itself at its end, unless it had said so before."""
         now, step = time.monotonic(), max(self.start, self.last)
-        values = {"step": step, "seconds": round(now - self.begin, 2)}
+        values = {"step": step, "seconds": round(now - self.begin, 2), **writers.machine()}
         if self.first is not None:
             values["first_step_seconds"] = round(self.first[1] - self.begin, 2)
             if step > self.first[0]:

@@ -4,9 +4,11 @@ import contextlib
 import datetime
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 import jax
@@ -24,7 +26,8 @@ except ImportError:  # Windows
     fcntl = None
 
 FINAL, EVALUATION = "final.json", "evaluation.json"
-TIMES = ("step", "seconds", "first_step_seconds", "seconds_per_step")  # in it, beside the last evaluation
+# In it, beside the last evaluation.
+RUN_FACTS = ("step", "seconds", "first_step_seconds", "seconds_per_step", "device", "versions")
 
 
 def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
@@ -95,6 +98,15 @@ def forget_results(workdir: epath.Path, *others: str) -> None:
     with _os_errors(workdir):
         for name in (FINAL, EVALUATION, *others):
             (workdir / name).unlink(missing_ok=True)
+
+
+def machine() -> dict[str, str]:
+    """On what a run goes on, and with what."""
+    packages = ("jax", "flax", "optax", "numpy")
+    versions = ", ".join(
+        [f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in packages)]
+    )
+    return {"device": f"{jax.device_count()} x {jax.devices()[0].device_kind}", "versions": versions}
 
 
 def save_final(values: Mapping[str, Any], workdir: epath.Path) -> None:

@@ -50,7 +50,8 @@ def assert_one_line(result, message):
 
 
 def listing(folder):
-    return {path: path.stat().st_mtime_ns for path in pathlib.Path(folder).rglob("*") if path.is_file()}
+    files = [path for path in pathlib.Path(folder).rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: path.stat().st_mtime_ns for path in files}
 
 
 def test_an_override_that_changes_nothing_is_told(run, monkeypatch, tmp_path, caplog):
@@ -192,6 +193,14 @@ def test_damaged_newest_checkpoint_falls_back_and_says_so(run, runs, tmp_path, c
     result = run("--mode=evaluate", f"--workdir={workdir}")
     assert (result.status, json.loads(result.out)["step"]) == (0, 1)
     assert "Checkpoint 2 cannot be read (" in caplog.text
+    assert "| modes |" in result.err
+    (document,) = json.loads((workdir / "evaluation.json").read_text())
+    assert (document["step"], document["seed"]) == (1, 0)
+    values = {name: entry["value"] for name, entry in document["metrics"].items()}
+    assert values.items() <= json.loads(result.out).items()
+    assert document["metrics"]["ema_modes"]["n_fake"] == json.loads(result.out)["num_samples"]
+    assert document["metrics"]["modes"]["min_hits"] == 1
+    (workdir / "evaluation.json").unlink()
     assert listing(workdir) == before
 
     result = run(RING, f"--workdir={workdir}", "--config.training.sample_every_steps=0")

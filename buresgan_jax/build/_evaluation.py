@@ -52,6 +52,14 @@ def _stacked_evaluation(config, workdir):
     return evaluate
 
 
+def about_evaluation(config) -> dict[str, Any]:
+    """How `evaluation` makes its numbers, for who reads them."""
+    if not is_mixture(config):
+        return {"made_from": f"labels by the judge of {config.data.base}"}
+    min_hits = config.evaluation.min_hits
+    return {"made_from": f"points of {config.data.name}, 3 std, min_hits {min_hits}", "min_hits": min_hits}
+
+
 def shared_by_runs(config, folder: epath.PathLike) -> dict[str, str]:
     """Makes what the evaluations of several runs share, and keeps it in a folder.
 

@@ -14,7 +14,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from buresgan_jax import blas, build, data, image_metrics, xla
+from buresgan_jax import blas, build, compilation_cache, data, image_metrics, xla
 from buresgan_jax.errors import UserError
 from buresgan_jax.image_metrics import METRICS, Options
 
@@ -114,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     blas.limit_threads()
     xla.choose_cpu_kernels()
     try:
+        compilation_cache.enable()
         entries = _run(flags)
         print(image_metrics.table(entries), flush=True)  # before a file that may fail
         if flags.out:
