@@ -3,9 +3,9 @@
 python -m buresgan_jax.main --config=configs/grid.py --workdir=runs/grid
 python -m buresgan_jax.main --config=configs/grid.py:alternating_bures --workdir=runs/grid_alternating
 
-Expect 25 of 25 modes after 25,000 steps and 84 to 88 % of the averaged generator's samples within 3 standard deviations
-(perfect samples: 98.9 %), 82 to 86 % of the raw one's, for both methods; the plain GAN loses 1 to 9 modes in most runs
-(docs/results/mixtures.md). Three to four minutes on one CPU core.
+Expect 25 of 25 modes after 25,000 steps and 85 to 88 % of the averaged generator's samples within 3 standard deviations
+(perfect samples: 98.9 %), 81 to 86 % of the raw one's, for both methods; the plain GAN loses 1 to 16 modes in half of
+its runs (docs/results/mixtures.md). One to four minutes on one CPU core.
 """
 
 from buresgan_jax import config as defaults

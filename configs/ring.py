@@ -4,9 +4,9 @@ python -m buresgan_jax.main --config=configs/ring.py --workdir=runs/ring
 python -m buresgan_jax.main --config=configs/ring.py:alternating_bures --workdir=runs/ring_alternating
 
 Expect 8 of 8 modes after 25,000 steps and 85 to 89 % of the averaged generator's samples within 3 standard deviations
-(perfect samples: 98.9 %), for both methods. With BuresGAN the raw generator is as good (81 to 88 % in ten runs); with
-the alternating form it swings, and one of five runs ended at 6 modes and 3 %. docs/results/mixtures.md has the runs.
-Three to four minutes on one CPU core.
+(perfect samples: 98.9 %), for both methods. The last parameters may swing: of ten runs each, one of BuresGAN ended at 6
+modes and 45 % (the others: 84 to 88 %), two of the alternating form at 66 and 76 %. docs/results/mixtures.md has the
+runs. One to four minutes on one CPU core.
 """
 
 from buresgan_jax import config as defaults
