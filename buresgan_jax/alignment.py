@@ -47,9 +47,9 @@ def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None
         return _polar_by_products(x, y)
     if method == "eigh":
         rtol = 3 * float(jnp.finfo(x.dtype).eps) ** 0.5 if rtol is None else rtol
-        basis, core = _reduce_rows_fast(y)
-        u, s, v = fast_cross_svd(x, core, rtol)
-        v = v if basis is None else matmul(basis, v)
+        u, s, v = fast_cross_svd(x, _cholesky_rows(y), rtol)
+        if v.shape[0] < y.shape[0]:
+            v = matmul(y, matmul(x.T, u)) * safe_reciprocal(s, s > rtol * jnp.max(s))[None, :]
     else:
         rtol = rounding_rtol(min(*x.shape, y.shape[0]), x.dtype) if rtol is None else rtol
         u, s, v = thin_cross_svd(x, y)
@@ -100,19 +100,17 @@ def fast_cross_svd(x: jax.Array, y: jax.Array, rtol: float) -> tuple[jax.Array, 
     return us * safe_reciprocal(s, keep)[None, :], s * scale, v * keep.astype(s.dtype)[None, :]
 
 
-def _reduce_rows_fast(x):
-    """As `_reduce_rows`, by Cholesky: a fifth of the time of a QR.
+def _cholesky_rows(x):
+    """At most dim rows with nearly the same `X^T X`, `[min(n, dim), dim]`: a fifth of the time of a QR.
 
-    A shift keeps the factor finite for singular `X^T X`. It shortens the basis along directions whose variance is not
-    far above it: `residual` and `align`, which take X itself, feel the square of that.
+    A shift keeps the factor finite for singular `X^T X`. The rotation found with it is short along directions whose
+    variance is not far above the shift; `residual` and `align`, which take X itself, feel little of that.
     """
     if x.shape[0] <= x.shape[1]:
-        return None, x
+        return x
     gram = matmul(x.T, x)
-    info = jnp.finfo(x.dtype)
-    shift = jnp.maximum(rounding_rtol(x.shape[0], x.dtype) * jnp.trace(gram), info.tiny)
-    lower = jnp.linalg.cholesky(gram + shift * jnp.eye(gram.shape[0], dtype=x.dtype))
-    return jax.scipy.linalg.solve_triangular(lower, x.T, lower=True).T, lower.T
+    shift = jnp.maximum(rounding_rtol(x.shape[0], x.dtype) * jnp.trace(gram), jnp.finfo(x.dtype).tiny)
+    return jnp.linalg.cholesky(gram + shift * jnp.eye(gram.shape[0], dtype=x.dtype)).T
 
 
 def _reduce_rows(x):
