@@ -1,4 +1,4 @@
-"""Milliseconds per training step: every method and data set, with PyTorch beside it in the same run.
+"""Milliseconds per training step: every method and data set; PyTorch in the same run beside four of the methods.
 
     pip install -e ".[peers]"                     # without torch its columns hold "-"
     python benchmarks/steps.py                    # the usual rows, about ten minutes on two slow cores

@@ -48,12 +48,13 @@ def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None
     if method == "eigh":
         rtol = 3 * float(jnp.finfo(x.dtype).eps) ** 0.5 if rtol is None else rtol
         u, s, v = fast_cross_svd(x, _cholesky_rows(y), rtol)
-        if v.shape[0] < y.shape[0]:
-            v = matmul(y, matmul(x.T, u)) * safe_reciprocal(s, s > rtol * jnp.max(s))[None, :]
     else:
         rtol = rounding_rtol(min(*x.shape, y.shape[0]), x.dtype) if rtol is None else rtol
         u, s, v = thin_cross_svd(x, y)
-    return Singular(u, s, v, (s > rtol * jnp.max(s)).astype(s.dtype))
+    keep = s > rtol * jnp.max(s)
+    if v.shape[0] < y.shape[0]:  # of the reduced rows
+        v = matmul(y, matmul(x.T, u)) * safe_reciprocal(s, keep)[None, :]
+    return Singular(u, s, v, keep.astype(s.dtype))
 
 
 def _polar_by_products(x, y):

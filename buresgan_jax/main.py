@@ -53,7 +53,8 @@ def _run(argv):
     if _CACHE.value:
         compilation_cache.enable(_CACHE_DIR.value)
     if _MODE.value == "train":
-        for key, reason in config_lib.unread(CONFIG.value, _overridden()).items():
+        overrides = config_flags.get_override_values(flags.FLAGS["config"])
+        for key, reason in config_lib.unread(CONFIG.value, overrides).items():
             logging.warning("--config.%s changes nothing: %s.", key, reason)
         train.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
     elif _MODE.value == "evaluate":
@@ -65,10 +66,6 @@ def _run(argv):
         options = {"seed": SEED.value, "ema": EMA.value, "checkpoint": CHECKPOINT.value}
         evaluate.run_sampling(WORKDIR.value, OUT.value, num_samples=num_samples, **options)
         print(f"Wrote {num_samples} samples to {OUT.value}.")
-
-
-def _overridden():
-    return config_flags.get_override_values(flags.FLAGS["config"])
 
 
 def _fail(message, status=2):
