@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 from jax.test_util import check_grads
 
-from buresgan_jax.networks import conv2d, conv_transpose2d, convolution
+from buresgan_jax.networks import conv2d, conv_transpose2d, convolution, spectra
 
 # Most of the time goes into compiling; without optimisation that takes a tenth.
 _jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -19,13 +19,17 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 # (function, size of the image, kernel, strides, padding): on CPU each direct and each rewritten part is met by one.
 _CASES = {
+    "worth spectra": (conv2d, (6, 6), (5, 5), (1, 1), "SAME"),
     "all parts direct": (conv2d, (6, 6), (3, 3), (1, 1), "SAME"),
+    "no stride, small image": (conv2d, (3, 4), (5, 4), (1, 1), "SAME"),
+    "no stride, uneven padding": (conv2d, (5, 6), (4, 3), (1, 1), ((3, 0), (-1, -1))),
     "strided": (conv2d, (9, 8), (3, 3), (2, 2), "SAME"),
     "strided, small output": (conv2d, (8, 7), (5, 5), (2, 2), "SAME"),
     "strided, small image": (conv2d, (2, 2), (3, 3), (2, 2), "SAME"),
     "valid": (conv2d, (7, 6), (3, 2), (2, 1), "VALID"),
     "explicit padding": (conv2d, (2, 3), (2, 4), (1, 3), ((2, 1), (0, 3))),
     "negative padding": (conv2d, (8, 8), (2, 2), (2, 2), ((-1, 2), (1, -1))),
+    "transposed, no stride": (conv_transpose2d, (5, 4), (5, 3), (1, 1), "SAME"),
     "transposed, strided": (conv_transpose2d, (6, 5), (5, 5), (2, 2), "SAME"),
     "transposed, small image": (conv_transpose2d, (2, 2), (3, 3), (2, 2), "SAME"),
     "transposed, to an odd size": (conv_transpose2d, (4, 4), (5, 5), (2, 2), ((2, 2), (2, 2))),
@@ -42,6 +46,11 @@ def _arrays(case, *, batch=2, channels=(3, 4), seed=0, dtype=np.float32):
     random = np.random.default_rng(seed)
     x = random.normal(size=(batch, *size, channels[0])).astype(dtype)
     return x, random.normal(size=(*window, *channels)).astype(dtype)
+
+
+def _worth_spectra():
+    """On CPU with as many channels, the default choice."""
+    return _arrays(_CASES["worth spectra"], batch=16, channels=(64, 48))
 
 
 def _function(case):
@@ -96,10 +105,17 @@ def test_conv_transpose2d_is_tensorflows_with_a_flipped_kernel(size, stride, x64
 
 
 @pytest.mark.parametrize(
-    ("name", "worth_phases"), [*((name, 1) for name in _CASES), *((name, 16) for name in _REWRITTEN[::2])]
+    ("name", "worth_phases", "worth_spectra"),
+    [
+        *((name, 1, np.inf) for name in _CASES),
+        *((name, 16, np.inf) for name in _REWRITTEN[::2]),
+        *((name, 1, 0) for name in _CASES),
+    ],
 )
-def test_values_and_derivatives_equal_those_of_lax(name, worth_phases, monkeypatch):
-    monkeypatch.setattr(convolution, "_WORTH_PHASES", worth_phases)  # phases where they are possible, or nowhere
+def test_values_and_derivatives_equal_those_of_lax(name, worth_phases, worth_spectra, monkeypatch):
+    """Phases and spectra where they are possible, or nowhere."""
+    monkeypatch.setattr(convolution, "_WORTH_PHASES", worth_phases)
+    monkeypatch.setattr(spectra, "_WORTH", worth_spectra)
     case = _CASES[name]
     x, kernel = _arrays(case, batch=4, channels=(8, 6))
 
@@ -128,8 +144,11 @@ def test_gradients_equal_finite_differences(case, x64):
     check_grads(function, (x, kernel), order=1, modes=("rev",), rtol=1e-6, atol=1e-6)
 
 
-@_rewritten_cases
-def test_vmap_over_images_and_kernels_equals_a_loop(case):
+@pytest.mark.parametrize(
+    ("case", "worth_spectra"), [*((_CASES[name], np.inf) for name in _REWRITTEN), (_CASES["worth spectra"], 0)]
+)
+def test_vmap_over_images_and_kernels_equals_a_loop(case, worth_spectra, monkeypatch):
+    monkeypatch.setattr(spectra, "_WORTH", worth_spectra)
     x, kernel = (np.stack([a, 2 * a, a - 1]) for a in _arrays(case))
     function = jax.grad(lambda x, kernel: jnp.square(_function(case)(x, kernel)).mean(), argnums=(0, 1))
     batched, function = _jit(jax.vmap(function))(x, kernel), _jit(function)
@@ -138,8 +157,12 @@ def test_vmap_over_images_and_kernels_equals_a_loop(case):
             np.testing.assert_allclose(actual[i], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", ["strided, small output", "transposed, strided"])
-def test_pmap_and_scan_give_the_same_gradients(name):
+@pytest.mark.parametrize(
+    ("name", "worth_spectra"),
+    [("strided, small output", np.inf), ("transposed, strided", np.inf), ("worth spectra", 0)],
+)
+def test_pmap_and_scan_give_the_same_gradients(name, worth_spectra, monkeypatch):
+    monkeypatch.setattr(spectra, "_WORTH", worth_spectra)
     case = _CASES[name]
     x, kernel = _arrays(case, batch=8)
     gradient = jax.grad(lambda kernel, x: jnp.square(_function(case)(x, kernel)).sum())
@@ -151,11 +174,43 @@ def test_pmap_and_scan_give_the_same_gradients(name):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
+_PADS = [((2, 2), (2, 2)), ((0, 0), (0, 0)), ((3, 1), (0, 5)), ((-1, 2), (4, -2)), ((-2, -1), (6, 6))]
+
+
+@pytest.mark.parametrize("pads", _PADS)
+@pytest.mark.parametrize(("size", "window"), [((7, 8), (5, 4)), ((5, 6), (1, 2)), ((4, 6), (2, 6))])
+def test_spectra_in_float64_give_the_convolution(size, window, pads, x64):
+    x, kernel = _arrays((None, size, window, None, None), dtype=np.float64)
+    expected = lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=_DIMENSIONS)
+    np.testing.assert_allclose(spectra.convolve(x, kernel, pads), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_spectra_lose_no_digits():
+    """The largest error, against float64, is at most twice that of the plain convolution."""
+    case = _CASES["worth spectra"]
+    x, kernel = _worth_spectra()
+    with jax.enable_x64(True):
+        exact = np.asarray(_lax_function(case)(*(a.astype(np.float64) for a in (x, kernel))))
+    errors = [np.abs(np.asarray(function(case)(x, kernel)) - exact).max() for function in (_function, _lax_function)]
+    assert 0 < errors[0] < 2 * errors[1]
+
+
+@pytest.mark.parametrize("function", [conv2d, conv_transpose2d])
+def test_cpu_computes_small_images_by_spectra(function):
+    x, kernel = _worth_spectra()
+    gradient = jax.grad(lambda x, kernel: jnp.square(function(x, kernel)).sum(), (0, 1))
+    assert _convolutions(gradient, x, kernel) == []
+    assert len(_convolutions(gradient, x[:1], kernel)) == 3
+    assert len(_convolutions(gradient, *(jnp.asarray(a, jnp.bfloat16) for a in (x, kernel)))) == 3
+
+
 @pytest.mark.parametrize("function", [conv2d, conv_transpose2d])
 @pytest.mark.parametrize("platforms", [["tpu"], ["cuda"], ["tpu", "cuda"]])
-def test_tpu_and_gpu_get_lax_convolutions_only(function, platforms):
-    x, kernel = jnp.zeros((4, 8, 8, 3)), jnp.zeros((5, 5, 3, 4))
-    gradient = jax.grad(lambda x, kernel: jnp.square(function(x, kernel, strides=(2, 2))).sum(), argnums=(0, 1))
+@pytest.mark.parametrize("stride", [1, 2])
+def test_tpu_and_gpu_get_lax_convolutions_only(function, platforms, stride):
+    x, kernel = _worth_spectra()
+    strides = (stride, stride)
+    gradient = jax.grad(lambda x, kernel: jnp.square(function(x, kernel, strides=strides)).sum(), argnums=(0, 1))
     text = jax.export.export(jax.jit(gradient), platforms=platforms)(x, kernel).mlir_module()
     assert text.count("stablehlo.convolution") == 3 * len(platforms)
     assert "stablehlo.dot_general" not in text

@@ -15,8 +15,10 @@ one, `direct`, written so that its gradient has the fast layout. A transposed co
 convolution without a stride per phase (remainder by the stride) of its output, and the gradient by `x` of a convolution
 with a stride a sum over the phases of `x`. Where phases do not pay or would be swapped too, a swapped convolution
 becomes a `product`: of a matrix with all patches (convolution), or of a matrix with all pixels, whose results are added
-up where they overlap (transposed). On GPU and TPU everything is the plain convolution. Only differentiable operations
-and `custom_jvp` are used, so that forward mode, derivatives of any order, vmap, scan and pmap work.
+up where they overlap (transposed). And where Fourier transforms save enough multiplications, a convolution without a
+stride, value and gradients, is one of `spectra`. On GPU and TPU everything is the plain convolution. Only
+differentiable operations and `custom_jvp` are used, so that forward mode, derivatives of any order, vmap, scan and pmap
+work.
 
 Notation: images are `[batch, height, width, channels]`, kernels `[height, width, channels_in, channels_out]`.
 """
@@ -30,6 +32,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
+
+from buresgan_jax.networks import spectra
 
 Padding = str | Sequence[tuple[int, int]]
 _Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -88,7 +92,8 @@ def conv_transpose2d(
     strides = _check(x, kernel, strides, padding)
     if isinstance(padding, str):
         padding = [_transposed_pads(k, s, padding) for k, s in zip(kernel.shape, strides, strict=False)]
-    return _conv_transpose2d(x, kernel, strides, tuple(map(tuple, padding)))
+    pads = tuple(map(tuple, padding))
+    return _conv2d(x, kernel, strides, pads) if max(strides) == 1 else _conv_transpose2d(x, kernel, strides, pads)
 
 
 def _conv2d(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: _Pads) -> jax.Array:
@@ -100,6 +105,8 @@ def _conv2d(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: _Pa
 
 
 def _conv2d_on_cpu(x: jax.Array, kernel: jax.Array, strides: tuple[int, int], pads: _Pads) -> jax.Array:
+    if max(strides) == 1 and spectra.is_worth_it(x, kernel, pads):
+        return spectra.convolve(x, kernel, pads)
     direct = functools.partial(lax.conv_general_dilated, window_strides=strides, padding=pads)
     product = functools.partial(_patches_product, strides=strides, pads=pads)
     old, window, new = _areas(x, kernel, direct)
@@ -131,7 +138,7 @@ def _conv_transpose2d_on_cpu(x: jax.Array, kernel: jax.Array, strides: tuple[int
     direct = functools.partial(lax.conv_general_dilated, window_strides=(1, 1), padding=pads, lhs_dilation=strides)
     product = functools.partial(_overlapping_product, strides=strides, pads=pads)
     old, window, new = _areas(x, kernel, direct)
-    if max(strides) > 1 and kernel.shape[-1] >= _WORTH_PHASES:
+    if kernel.shape[-1] >= _WORTH_PHASES:
         new_of_phase = math.prod(_phase_sizes(x.shape[1:3], kernel.shape[:2], strides, pads))
         if _phases_are_direct(x, kernel, (old, new_of_phase), strides) and new_of_phase <= old:
             return _interleaved_phases(x, kernel, strides, pads)

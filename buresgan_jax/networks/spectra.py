@@ -1,0 +1,114 @@
+"""Convolutions of small images without a stride, as products of spectra: a fifth of the multiplications.
+
+A convolution of images with zeros around them is a circular one of some length `N` per axis, and the discrete Fourier
+transform turns that into one product per frequency. Of real signals, half the frequencies are the others' conjugates,
+and a complex product takes three real ones (Gauss). With the transforms as matrices, all of it is real:
+
+    y = new_from_products @ ((spectrum_of_x @ x) * (spectrum_of_kernel @ kernel))
+
+where a "product" is one between matrices, `[batch, channels_in]` times `[channels_in, channels_out]`. For a 5x5 kernel
+on 8x8 pixels, `N` is 10 and there are 148 products in place of 1600. Unlike the transforms of Winograd and Toom and
+Cook, which need fewer still, these are orthogonal: errors are those of a plain convolution (measured in float32:
+7e-7 of the largest value). The gradients are the transposed products, as cheap as the value.
+
+Source: Mathieu, Henaff, LeCun 2014, Fast training of convolutional networks through FFTs,
+https://arxiv.org/abs/1312.5851. Matrices instead of fast transforms: at these sizes they cost less than the products.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_Pads = tuple[tuple[int, int], tuple[int, int]]
+
+_WORTH = 2.3  # times fewer multiplications, from which it is faster: measured, 2.3 gains 1.3 to 1.8 times, 2.2 may lose
+_NUM_GROUPS = 4  # of frequencies, one after the other: what is between two products then stays in the cache
+_DTYPES = (np.float32, np.float64)  # a spectrum loses the few digits of the others
+
+
+def is_worth_it(x: jax.Array, kernel: jax.Array, pads: _Pads) -> bool:
+    """Whether `convolve` is expected to be faster than the plain convolution of the same arguments, on a CPU."""
+    if x.dtype not in _DTYPES or min(_new_size(x.shape[1:3], kernel.shape, pads)) < 1:
+        return False
+    batch, old, new = x.shape[0], math.prod(x.shape[1:3]), math.prod(_new_size(x.shape[1:3], kernel.shape, pads))
+    taps, (channels_in, channels_out) = math.prod(kernel.shape[:2]), kernel.shape[2:]
+    per_product = batch * (old * channels_in + new * channels_out + channels_in * channels_out)
+    per_product += taps * channels_in * channels_out
+    products = _num_products(_lengths(x.shape[1:3], pads))
+    return batch * new * taps * channels_in * channels_out >= _WORTH * products * per_product
+
+
+def convolve(x: jax.Array, kernel: jax.Array, pads: _Pads) -> jax.Array:
+    """Convolution (cross-correlation) with zeros around the images and without a stride.
+
+    Args:
+        x: images, shape `[batch, height, width, channels_in]`, float32 or float64.
+        kernel: shape `[kernel_height, kernel_width, channels_in, channels_out]`, same dtype.
+        pads: zeros before and after height and width; negative numbers cut off.
+
+    Returns:
+        Images, shape `[batch, new_height, new_width, channels_out]`.
+    """
+    new_size = _new_size(x.shape[1:3], kernel.shape, pads)
+    matrices = _matrices(x.shape[1:3], kernel.shape[:2], new_size, pads)
+    pixels = x.reshape(x.shape[0], -1, x.shape[-1]).transpose(1, 0, 2)
+    taps = kernel.reshape(-1, *kernel.shape[2:])
+    terms = []
+    for of_x, of_kernel, to_new in zip(*(np.array_split(m, _NUM_GROUPS) for m in matrices), strict=True):
+        products = jnp.matmul(_combine(of_x, pixels), _combine(of_kernel, taps))
+        terms.append(_combine(to_new.T, products))
+    return sum(terms[1:], terms[0]).transpose(1, 0, 2).reshape(x.shape[0], *new_size, kernel.shape[-1])
+
+
+def _combine(matrix: np.ndarray, arrays: jax.Array) -> jax.Array:
+    """Linear combinations of arrays, as one product of matrices."""
+    combined = jnp.asarray(matrix, arrays.dtype) @ arrays.reshape(arrays.shape[0], -1)
+    return combined.reshape(matrix.shape[0], *arrays.shape[1:])
+
+
+def _new_size(old: Sequence[int], window: Sequence[int], pads: _Pads) -> tuple[int, ...]:
+    return tuple(n + sum(pad) - k + 1 for n, k, pad in zip(old, window, pads, strict=False))
+
+
+def _lengths(old: Sequence[int], pads: _Pads) -> tuple[int, ...]:
+    """Of the circular convolution, per axis: long enough that what wraps around falls on zeros."""
+    return tuple(n + max(0, *pad) for n, pad in zip(old, pads, strict=True))
+
+
+def _num_products(lengths: Sequence[int]) -> int:
+    real = math.prod(2 - length % 2 for length in lengths)
+    return real + 3 * (math.prod(lengths) - real) // 2
+
+
+@functools.lru_cache(maxsize=64)
+def _matrices(
+    old: tuple[int, ...], window: tuple[int, ...], new: tuple[int, ...], pads: _Pads
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the pixels, the taps and the new pixels, each `[products, its number]`, in float64."""
+    lengths = _lengths(old, pads)
+
+    def waves(positions):
+        """Shape `[frequencies, positions]`, both of two axes."""
+        axes = [np.exp(2j * np.pi / n * np.outer(np.arange(n), p)) for n, p in zip(lengths, positions, strict=True)]
+        return np.kron(*axes)
+
+    of_x = waves([np.arange(n) for n in old]).conj()
+    of_kernel = waves([np.arange(k) - before for k, (before, _) in zip(window, pads, strict=True)])
+    of_new = waves([np.arange(n) for n in new]) / math.prod(lengths)
+
+    frequencies = np.indices(lengths).reshape(2, -1)
+    conjugates = np.ravel_multi_index([-f % n for f, n in zip(frequencies, lengths, strict=True)], lengths)
+    index = np.arange(conjugates.size)
+    real, pairs = index == conjugates, index < conjugates
+    # Of a pair: a_r b_r, a_i b_i, (a_r + a_i) (b_r + b_i); the product is the first less the second, and i times the
+    # third less both.
+    spectra = [
+        np.concatenate([m[real].real, m[pairs].real, m[pairs].imag, m[pairs].real + m[pairs].imag])
+        for m in (of_x, of_kernel)
+    ]
+    r, i = 2 * of_new[pairs].real, 2 * of_new[pairs].imag
+    return *spectra, np.concatenate([of_new[real].real, r + i, i - r, -i])
