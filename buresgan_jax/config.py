@@ -86,8 +86,8 @@ _READ_WITH = {
     "algorithm.reconstruction_weight": ("algorithm.name", ("mdgan_v1", "mdgan_v2")),
     "algorithm.simultaneous": ("algorithm.name", ("gan",)),
     "algorithm.unrolled_steps": ("algorithm.name", ("unrolled",)),
-    "data.base": ("data.name", ("stacked_mnist",)),
-    "data.crop": ("data.name", ("image_folder",)),
+    "data.base": ("data.name", ("stacked_mnist", "tfds")),
+    "data.crop": ("data.name", ("tfds", "image_folder")),
     "data.num_examples": ("data.name", ("ring", "grid", "unbalanced_ring", "unbalanced_grid", "stacked_mnist")),
     "data.on_broken": ("data.name", ("image_folder",)),
     "data.path": ("data.name", ("image_folder",)),
@@ -133,16 +133,16 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.seed = 0  # of everything: initial weights, z, order of the data, drawn points
 
     config.data = config_dict.ConfigDict()
-    config.data.name = "ring"  # ring, grid, unbalanced_*, a TFDS image set, stacked_mnist, image_folder
+    config.data.name = "ring"  # ring, grid, unbalanced_*, one of data.IMAGE_SETS, stacked_mnist, tfds, image_folder
     config.data.num_examples = config_dict.placeholder(int)  # points drawn once (None: endless); images stacked
-    config.data.base = "mnist"  # stacked_mnist: the grey TFDS set that the digits come from
+    config.data.base = "mnist"  # tfds: the set; stacked_mnist: the grey one that the digits come from
     config.data.split = "train"  # of a TFDS set
     config.data.data_dir = config_dict.placeholder(str)  # of TFDS; None: its own default
     config.data.path = config_dict.placeholder(str)  # image_folder: the folder
     config.data.resident = config_dict.placeholder(bool)  # whole set on every device; None: see devices.data_memory
     config.data.image_size = config_dict.placeholder(int)  # height and width in pixels; None for points
     config.data.channels = 3  # of images
-    config.data.crop = "center"  # image_folder: center (square) or none (stretched)
+    config.data.crop = "center"  # tfds, image_folder: center (square) or none (stretched)
     config.data.on_broken = "skip"  # image_folder: skip broken files with a count, or error
 
     config.generator = config_dict.ConfigDict()

@@ -12,7 +12,7 @@ from typing import Any
 
 from etils import epath
 
-from buresgan_jax.data.images import IMAGE_SETS, check_set_name, is_prepared
+from buresgan_jax.data.images import IMAGE_SETS, is_prepared, open_builder
 from buresgan_jax.errors import UserError
 
 # The files that TFDS would download, by the names it knows them by.
@@ -46,28 +46,30 @@ def prepare(name: str, *, data_dir: str | None = None, manual_dir: str | None = 
     """Downloads a data set and writes it as array_record files; does nothing if that was done before.
 
     Args:
-        name: one of `data.IMAGE_SETS`.
+        name: one of `data.IMAGE_SETS`, or any other set of TFDS.
         data_dir: where to write, local or `gs://`. Default: TFDS's own, `~/tensorflow_datasets` or the environment
             variable `TFDS_DATA_DIR`.
-        manual_dir: folder that holds the original files (`ORIGINAL_FILES[name]`), for machines without network.
+        manual_dir: folder that holds the original files (`ORIGINAL_FILES[name]`), for machines without network, and
+            for sets that nobody may download by program.
 
     Returns:
         One line that says where the set is, how many pictures it has and how large it is.
 
     Raises:
-        UserError: unknown name, TensorFlow is missing, no network, missing or wrong original files, or the place cannot
-            be used.
+        UserError: unknown name, TensorFlow or a package that the set needs is missing, no network, missing or wrong
+            original files, or the place cannot be used.
     """
-    check_set_name(name)
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder(name, data_dir=data_dir)
+    builder = open_builder(name, data_dir)
     if is_prepared(builder):
         _check_format(builder)
         return f"Already prepared: {_describe(builder)}"
     if manual_dir is not None:
         manual_dir = os.path.expanduser(manual_dir)
         _check_original_files(name, manual_dir)
+    elif builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        raise UserError(
+            f"{name!r} needs --manual_dir. TFDS says: {' '.join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}"
+        )
     _import_tensorflow()
     _download_and_prepare(builder, manual_dir)
     if not is_prepared(builder):
@@ -101,7 +103,7 @@ def _download_and_prepare(builder: Any, manual_dir: str | None) -> None:
         force_checksums_validation=True,
     )
     try:
-        if manual_dir is None:
+        if manual_dir is None and builder.url_infos:
             # One quick try: TFDS itself goes on trying for minutes before it gives up.
             requests.head(next(iter(builder.url_infos)), timeout=30)
         builder.download_and_prepare(download_config=config, file_format="array_record")
@@ -111,10 +113,13 @@ def _download_and_prepare(builder: Any, manual_dir: str | None) -> None:
             f"{_one_line(error)}"
         ) from error
     except (requests.exceptions.RequestException, DownloadError) as error:
+        files = ", ".join(ORIGINAL_FILES.get(builder.name, ["its files"]))
         raise UserError(
-            f"Cannot download {builder.name!r}. Check the network, or fetch {', '.join(ORIGINAL_FILES[builder.name])} "
-            f"on another machine and give their folder as --manual_dir. Cause: {_one_line(error)}"
+            f"Cannot download {builder.name!r}. Check the network, or fetch {files} on another machine and give their "
+            f"folder as --manual_dir. Cause: {_one_line(error)}"
         ) from error
+    except ImportError as error:
+        raise UserError(f"{builder.name!r} needs another package to be prepared: {_one_line(error)}") from error
     except OSError as error:
         raise UserError(f"Cannot prepare {builder.name!r} in {builder.data_path}: {_one_line(error)}") from error
 
@@ -129,7 +134,7 @@ def _check_format(builder: Any) -> None:
 
 
 def _check_original_files(name: str, manual_dir: str) -> None:
-    missing = [file for file in ORIGINAL_FILES[name] if not (epath.Path(manual_dir) / file).exists()]
+    missing = [file for file in ORIGINAL_FILES.get(name, ()) if not (epath.Path(manual_dir) / file).exists()]
     if missing:
         raise UserError(
             f"manual_dir {manual_dir!r} lacks {', '.join(missing)}. Put the original files of {name!r} there, under "
@@ -138,7 +143,7 @@ def _check_original_files(name: str, manual_dir: str) -> None:
 
 
 def _downloads(builder: Any) -> epath.Path:
-    return epath.Path(builder.data_path).parents[1] / "downloads"  # above name/version
+    return epath.Path(builder.data_dir_root) / "downloads"
 
 
 def _describe(builder: Any) -> str:
@@ -162,7 +167,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         ),
         epilog=f"Files that --manual_dir expects, exactly as published:\n{files}",
     )
-    parser.add_argument("name", help=f"one of {', '.join(IMAGE_SETS)}")
+    parser.add_argument("name", help=f"one of {', '.join(IMAGE_SETS)}, or another set of TFDS")
     parser.add_argument(
         "--data_dir", help="where to write it (default: ~/tensorflow_datasets or the variable TFDS_DATA_DIR)"
     )

@@ -42,7 +42,7 @@ def mixture(config) -> data.Mixture:
 
 def _dataset(config) -> Callable:
     table = dict.fromkeys(data.MIXTURES, _mixture_source) | dict.fromkeys(data.IMAGE_SETS, _tfds_source)
-    table |= {"stacked_mnist": stacked_source, "image_folder": _folder_source}
+    table |= {"stacked_mnist": stacked_source, "tfds": _any_tfds_source, "image_folder": _folder_source}
     return choose("data set", config.data.name, table, "config.data.name")
 
 
@@ -54,6 +54,11 @@ def _mixture_source(config):
 def _tfds_source(config):
     options = {"split": config.data.split, "data_dir": config.data.data_dir, "image_size": config.data.image_size}
     return data.tfds_source(config.data.name, **options)
+
+
+def _any_tfds_source(config):
+    options = {name: config.data[name] for name in ("split", "data_dir", "image_size", "channels", "crop")}
+    return data.tfds_source(config.data.base, **options)
 
 
 def stacked_source(config) -> data.Source:

@@ -6,7 +6,7 @@
 import difflib
 import shlex
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -16,23 +16,10 @@ from buresgan_jax.data import _pixels
 from buresgan_jax.data.source import Source, decode_images, memoised
 from buresgan_jax.errors import UserError
 
+IMAGE_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "stl10", "celeb_a")  # those with a config of their own
 
-class _ImageSet(NamedTuple):
-    image_size: int  # default; None stands for the size in the data set
-    channels: int
-    crop: int | str = "center"
-    has_labels: bool = True
-
-
-IMAGE_SETS: dict[str, _ImageSet] = {
-    "mnist": _ImageSet(28, 1),
-    "fashion_mnist": _ImageSet(28, 1),
-    "cifar10": _ImageSet(32, 3),
-    "cifar100": _ImageSet(32, 3),
-    "stl10": _ImageSet(96, 3),
-    # 108 pixels of the aligned 218x178 pictures, as in the DCGAN code: the face, hardly any background.
-    "celeb_a": _ImageSet(64, 3, crop=108, has_labels=False),
-}
+# 108 pixels of the aligned 218x178 pictures, as in the DCGAN code: the face, hardly any background.
+_DEFAULTS = {"celeb_a": {"image_size": 64, "crop": 108}}
 
 
 def tfds_source(
@@ -41,6 +28,7 @@ def tfds_source(
     split: str = "train",
     data_dir: str | None = None,
     image_size: int | None = None,
+    channels: int | None = None,
     crop: int | str | None = None,
     resize: str = "lanczos",
     in_memory: bool = True,
@@ -49,60 +37,77 @@ def tfds_source(
     """A prepared image data set of TensorFlow Datasets.
 
     Args:
-        name: `mnist`, `fashion_mnist`, `cifar10`, `cifar100` (fine labels), `stl10` or `celeb_a`.
+        name: of any set with pictures, such as `cifar10`, `cifar100` (fine labels) or `lsun/bedroom`; of several
+            features with pictures, `image` is taken, or the first.
         split: a TFDS split such as `train`, `test`, `train[:1000]`; the paper trains on `unlabelled` of `stl10`.
         data_dir: where the set was prepared, local or `gs://`. Default: TFDS's own, `~/tensorflow_datasets` or the
             environment variable `TFDS_DATA_DIR`.
-        image_size: height and width in pixels to resize to. Default: the set's own size; 64 for `celeb_a`.
+        image_size: height and width in pixels to resize to. Default: the set's own size, if all its pictures are
+            squares of one; 64 for `celeb_a`.
+        channels: 1 or 3. Default: 1 for grey sets.
         crop: side in pixels of the square cut from the centre before resizing, "center" for the largest such square, or
             "none" to squeeze the whole picture. Default: 108 for `celeb_a` (of 218x178; 140 and 178 are common too),
-            "center" for the others, which are square.
+            "center" for the others.
         resize: filter of the resizing, `lanczos` (the paper's), `bicubic`, `bilinear`, `box` or `nearest`.
         in_memory: keep decoded pictures in memory, so that each is decoded once, when it is first asked for.
         memory_limit_bytes: data sets whose decoded pixels need more are not kept. 8 GiB by default: all sets of the
             paper fit, the largest (`stl10`, unlabelled, 96x96) with 2.8 GB.
 
     Returns:
-        A source of uint8 images `[image_size, image_size, channels]`, without labels for `celeb_a` and the unlabelled
-        split of `stl10`.
+        A source of uint8 images `[image_size, image_size, channels]`; with labels where the set has a class of each
+        picture as `label`, but for the unlabelled split of `stl10`.
 
     Raises:
-        UserError: unknown name or split, a value out of range, or the set is not prepared (the message says how).
+        UserError: unknown name or split, a set without pictures, a value out of range or missing, or the set is not
+            prepared (the message says how).
     """
-    check_set_name(name)
-    image_set = IMAGE_SETS[name]
-    pixel_format = _pixels.PixelFormat(
-        image_size=image_set.image_size if image_size is None else image_size,
-        channels=image_set.channels,
-        crop=image_set.crop if crop is None else crop,
-        resize=resize,
-    ).check()
     records = _Records(name, split, data_dir)
+    defaults = {"image_size": records.image_size, "channels": records.channels, "crop": "center"}
+    defaults |= _DEFAULTS.get(name, {})
+    given = {"image_size": image_size, "channels": channels, "crop": crop}
+    options = defaults | {option: value for option, value in given.items() if value is not None}
+    if options["image_size"] is None:
+        raise UserError(f"The pictures of {name!r} are not all squares of one size. Set image_size, in pixels.")
+    pixel_format = _pixels.PixelFormat(**options, resize=resize).check()
     num_examples, shape = len(records), pixel_format.example_shape
 
-    fetch = records.fetcher("image", lambda data: _pixels.read_pixels(data, pixel_format), shape, np.uint8)
+    fetch = records.fetcher(records.image, lambda data: _pixels.read_pixels(data, pixel_format), shape, np.uint8)
     if in_memory and _fits(name, num_examples * int(np.prod(shape)), memory_limit_bytes):
         fetch = memoised(fetch, num_examples=num_examples, example_shape=shape)
     labels = None
-    if image_set.has_labels and "unlabelled" not in split:  # that split of stl10 has the label -1 everywhere
+    if records.has_labels and "unlabelled" not in split:  # that split of stl10 has the label -1 everywhere
         labels = records.fetcher("label", int, (), np.int64)
         labels = memoised(labels, num_examples=num_examples, example_shape=(), dtype=np.int64)
     return Source(name, num_examples, shape, fetch, decode_images, labels)
 
 
-def check_set_name(name: str) -> None:
-    """Refuses the name of a data set that is not offered.
+def open_builder(name: str, data_dir: str | None) -> Any:
+    """The TFDS builder of a set.
 
     Args:
-        name: of a TFDS image set.
+        name: of the set, with a builder's config after a slash where it has several.
+        data_dir: where it lies or shall lie; None for TFDS's own folder.
+
+    Returns:
+        A `tfds.core.DatasetBuilder`, prepared or not. Sets that are prepared there need not be known to TFDS.
 
     Raises:
-        UserError: the name is unknown; the message gives the nearest one.
+        UserError: there is no such set; the message gives the nearest one.
     """
-    if name not in IMAGE_SETS:
-        nearest = difflib.get_close_matches(str(name), IMAGE_SETS, n=1)
+    import tensorflow_datasets as tfds  # takes half a second
+
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except ValueError:
+        known, base = tfds.list_builders(with_community_datasets=False), name.partition("/")[0]
+        if base in known:
+            known = [f"{base}/{config}" for config in tfds.builder_cls(base).builder_configs] or [base]
+        nearest = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise UserError(f"Unknown image set {name!r}.{hint} Use one of: {', '.join(IMAGE_SETS)}.")
+        raise UserError(
+            f"Unknown image set {name!r}.{hint} Use one of: {', '.join(IMAGE_SETS)}; or another of TFDS, see "
+            "https://www.tensorflow.org/datasets/catalog."
+        ) from None
 
 
 def prepare_command(name: str, data_dir: str | None) -> str:
@@ -115,7 +120,9 @@ def prepare_command(name: str, data_dir: str | None) -> str:
     Returns:
         A shell command.
     """
-    return f"python -m buresgan_jax.prepare {name}" + (f" --data_dir={shlex.quote(str(data_dir))}" if data_dir else "")
+    return f"python -m buresgan_jax.prepare {shlex.quote(name)}" + (
+        f" --data_dir={shlex.quote(str(data_dir))}" if data_dir else ""
+    )
 
 
 def is_prepared(builder: Any) -> bool:
@@ -131,18 +138,34 @@ def is_prepared(builder: Any) -> bool:
 
 
 class _Records:
-    """A split as TFDS data source, whose images are still compressed."""
+    """A split as TFDS data source, whose images are still compressed.
+
+    Attributes:
+        image: the feature that holds the pictures.
+        image_size: their height and width; None if these differ, or are not the same for all pictures.
+        channels: 1 or 3.
+        has_labels: whether the feature `label` holds a class.
+    """
 
     def __init__(self, name: str, split: str, data_dir: str | None):
-        import tensorflow_datasets as tfds  # takes half a second
+        import tensorflow_datasets as tfds
 
-        builder = tfds.builder(name, data_dir=data_dir)
-        self._folder, command = builder.data_path, prepare_command(name, data_dir)
+        builder = open_builder(name, data_dir)
+        features = dict(builder.info.features.items())
+        pictures = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+        if not pictures:
+            raise UserError(f"{name!r} has no pictures, only: {', '.join(features)}. Use a set of images.")
+        self.image = "image" if "image" in pictures else pictures[0]
+        height, width, channels = features[self.image].shape
+        self.image_size, self.channels = height if height == width else None, 1 if channels == 1 else 3
+        self.has_labels = isinstance(features.get("label"), tfds.features.ClassLabel)
+
+        self._name, self._folder, command = name, builder.data_path, prepare_command(name, data_dir)
         self._mend = f"Remove that folder and run: {command}"
         if not is_prepared(builder):
             raise UserError(f"{name!r} is not prepared in {self._folder}. Run: {command}")
         try:
-            self._source = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+            self._source = builder.as_data_source(split=split, decoders={self.image: tfds.decode.SkipDecoding()})
         except NotImplementedError:
             raise UserError(
                 f"{name!r} in {self._folder} is prepared as {builder.info.file_format.value}, which only TensorFlow "
@@ -161,7 +184,7 @@ class _Records:
     def read(self, indices: list[int]) -> list[dict[str, Any]]:
         try:
             records = self._source.__getitems__(indices)
-            if any(record["image"] is None for record in records):  # how a file that was cut between records reads
+            if any(record[self.image] is None for record in records):  # how a file that was cut between records reads
                 raise RuntimeError("records are missing")
         except RuntimeError as error:  # array_record's checksums do not fit, or a file is missing
             raise UserError(f"The data in {self._folder} are damaged ({_first_line(error)}). {self._mend}") from error
@@ -177,12 +200,21 @@ class _Records:
 
             def convert_some(positions: np.ndarray) -> None:
                 some = self.read(indices[positions].tolist())
-                values[positions] = [convert(record[field]) for record in some]
+                for position, record in zip(positions, some, strict=True):
+                    values[position] = self._converted(convert, record[field], int(indices[position]))
 
             list(_pixels.map_in_threads(convert_some, len(indices)))
             return values
 
         return fetch
+
+    def _converted(self, convert: Callable[[Any], Any], value: Any, index: int) -> Any:
+        try:
+            return convert(value)
+        except UserError:
+            raise
+        except Exception as error:  # Pillow's have no class in common
+            raise UserError(f"Cannot read picture {index} of {self._name!r}: {_first_line(error)}") from error
 
 
 def _fits(name: str, num_bytes: int, memory_limit_bytes: int) -> bool:
