@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from ml_collections import config_dict
 
 from buresgan_jax import tables, writers
+from buresgan_jax.cores import available_cores
 from buresgan_jax.errors import UserError
 from buresgan_jax.signals import StoppedError
 
@@ -81,13 +82,6 @@ def finished(cell: Cell) -> Outcome | None:
 
 # They change nothing in the last evaluation.
 _UNSEEN = ("evaluation.every_steps", "evaluation.judge", "evaluation.best_by")
-
-
-def available_cores() -> list[int | None]:
-    """The cores that this process may use; as many `None` where the system cannot pin (macOS)."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return [None] * os.cpu_count()
 
 
 def run_cells(

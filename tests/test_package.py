@@ -37,7 +37,8 @@ MAY_IMPORT = {
     "image_summaries": {"__version__", "features", "metrics", "statistics_cache"},
     "image_metrics": {"features", "image_summaries", "metrics", "tables"},
     "pictures": {"data"},
-    "data": {"errors"},
+    "cores": set(),
+    "data": {"cores", "errors"},
     "prepare": {"data", "errors"},
     "cluster": {"errors"},
     "evaluation_flags": set(),
@@ -57,7 +58,7 @@ MAY_IMPORT = {
     "flag_errors": {"errors"},
     "command_flags": set(),
     "tables": set(),
-    "cells": {"errors", "signals", "tables", "writers"},
+    "cells": {"cores", "errors", "signals", "tables", "writers"},
     "together": {
         "blas",
         "build",

@@ -3,7 +3,6 @@
 import functools
 import io
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
+from buresgan_jax.cores import available_cores
 from buresgan_jax.errors import UserError
 
 T = TypeVar("T")
@@ -131,8 +131,7 @@ def _thread_pool() -> ThreadPoolExecutor:
 
 
 def _num_threads() -> int:
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(num_cores, 16)
+    return min(len(available_cores()), 16)
 
 
 def map_in_threads(work: Callable[[np.ndarray], T], num_items: int, *, max_chunk: int = 256) -> Iterator[T]:
