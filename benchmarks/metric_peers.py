@@ -8,6 +8,7 @@ Each peer is a function of the same arguments as the metric, and returns a numbe
 """
 
 import contextlib
+import importlib
 import io
 import types
 from collections.abc import Callable
@@ -38,7 +39,9 @@ def limit_threads(number: int) -> None:
 
 def declare_operators():
     """Lets torchvision import beside a PyTorch without its compiled operators, which no metric calls."""
-    with contextlib.suppress(NameError, RuntimeError):  # without PyTorch, or with operators of its own
+    with contextlib.suppress(ImportError, RuntimeError):
+        importlib.import_module("torchvision")  # with operators of its own: these must not be declared before
+    with contextlib.suppress(NameError, RuntimeError):  # without PyTorch
         if not hasattr(torch.ops.torchvision, "nms"):
             library = torch.library.Library("torchvision", "FRAGMENT")
             for name in ("nms", "qnms"):
