@@ -142,7 +142,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.data.resident = config_dict.placeholder(bool)  # whole set on every device; None: see devices.data_memory
     config.data.image_size = config_dict.placeholder(int)  # height and width in pixels; None for points
     config.data.channels = 3  # of images
-    config.data.crop = "center"  # tfds, image_folder: center (square) or none (stretched)
+    config.data.crop = "center"  # tfds, image_folder: center (square), none (stretched), or pixels, such as "108"
     config.data.on_broken = "skip"  # image_folder: skip broken files with a count, or error
 
     config.generator = config_dict.ConfigDict()

@@ -65,7 +65,7 @@ def prepare(name: str, *, data_dir: str | None = None, manual_dir: str | None = 
         return f"Already prepared: {_describe(builder)}"
     if manual_dir is not None:
         manual_dir = os.path.expanduser(manual_dir)
-        _check_original_files(name, manual_dir)
+        _check_original_files(builder, manual_dir)
     elif builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         raise UserError(
             f"{name!r} needs --manual_dir. TFDS says: {' '.join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}"
@@ -113,14 +113,14 @@ def _download_and_prepare(builder: Any, manual_dir: str | None) -> None:
             f"{_one_line(error)}"
         ) from error
     except (requests.exceptions.RequestException, DownloadError) as error:
-        files = ", ".join(ORIGINAL_FILES.get(builder.name, ["its files"]))
+        files = ", ".join(_original_files(builder)) or "its files"
         raise UserError(
             f"Cannot download {builder.name!r}. Check the network, or fetch {files} on another machine and give their "
             f"folder as --manual_dir. Cause: {_one_line(error)}"
         ) from error
     except ImportError as error:
         raise UserError(f"{builder.name!r} needs another package to be prepared: {_one_line(error)}") from error
-    except OSError as error:
+    except (OSError, AssertionError, ValueError) as error:  # TFDS's own checks of what it finds
         raise UserError(f"Cannot prepare {builder.name!r} in {builder.data_path}: {_one_line(error)}") from error
 
 
@@ -133,12 +133,19 @@ def _check_format(builder: Any) -> None:
         )
 
 
-def _check_original_files(name: str, manual_dir: str) -> None:
-    missing = [file for file in ORIGINAL_FILES.get(name, ()) if not (epath.Path(manual_dir) / file).exists()]
+def _original_files(builder: Any) -> list[str]:
+    """Names of the files to fetch by hand, as far as they are known."""
+    known = [info.filename for info in builder.url_infos.values() if info.filename]
+    return list(ORIGINAL_FILES.get(builder.name, known))
+
+
+def _check_original_files(builder: Any, manual_dir: str) -> None:
+    expected = [] if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else _original_files(builder)  # these say it in prose
+    missing = [file for file in expected if not (epath.Path(manual_dir) / file).exists()]
     if missing:
         raise UserError(
-            f"manual_dir {manual_dir!r} lacks {', '.join(missing)}. Put the original files of {name!r} there, under "
-            "these names."
+            f"manual_dir {manual_dir!r} lacks {', '.join(missing)}. Put the original files of {builder.name!r} there, "
+            "under these names."
         )
 
 
@@ -165,13 +172,13 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             "Downloads an image data set and prepares it for training, once. Needs TensorFlow:\n"
             'pip install "buresgan_jax[prepare]". Training and evaluation do not.'
         ),
-        epilog=f"Files that --manual_dir expects, exactly as published:\n{files}",
+        epilog=f"Files that --manual_dir expects, exactly as published, on machines without network:\n{files}",
     )
     parser.add_argument("name", help=f"one of {', '.join(IMAGE_SETS)}, or another set of TFDS")
     parser.add_argument(
         "--data_dir", help="where to write it (default: ~/tensorflow_datasets or the variable TFDS_DATA_DIR)"
     )
-    parser.add_argument("--manual_dir", help="folder with the original files, for machines without network (see below)")
+    parser.add_argument("--manual_dir", help="folder with the original files (see below)")
     return parser.parse_args(arguments)
 
 

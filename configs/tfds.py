@@ -2,8 +2,10 @@
 
     python -m buresgan_jax.main --config=configs/tfds.py --workdir=runs/flowers --config.data.base=oxford_flowers102
 
-The set is prepared once by `python -m buresgan_jax.prepare oxford_flowers102`; names such as `lsun/bedroom` choose a
+The set is prepared once by `python -m buresgan_jax.prepare oxford_flowers102`; names such as `emnist/letters` choose a
 builder's config. A set of your own needs no entry in TFDS: one that lies prepared in `--config.data.data_dir` is found.
+Pictures are the feature `image`, or the only one that holds some, of 8 or 16 bits, stored as PNG or JPEG. Few sets need
+TensorFlow, or another package, for reading too; a line says so.
 
 Pictures are cropped to a centred square and resized to `data.image_size` (such as 28, 32, 48, 64, 96, 128: a start of 7
 to 13 doubled a few times); `data.channels=1` for grey, `data.split=train+test` for more of them.

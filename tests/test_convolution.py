@@ -19,7 +19,7 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 # (function, size of the image, kernel, strides, padding): on CPU each direct and each rewritten part is met by one.
 _CASES = {
-    "worth spectra": (conv2d, (6, 6), (5, 5), (1, 1), "SAME"),
+    "no stride, large kernel": (conv2d, (6, 6), (5, 5), (1, 1), "SAME"),
     "all parts direct": (conv2d, (6, 6), (3, 3), (1, 1), "SAME"),
     "no stride, small image": (conv2d, (3, 4), (5, 4), (1, 1), "SAME"),
     "no stride, uneven padding": (conv2d, (5, 6), (4, 3), (1, 1), ((3, 0), (-1, -1))),
@@ -50,7 +50,7 @@ def _arrays(case, *, batch=2, channels=(3, 4), seed=0, dtype=np.float32):
 
 def _worth_spectra():
     """On CPU with as many channels, the default choice."""
-    return _arrays(_CASES["worth spectra"], batch=16, channels=(64, 48))
+    return _arrays(_CASES["no stride, large kernel"], batch=16, channels=(64, 48))
 
 
 def _function(case):
@@ -145,7 +145,8 @@ def test_gradients_equal_finite_differences(case, x64):
 
 
 @pytest.mark.parametrize(
-    ("case", "worth_spectra"), [*((_CASES[name], np.inf) for name in _REWRITTEN), (_CASES["worth spectra"], 0)]
+    ("case", "worth_spectra"),
+    [*((_CASES[name], np.inf) for name in _REWRITTEN), (_CASES["no stride, large kernel"], 0)],
 )
 def test_vmap_over_images_and_kernels_equals_a_loop(case, worth_spectra, monkeypatch):
     monkeypatch.setattr(spectra, "_WORTH", worth_spectra)
@@ -159,7 +160,7 @@ def test_vmap_over_images_and_kernels_equals_a_loop(case, worth_spectra, monkeyp
 
 @pytest.mark.parametrize(
     ("name", "worth_spectra"),
-    [("strided, small output", np.inf), ("transposed, strided", np.inf), ("worth spectra", 0)],
+    [("strided, small output", np.inf), ("transposed, strided", np.inf), ("no stride, large kernel", 0)],
 )
 def test_pmap_and_scan_give_the_same_gradients(name, worth_spectra, monkeypatch):
     monkeypatch.setattr(spectra, "_WORTH", worth_spectra)
@@ -187,7 +188,7 @@ def test_spectra_in_float64_give_the_convolution(size, window, pads, x64):
 
 def test_spectra_lose_no_digits():
     """The largest error, against float64, is at most twice that of the plain convolution."""
-    case = _CASES["worth spectra"]
+    case = _CASES["no stride, large kernel"]
     x, kernel = _worth_spectra()
     with jax.enable_x64(True):
         exact = np.asarray(_lax_function(case)(*(a.astype(np.float64) for a in (x, kernel))))
@@ -202,6 +203,29 @@ def test_cpu_computes_small_images_by_spectra(function):
     assert _convolutions(gradient, x, kernel) == []
     assert len(_convolutions(gradient, x[:1], kernel)) == 3
     assert len(_convolutions(gradient, *(jnp.asarray(a, jnp.bfloat16) for a in (x, kernel)))) == 3
+
+
+def test_spectra_of_large_images_are_refused():
+    """Their matrices would be constants of many megabytes in the program."""
+    kernel, pads = jax.ShapeDtypeStruct((9, 9, 512, 512), np.float32), ((4, 4), (4, 4))
+    images = [jax.ShapeDtypeStruct((64, size, size, 512), np.float32) for size in (8, 16, 32, 64)]
+    assert [spectra.is_worth_it(x, kernel, pads) for x in images] == [True, True, False, False]
+
+
+def test_least_sizes():
+    kernel, none = jnp.ones((1, 1, 2, 3)), ((0, 0), (0, 0))
+    assert conv2d(jnp.ones((0, 1, 1, 2)), kernel).shape == (0, 1, 1, 3)
+    np.testing.assert_allclose(spectra.convolve(jnp.ones((1, 1, 1, 2)), kernel, none), jnp.full((1, 1, 1, 3), 2.0))
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("function", [conv2d, conv_transpose2d])
+def test_export_with_any_batch_size(function, strides):
+    x = jax.ShapeDtypeStruct((jax.export.symbolic_shape("batch")[0], 8, 8, 16), np.float32)
+    kernel = np.ones((5, 5, 16, 16), np.float32)
+    exported = jax.export.export(jax.jit(lambda x: function(x, kernel, strides=strides)), platforms=["cpu"])(x)
+    images = _arrays((None, (8, 8), (1, 1), None, None), batch=3, channels=(16, 1))[0]
+    np.testing.assert_allclose(exported.call(images), function(images, kernel, strides=strides), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("function", [conv2d, conv_transpose2d])

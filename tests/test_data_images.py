@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from test_configs import load
 
-from buresgan_jax.data import IMAGE_SETS, stacked_source, tfds_source
+from buresgan_jax import build
+from buresgan_jax.data import IMAGE_SETS, image_set, stacked_source, tfds_source
 from buresgan_jax.errors import UserError
 
 PREPARED = Path(__file__).parents[2] / "shared" / "data" / "tfds"
@@ -132,10 +134,31 @@ def _prepare_own_set(data_dir, features, examples):
     Own(data_dir=data_dir, file_format="array_record").download_and_prepare()
 
 
+def test_config_for_any_set_of_tfds(data_dir):
+    settings = load("tfds", "bures")
+    settings.data.update({"base": "oxford_flowers102", "data_dir": data_dir, "image_size": 20, "channels": 1})
+    expected = tfds_source("oxford_flowers102", data_dir=data_dir, image_size=20, channels=1)
+    np.testing.assert_array_equal(_all(build.source(settings)), _all(expected))
+    settings.data.crop = "none"
+    squeezed = tfds_source("oxford_flowers102", data_dir=data_dir, image_size=20, channels=1, crop="none")
+    np.testing.assert_array_equal(_all(build.source(settings)), _all(squeezed))
+    assert not np.array_equal(_all(squeezed), _all(expected))
+    settings.data.update({"base": "celeb_a", "image_size": 64, "channels": 3, "crop": "center"})
+    np.testing.assert_array_equal(_all(build.source(settings)), _all(tfds_source("celeb_a", data_dir=data_dir)))
+    settings.data.crop = "108"
+    np.testing.assert_array_equal(_all(build.source(settings)), _all(tfds_source("celeb_a", data_dir=data_dir)))
+
+
+def test_set_by_name_is_brought_to_size_and_channels(data_dir):
+    place = "tfds:oxford_flowers102:train"
+    assert image_set(place, image_size=20, channels=1, data_dir=data_dir).example_shape == (20, 20, 1)
+
+
 def test_own_set_that_tfds_does_not_know(tmp_path):
     feature = tfds.features.Image(shape=(8, 8, 1))
     grey = [Image.fromarray(np.full((8, 8), value, np.uint8)) for value in range(3)]
-    _prepare_own_set(tmp_path, {"mask": feature, "image": feature}, [{"mask": grey[0], "image": g} for g in grey])
+    examples = [{"mask": io.BytesIO(b"never decoded"), "image": image} for image in grey]
+    _prepare_own_set(tmp_path, {"mask": feature, "image": feature}, examples)
     source = tfds_source("own", data_dir=str(tmp_path))
     assert (source.num_examples, source.example_shape, source.labels) == (3, (8, 8, 1), None)
     assert sorted(_all(source)[:, 0, 0, 0].tolist()) == [0, 1, 2]
@@ -147,9 +170,19 @@ def test_broken_picture_is_told(tmp_path):
         _all(tfds_source("own", data_dir=str(tmp_path)))
 
 
+def test_pictures_of_floats_are_refused(tmp_path):
+    """TFDS stores them as pictures with four channels of 8 bits."""
+    picture = Image.fromarray(np.zeros((8, 8), np.uint8))
+    _prepare_own_set(tmp_path, {"image": tfds.features.Image(shape=(8, 8, 1))}, [{"image": picture}])
+    (file,) = tmp_path.glob("own/*/features.json")
+    file.write_text(file.read_text().replace('"uint8"', '"float32"'))
+    with pytest.raises(UserError, match=r"'own' has no feature 'image' of 8 or 16 bits"):
+        tfds_source("own", data_dir=str(tmp_path))
+
+
 def test_set_without_pictures_is_refused(tmp_path):
     _prepare_own_set(tmp_path, {"a": tfds.features.Scalar(np.int64), "b": tfds.features.Text()}, [{"a": 1, "b": ""}])
-    with pytest.raises(UserError, match=r"'own' has no pictures, only: a, b\."):
+    with pytest.raises(UserError, match=r"'own' has no feature 'image' .*only: a, b\."):
         tfds_source("own", data_dir=str(tmp_path))
 
 
@@ -174,12 +207,18 @@ def test_unprepared_set_is_refused_with_the_command(tmp_path, monkeypatch, data_
 
 
 def test_unknown_names_and_splits_are_refused(data_dir):
-    with pytest.raises(UserError, match=r"'cifar_10'\. Did you mean 'cifar10'\? Use one of: mnist, .*celeb_a; or "):
+    with pytest.raises(
+        UserError, match=r"'cifar_10'\. Did you mean 'cifar10'\? Use one of: mnist, .*celeb_a; another of TFDS"
+    ):
         tfds_source("cifar_10", data_dir=data_dir)
     with pytest.raises(UserError, match=r"'imagenet'\. .*Use one of"):
         tfds_source("imagenet", data_dir=data_dir)
     with pytest.raises(UserError, match=r"'lsun/bedrom'\. Did you mean 'lsun/bedroom'\?"):
         tfds_source("lsun/bedrom", data_dir=data_dir)
+    with pytest.raises(UserError, match=r"'cifar10:9\.9\.9'\. TFDS says: .*version"):
+        tfds_source("cifar10:9.9.9", data_dir=data_dir)
+    with pytest.raises(UserError, match=rf"'own'\. .*or one that lies prepared in {data_dir} \(data_dir\)\."):
+        tfds_source("own", data_dir=data_dir)
     for split in ("tran", "train[:x]", "train[:0]", ""):
         with pytest.raises(UserError, match=r"Cannot read split .* of 'cifar10'\. Use one of: .*train") as error:
             tfds_source("cifar10", data_dir=data_dir, split=split)
@@ -246,8 +285,13 @@ def test_importing_the_data_package_does_not_import_tfds():
 
 
 def test_every_offered_set_is_known_to_tfds():
-    for name in IMAGE_SETS:
-        assert "image" in tfds.builder_cls(name)(data_dir="unused").info.features
+    grey, small, large = (28, 28, 1), (32, 32, 3), (96, 96, 3)
+    shapes = {"mnist": grey, "fashion_mnist": grey, "cifar10": small, "cifar100": small, "stl10": large}
+    assert set(IMAGE_SETS) == {*shapes, "celeb_a"}
+    for name, shape in shapes.items():
+        features = tfds.builder_cls(name)(data_dir="unused").info.features
+        assert features["image"].shape == shape
+        assert isinstance(features["label"], tfds.features.ClassLabel)
 
 
 @needs_prepared

@@ -39,6 +39,14 @@ def test_unknown_name_is_one_line_and_status_2(capsys):
     assert _one_line(capsys, stream="err").startswith("Unknown image set 'cifar01'. Did you mean 'cifar10'?")
 
 
+def test_set_that_must_be_fetched_by_hand(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "_import_tensorflow", lambda: None)
+    assert prepare.main(["imagenet2012", f"--data_dir={tmp_path}"]) == 2
+    assert _one_line(capsys, stream="err").startswith("'imagenet2012' needs --manual_dir. TFDS says: manual_dir should")
+    assert prepare.main(["imagenet2012", f"--data_dir={tmp_path}", f"--manual_dir={tmp_path}/none"]) == 2
+    assert _one_line(capsys, stream="err").startswith("Cannot prepare 'imagenet2012' in ")
+
+
 def test_missing_original_files_are_named(capsys, tmp_path):
     (tmp_path / "train-images-idx3-ubyte.gz").touch()
     assert prepare.main(["mnist", f"--data_dir={tmp_path / 'data'}", f"--manual_dir={tmp_path}"]) == 2

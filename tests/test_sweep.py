@@ -15,6 +15,7 @@ import pytest
 
 from buresgan_jax import cells, config, sweep, tables, together, train
 from buresgan_jax.cells import Cell, Outcome
+from buresgan_jax.cores import available_cores
 from buresgan_jax.errors import UserError
 
 # ml_collections loads config files in a way that Python 3.12 deprecates louder.
@@ -105,7 +106,7 @@ def test_finished_cells_are_not_run_again(fake, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin processes")
 def test_each_run_has_a_core_of_its_own(fake):
-    cores, made = sorted(os.sched_getaffinity(0)), fake("done", "done")
+    cores, made = available_cores(), fake("done", "done")
     cells.run_cells(made, jobs=len(cores), report=lambda *_: None)
     used = {(cell.workdir / "begun").read_text().strip() for cell in made}
     assert used == {f"[{core}]" for core in cores[:2]}

@@ -57,8 +57,9 @@ def _tfds_source(config):
 
 
 def _any_tfds_source(config):
-    options = {name: config.data[name] for name in ("split", "data_dir", "image_size", "channels", "crop")}
-    return data.tfds_source(config.data.base, **options)
+    options = {name: config.data[name] for name in ("split", "data_dir", "image_size", "channels")}
+    crop = None if config.data.crop == "center" else _crop(config)  # None: the set's own, from the centre too
+    return data.tfds_source(config.data.base, crop=crop, **options)
 
 
 def stacked_source(config) -> data.Source:
@@ -74,9 +75,13 @@ def _folder_source(config):
         config.data.path,
         image_size=config.data.image_size,
         channels=config.data.channels,
-        crop=config.data.crop,
+        crop=_crop(config),
         on_broken=config.data.on_broken,
     )
+
+
+def _crop(config):
+    return int(config.data.crop) if config.data.crop.isdecimal() else config.data.crop
 
 
 def _random_images(config):

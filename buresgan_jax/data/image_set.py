@@ -24,7 +24,7 @@ def image_set(
             uint8 or floating within [-1, 1]; or `tfds:NAME:SPLIT`, such as `tfds:cifar10:test`.
         image_size: height and width to which folders and TFDS sets are brought: the largest square is cut from the
             centre and resized by Lanczos. Default: as they are, if all images of a folder are squares of one size.
-        channels: 1 or 3, for folders. Default: 1 if all files are grey.
+        channels: 1 or 3, for folders and TFDS sets. Default: 1 if all files, or the set, are grey.
         data_dir: where the TFDS set was prepared.
 
     Returns:
@@ -37,7 +37,7 @@ def image_set(
         _, name, *split = place.split(":", 2)
         if not split:
             raise UserError(f"{place!r} names no split. Write tfds:NAME:SPLIT, such as tfds:cifar10:test.")
-        source = tfds_source(name, split=split[0], data_dir=data_dir, image_size=image_size)
+        source = tfds_source(name, split=split[0], data_dir=data_dir, image_size=image_size, channels=channels)
         return source._replace(name=place)
     if epath.Path(place).suffix == ".npz":
         return npz_source(place)

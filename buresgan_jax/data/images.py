@@ -37,8 +37,8 @@ def tfds_source(
     """A prepared image data set of TensorFlow Datasets.
 
     Args:
-        name: of any set with pictures, such as `cifar10`, `cifar100` (fine labels) or `lsun/bedroom`; of several
-            features with pictures, `image` is taken, or the first.
+        name: of a set with pictures of 8 or 16 bits, such as `cifar10`, `cifar100` (fine labels) or `emnist/letters`.
+            Of several features with pictures `image` is taken; without one of that name there must be just one.
         split: a TFDS split such as `train`, `test`, `train[:1000]`; the paper trains on `unlabelled` of `stl10`.
         data_dir: where the set was prepared, local or `gs://`. Default: TFDS's own, `~/tensorflow_datasets` or the
             environment variable `TFDS_DATA_DIR`.
@@ -63,7 +63,7 @@ def tfds_source(
     """
     records = _Records(name, split, data_dir)
     defaults = {"image_size": records.image_size, "channels": records.channels, "crop": "center"}
-    defaults |= _DEFAULTS.get(name, {})
+    defaults |= _DEFAULTS.get(records.set_name, {})
     given = {"image_size": image_size, "channels": channels, "crop": crop}
     options = defaults | {option: value for option, value in given.items() if value is not None}
     if options["image_size"] is None:
@@ -98,16 +98,24 @@ def open_builder(name: str, data_dir: str | None) -> Any:
 
     try:
         return tfds.builder(name, data_dir=data_dir)
-    except ValueError:
-        known, base = tfds.list_builders(with_community_datasets=False), name.partition("/")[0]
+    except ImportError as error:
+        raise UserError(f"{name!r} needs another package: {_first_line(error)}") from error
+    except (ValueError, AssertionError) as error:  # AssertionError: there is no such version
+        known, base = tfds.list_builders(with_community_datasets=False), name.partition("/")[0].partition(":")[0]
         if base in known:
-            known = [f"{base}/{config}" for config in tfds.builder_cls(base).builder_configs] or [base]
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            names = [f"{base}/{config}" for config in tfds.builder_cls(base).builder_configs]
+            hint = _did_you_mean(name, names) or f" TFDS says: {_first_line(error)}"
+            raise UserError(f"Unknown image set {name!r}.{hint}") from error
+        folder = f"in {data_dir}" if data_dir else "in TFDS's own folder"
         raise UserError(
-            f"Unknown image set {name!r}.{hint} Use one of: {', '.join(IMAGE_SETS)}; or another of TFDS, see "
-            "https://www.tensorflow.org/datasets/catalog."
+            f"Unknown image set {name!r}.{_did_you_mean(name, known)} Use one of: {', '.join(IMAGE_SETS)}; another of "
+            f"TFDS, see https://www.tensorflow.org/datasets/catalog; or one that lies prepared {folder} (data_dir)."
         ) from None
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def prepare_command(name: str, data_dir: str | None) -> str:
@@ -141,6 +149,7 @@ class _Records:
     """A split as TFDS data source, whose images are still compressed.
 
     Attributes:
+        set_name: without version and builder's config.
         image: the feature that holds the pictures.
         image_size: their height and width; None if these differ, or are not the same for all pictures.
         channels: 1 or 3.
@@ -153,9 +162,13 @@ class _Records:
         builder = open_builder(name, data_dir)
         features = dict(builder.info.features.items())
         pictures = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
-        if not pictures:
-            raise UserError(f"{name!r} has no pictures, only: {', '.join(features)}. Use a set of images.")
-        self.image = "image" if "image" in pictures else pictures[0]
+        image = "image" if "image" in pictures or len(pictures) != 1 else pictures[0]
+        if image not in pictures or features[image].np_dtype not in (np.uint8, np.uint16):
+            raise UserError(
+                f"{name!r} has no feature 'image' of 8 or 16 bits, and no other single one with pictures, only: "
+                f"{', '.join(features)}. Use a set of images."
+            )
+        self.set_name, self.image = builder.name, image
         height, width, channels = features[self.image].shape
         self.image_size, self.channels = height if height == width else None, 1 if channels == 1 else 3
         self.has_labels = isinstance(features.get("label"), tfds.features.ClassLabel)
@@ -164,8 +177,9 @@ class _Records:
         self._mend = f"Remove that folder and run: {command}"
         if not is_prepared(builder):
             raise UserError(f"{name!r} is not prepared in {self._folder}. Run: {command}")
+        decoders = {key: tfds.decode.SkipDecoding() for key in pictures}
         try:
-            self._source = builder.as_data_source(split=split, decoders={self.image: tfds.decode.SkipDecoding()})
+            self._source = builder.as_data_source(split=split, decoders=decoders)
         except NotImplementedError:
             raise UserError(
                 f"{name!r} in {self._folder} is prepared as {builder.info.file_format.value}, which only TensorFlow "

@@ -48,7 +48,9 @@ def _parse(arguments):
     parser.add_argument(
         "--image_size", type=_at_least(1), help="in pixels, to which folders and TFDS sets are cut and resized"
     )
-    parser.add_argument("--channels", type=_at_least(1), choices=[1, 3], help="of the pictures of folders")
+    parser.add_argument(
+        "--channels", type=_at_least(1), choices=[1, 3], help="of the pictures of folders and TFDS sets"
+    )
     parser.add_argument("--data_dir", help="where the TFDS sets were prepared")
     parser.add_argument("--seed", type=_at_least(0), default=default.seed, help="default: %(default)s")
     parser.add_argument(

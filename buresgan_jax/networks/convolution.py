@@ -46,6 +46,9 @@ _WORTH_PHASES = 16  # channels from which stride x stride small convolutions bea
 def conv2d(x: jax.Array, kernel: jax.Array, *, strides: Sequence[int] = (1, 1), padding: Padding = "SAME") -> jax.Array:
     """Convolution (cross-correlation) of images, `lax.conv_general_dilated` with fast gradients on CPU.
 
+    On CPU the way to compute depends on all sizes, the batch's too, so that the same image in batches of two sizes may
+    give values that differ by 1e-6 of the largest one; on GPU and TPU it is the plain convolution.
+
     Args:
         x: images, shape `[batch, height, width, channels_in]`, floating dtype.
         kernel: shape `[kernel_height, kernel_width, channels_in, channels_out]`, same dtype.

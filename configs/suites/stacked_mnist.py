@@ -3,8 +3,9 @@
     python -m buresgan_jax.benchmark --config=configs/suites/stacked_mnist.py --workdir=runs/stacked_mnist_suite
 
 25,000 steps of batch 256: for a GPU. The classifier that counts modes is trained first, once for all runs, into the
-workdir. Part of it on a CPU: `--config.methods=gan,bures --config.seeds=0:1 --config.overrides="training.num_steps=10000
-training.batch_size=64"` (83 minutes on two cores); prepared elsewhere: `data.data_dir=FOLDER` in the overrides.
+workdir. Part of it on a CPU, 83 minutes on two cores: `--config.methods=gan,bures --config.seeds=0:1
+--config.overrides="training.num_steps=10000 training.batch_size=64"`; prepared elsewhere: `data.data_dir=FOLDER` in the
+overrides.
 Not run here as a whole.
 """
 
