@@ -166,7 +166,7 @@ class _Records:
         if image not in pictures or features[image].np_dtype not in (np.uint8, np.uint16):
             raise UserError(
                 f"{name!r} has no feature 'image' of 8 or 16 bits, and no other single one with pictures, only: "
-                f"{', '.join(features)}. Use a set of images."
+                f"{', '.join(sorted(features))}. Use a set of images."
             )
         self.set_name, self.image = builder.name, image
         height, width, channels = features[self.image].shape
