@@ -110,6 +110,7 @@ def _choose_threads(torch, step, cores):
 
 
 def _time_pipeline(steps, budget):
+    steps.decode_all()
     # A turn is many calls: batches that were read during another's turn cost nothing.
     calls = {"resident": steps.resident, "streamed": steps.streamed}
     seconds = timing.medians_in_turn(calls, rounds=2, budget=budget, in_a_row=_AHEAD + 4, skip=_AHEAD)

@@ -3,8 +3,8 @@
     python -m buresgan_jax.main --config=configs/unbalanced_grid.py --workdir=runs/unbalanced_grid
 
 Batch 64, z of 100 dimensions, 30,000 steps, 10,000 samples; a mode counts from 50 of them within 3 standard deviations.
-Two runs: BuresGAN 17 of 25 modes and 82 % of the samples near one; GAN 7 and 10 modes (docs/results/unbalanced.md).
-Perfect samples have 15: a rare mode expects 32. A minute on one CPU core.
+Three runs: BuresGAN 17 to 20 of 25 modes and 84 % of the samples near one, GAN 8 to 18 and 42 %
+(docs/results/unbalanced.md). Perfect samples have 15: a rare mode expects 32. A minute on one CPU core.
 """
 
 from buresgan_jax import config as defaults
