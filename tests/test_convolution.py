@@ -38,6 +38,7 @@ _CASES = {
 }
 _all_cases = pytest.mark.parametrize("case", _CASES.values(), ids=_CASES.keys())
 _REWRITTEN = ("strided, small output", "strided, small image", "transposed, strided", "transposed, small image")
+_WITHOUT_STRIDE = [name for name, case in _CASES.items() if case[3] == (1, 1) or case[0] is conv_transpose2d]  # phases
 _rewritten_cases = pytest.mark.parametrize("case", [_CASES[name] for name in _REWRITTEN], ids=_REWRITTEN)
 
 
@@ -109,7 +110,7 @@ def test_conv_transpose2d_is_tensorflows_with_a_flipped_kernel(size, stride, x64
     [
         *((name, 1, np.inf) for name in _CASES),
         *((name, 16, np.inf) for name in _REWRITTEN[::2]),
-        *((name, 1, 0) for name in _CASES),
+        *((name, 1, 0) for name in _WITHOUT_STRIDE),
     ],
 )
 def test_values_and_derivatives_equal_those_of_lax(name, worth_phases, worth_spectra, monkeypatch):
