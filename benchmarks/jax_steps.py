@@ -23,7 +23,6 @@ from buresgan_jax.errors import UserError
 
 # Examples of the real data sets, for the stand-ins where one is not prepared.
 _NUM_EXAMPLES = {"mnist": 60_000, "cifar10": 50_000, "stl10": 100_000}
-_CHUNK = 4096  # examples that are read at once
 _STAND_IN_BYTES = 2**28  # a larger stand-in repeats itself
 _PLAIN_PLATFORM = ("cuda",)  # where the project's convolutions are the plain ones: their arithmetic is counted there
 
@@ -101,8 +100,8 @@ class Steps:
 
     def decode_all(self):
         """Has every picture decoded, as it is after the first pass of a run; from then on memory has them."""
-        for start in range(0, self._source.num_examples or 0, _CHUNK):
-            self._source.fetch(np.arange(start, min(start + _CHUNK, self._source.num_examples)))
+        for _ in data.ImageBatches(self._source, batch_size=4096):
+            pass
 
     def streamed(self):
         """One call."""

@@ -1,17 +1,17 @@
 """Checks of shapes and dtypes, which are known while tracing. Values are checked by `validate`, outside of jit."""
 
-import difflib
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
+from buresgan_jax.errors import did_you_mean
+
 
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     """Raises ValueError unless `value` is one of the allowed names."""
     if value not in allowed:
-        nearest = difflib.get_close_matches(str(value), allowed, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        hint = did_you_mean(value, allowed)
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.{hint}")
 
 

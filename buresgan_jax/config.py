@@ -6,14 +6,13 @@ A config file is `get_config(argument)`: it takes `default(argument)`, overrides
 
 import ast
 import contextlib
-import difflib
 import functools
 from collections.abc import Collection
 from typing import Any
 
 from ml_collections import config_dict
 
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, did_you_mean
 
 # What a method means; everything else in a config is independent of it.
 METHODS = {
@@ -315,9 +314,8 @@ def parse_value(config: config_dict.ConfigDict, key: str, word: str) -> Any:
     """
     known = flatten(config)
     if key not in known:
-        nearest = difflib.get_close_matches(key, known, n=1)
-        hint = f"Did you mean {nearest[0]!r}?" if nearest else "buresgan_jax/config.py lists all keys."
-        raise UserError(f"Unknown config key {key!r}. {hint}")
+        hint = did_you_mean(key, known, "buresgan_jax/config.py lists all keys.")
+        raise UserError(f"Unknown config key {key!r}.{hint}")
     if key in ("method", "smoke"):
         raise UserError(f"{key}={word}: it is an argument of the config file, --config=FILE.py:METHOD.")
     *groups, name = key.split(".")

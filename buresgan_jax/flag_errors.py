@@ -1,6 +1,5 @@
 """One clear line for whatever absl, ml_collections and a config file say about a wrong command line."""
 
-import difflib
 import os
 import pathlib
 import re
@@ -10,7 +9,7 @@ import traceback
 from absl import flags
 from ml_collections import config_dict
 
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, did_you_mean
 
 _REASONS = (
     (r"invalid literal for int", "it is not a whole number"),
@@ -65,9 +64,8 @@ def _find_config_file(argv):
     if os.path.isfile(file):
         return file
     others = [str(path) for path in pathlib.Path(os.path.dirname(file) or ".").glob("*.py")]
-    nearest = difflib.get_close_matches(file, others, n=1)
-    hint = f"Did you mean {nearest[0]!r}?" if nearest else "Give a path such as configs/ring.py."
-    raise UserError(f"Config file {file!r} does not exist. {hint}")
+    hint = did_you_mean(file, others, "Give a path such as configs/ring.py.")
+    raise UserError(f"Config file {file!r} does not exist.{hint}")
 
 
 def _explain(error, argv, file):

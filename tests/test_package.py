@@ -12,7 +12,7 @@ PACKAGE = ROOT / "buresgan_jax"
 
 # What each module may import from the package. Importing goes from the command line down to linear algebra.
 MAY_IMPORT = {
-    "checks": set(),
+    "checks": {"errors"},
     "errors": set(),
     "blas": set(),
     "signals": set(),

@@ -1,19 +1,17 @@
 """Tables: from a name in a config to what it stands for, and the one line for a name that no table has."""
 
-import difflib
 import functools
 from collections.abc import Mapping
 from typing import Any
 
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, did_you_mean
 
 
 def choose(kind: str, name: str, table: Mapping[str, Any], key: str) -> Any:
     """The entry of a table, or a UserError that names the nearest one and the config key to set."""
     if name in table:
         return table[name]
-    nearest = difflib.get_close_matches(str(name), table, n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    hint = did_you_mean(name, table)
     raise UserError(f"Unknown {kind} {name!r}.{hint} Available: {', '.join(sorted(table))}. Set {key} to one of these.")
 
 

@@ -3,7 +3,6 @@
 `python -m buresgan_jax.prepare NAME` downloads and prepares a set once; from then on only `tfds.data_source` is needed.
 """
 
-import difflib
 import shlex
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from etils import epath
 
 from buresgan_jax.data import _pixels
 from buresgan_jax.data.source import Source, decode_images, memoised
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, did_you_mean
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "stl10", "celeb_a")  # those with a config of their own
 
@@ -104,18 +103,13 @@ def open_builder(name: str, data_dir: str | None) -> Any:
         known, base = tfds.list_builders(with_community_datasets=False), name.partition("/")[0].partition(":")[0]
         if base in known:
             names = [f"{base}/{config}" for config in tfds.builder_cls(base).builder_configs]
-            hint = _did_you_mean(name, names) or f" TFDS says: {_first_line(error)}"
+            hint = did_you_mean(name, names, f"TFDS says: {_first_line(error)}")
             raise UserError(f"Unknown image set {name!r}.{hint}") from error
         folder = f"in {data_dir}" if data_dir else "in TFDS's own folder"
         raise UserError(
-            f"Unknown image set {name!r}.{_did_you_mean(name, known)} Use one of: {', '.join(IMAGE_SETS)}; another of "
+            f"Unknown image set {name!r}.{did_you_mean(name, known)} Use one of: {', '.join(IMAGE_SETS)}; another of "
             f"TFDS, see https://www.tensorflow.org/datasets/catalog; or one that lies prepared {folder} (data_dir)."
         ) from None
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def prepare_command(name: str, data_dir: str | None) -> str:
