@@ -30,7 +30,8 @@ def prepared(method, data="ring"):
     tiny = tiny_config(method, data)
     algorithm, source = build.algorithm(tiny), build.source(tiny)
     state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(source.example_shape, np.float32))
-    real = source.fetch(np.arange(algorithm.batches_per_update * 8) % source.num_examples)
+    num_real = algorithm.batches_per_update * 8
+    real = source.fetch(np.arange(num_real) % (source.num_examples or num_real))
     real = np.asarray(source.decode(real)).reshape(algorithm.batches_per_update, 8, *source.example_shape)
     return algorithm, jax.device_get(state), real, jax.jit(algorithm.update)
 
