@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from buresgan_jax import xla
+from buresgan_jax import process
 from buresgan_jax.networks import conv2d, conv_transpose2d, dcgan_discriminator, dcgan_generator, layers
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -184,7 +184,7 @@ def main():
     parser.add_argument("--clock", choices=list(_CLOCKS), default="wall", help="cpu: for one core of a busy machine")
     parser.add_argument("--only", choices=["layers", "loop", "pieces"])
     arguments = parser.parse_args()
-    xla.choose_cpu_kernels()
+    process.tune_for_cpu()
     print(f"jax {jax.__version__} on {jax.default_backend()}, batch {arguments.batch}")
     tables = {"pieces": piece_table, "loop": loop_table, "layers": layer_table}
     for name, table in tables.items():

@@ -24,7 +24,7 @@ import numpy as np
 import timing
 import torch
 
-from buresgan_jax import blas, xla
+from buresgan_jax import process
 from buresgan_jax.features import inception, inception_v3
 from buresgan_jax.features.resize import find_resizer, resize
 
@@ -138,8 +138,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # of the peers
     cores = timing.pin([int(core) for core in options.cores.split(",")] if options.cores else None)
     torch.set_num_threads(len(cores))
-    blas.limit_threads(1)
-    xla.choose_cpu_kernels()
+    process.tune_for_cpu()
     if options.record:
         return record()
     packages = ", ".join(f"{name} {version}" for name, version in extractor_peers.versions().items())

@@ -26,7 +26,7 @@ import jax_steps
 import timing
 from step_tables import LEGEND, PEERS, Measured, Row, tables
 
-from buresgan_jax import blas, xla
+from buresgan_jax import process
 from buresgan_jax.config import METHODS
 
 DATA = ("ring", "stacked_mnist", "cifar", "stl10")
@@ -199,8 +199,7 @@ def main():
     options = parse()
     others = set(timing.pin(None)) - set(options.cores or [])
     options.cores = timing.pin(options.cores)
-    xla.choose_cpu_kernels()
-    blas.limit_threads(1)
+    process.tune_for_cpu()
     warnings.filterwarnings("ignore", module="torch")
     others = sorted(others) if options.busy else []
     cores = f"{len(options.cores)} ({', '.join(map(str, options.cores))})"

@@ -23,7 +23,7 @@ from absl import logging
 from etils import epath
 from scipy.special import logsumexp
 
-from buresgan_jax import __version__, blas, compilation_cache, xla
+from buresgan_jax import __version__, compilation_cache, process
 from buresgan_jax.data import Source, batch_indices, decode_images, tfds_source
 from buresgan_jax.errors import UserError
 from buresgan_jax.judge_weights import Judge, load_judge, save_judge
@@ -210,8 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--num_epochs", type=int, default=3, help="default: %(default)s, minutes on one CPU core")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     flags = parser.parse_args(arguments)
-    blas.limit_threads()
-    xla.choose_cpu_kernels()
+    process.tune_for_cpu()
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
     try:
         compilation_cache.enable()

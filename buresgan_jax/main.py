@@ -7,7 +7,7 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from buresgan_jax import blas, cluster, compilation_cache, evaluate, evaluation_flags, flag_errors, train, xla
+from buresgan_jax import cluster, compilation_cache, evaluate, evaluation_flags, flag_errors, process, train
 from buresgan_jax import config as config_lib
 from buresgan_jax.command_flags import CONFIG, WORKDIR
 from buresgan_jax.errors import UserError
@@ -27,8 +27,7 @@ _CACHE_DIR = flags.DEFINE_string("compilation_cache_dir", None, "Where; default:
 def main(argv: list[str]) -> int:
     """Does what the flags say; returns the exit status."""
     logging.set_verbosity(logging.WARNING)
-    blas.limit_threads(_BLAS_THREADS.value)
-    xla.choose_cpu_kernels()
+    process.tune_for_cpu(_BLAS_THREADS.value)
     try:
         _run(argv)
     except UserError as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 from absl import logging
 
-from buresgan_jax import blas, build, cells, compilation_cache, train, xla
+from buresgan_jax import build, cells, compilation_cache, process, train
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.errors import UserError
@@ -22,8 +22,7 @@ from buresgan_jax.signals import StoppedError, StopSignals
 def call(program: Callable[[], int], argv: list[str]) -> int:
     """Calls a program of many runs; a mistake becomes one line and status 2, a full disk 1, a stop 130 or 143."""
     logging.set_verbosity(logging.WARNING)
-    blas.limit_threads(1)
-    xla.choose_cpu_kernels()
+    process.tune_for_cpu()
     try:
         if argv[1:]:
             raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")

@@ -17,6 +17,8 @@ MAY_IMPORT = {
     "blas": set(),
     "signals": set(),
     "xla": set(),
+    "malloc": set(),
+    "process": {"blas", "malloc", "xla"},
     "user_cache": set(),
     "compilation_cache": {"user_cache"},
     "config": {"errors"},
@@ -32,7 +34,7 @@ MAY_IMPORT = {
     "networks": set(),
     "metrics": {"checks", "linalg", "distances"},
     "features": {"data", "errors", "metrics", "networks", "user_cache"},
-    "metrics/__main__": {"blas", "build", "compilation_cache", "data", "errors", "image_metrics", "xla"},
+    "metrics/__main__": {"build", "compilation_cache", "data", "errors", "image_metrics", "process"},
     "statistics_cache": {"user_cache"},
     "image_summaries": {"__version__", "features", "metrics", "statistics_cache"},
     "image_metrics": {"features", "image_summaries", "metrics", "tables"},
@@ -45,7 +47,7 @@ MAY_IMPORT = {
     "algorithms": {"losses", "penalties", "latents", "networks"},
     "checkpoint": {"errors"},
     "judge_weights": {"errors", "networks"},
-    "judge": {"__version__", "blas", "compilation_cache", "data", "errors", "judge_weights", "networks", "xla"},
+    "judge": {"__version__", "compilation_cache", "data", "errors", "judge_weights", "networks", "process"},
     "build": {"algorithms", "config", "data", "errors", "features", "image_metrics", "image_summaries", "judge"}
     | {"latents", "losses", "metrics", "networks", "penalties", "statistics_cache"},
     "writers": {"config", "errors"},
@@ -60,17 +62,16 @@ MAY_IMPORT = {
     "tables": set(),
     "cells": {"cores", "errors", "signals", "tables", "writers"},
     "together": {
-        "blas",
         "build",
         "cells",
         "compilation_cache",
         "config",
         "errors",
         "parallel",
+        "process",
         "run",
         "signals",
         "train",
-        "xla",
     },
     "sweep": {"cells", "command_flags", "config", "errors", "flag_errors", "tables", "together"},
     "benchmark": {
@@ -87,7 +88,6 @@ MAY_IMPORT = {
         "together",
     },
     "main": {
-        "blas",
         "cluster",
         "command_flags",
         "compilation_cache",
@@ -97,7 +97,7 @@ MAY_IMPORT = {
         "evaluation_flags",
         "flag_errors",
     }
-    | {"train", "xla"},
+    | {"process", "train"},
     "__init__": {"distances", "geometry", "linalg", "validate"},
 }
 

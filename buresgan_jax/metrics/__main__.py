@@ -14,7 +14,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from buresgan_jax import blas, build, compilation_cache, data, image_metrics, xla
+from buresgan_jax import build, compilation_cache, data, image_metrics, process
 from buresgan_jax.errors import UserError
 from buresgan_jax.image_metrics import METRICS, Options
 
@@ -113,8 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0, or 2 for what the user can mend, said in one line on standard error.
     """
     flags = _parse(arguments)
-    blas.limit_threads()
-    xla.choose_cpu_kernels()
+    process.tune_for_cpu()
     try:
         compilation_cache.enable()
         entries = _run(flags)
