@@ -1,5 +1,6 @@
 """Flax networks: generators map `z` to samples, discriminators map samples to `(outputs, features)`, encoders to z."""
 
+from buresgan_jax.networks.batch_norm import BatchNorm as BatchNorm
 from buresgan_jax.networks.convolution import conv2d as conv2d
 from buresgan_jax.networks.convolution import conv_transpose2d as conv_transpose2d
 from buresgan_jax.networks.dcgan import DCGANDiscriminator as DCGANDiscriminator
@@ -13,7 +14,6 @@ from buresgan_jax.networks.encoder import MLPEncoder as MLPEncoder
 from buresgan_jax.networks.encoder import MLPPairDiscriminator as MLPPairDiscriminator
 from buresgan_jax.networks.encoder import ResNetPairDiscriminator as ResNetPairDiscriminator
 from buresgan_jax.networks.encoder import dcgan_encoder as dcgan_encoder
-from buresgan_jax.networks.layers import BatchNorm as BatchNorm
 from buresgan_jax.networks.layers import Conv as Conv
 from buresgan_jax.networks.layers import ConvTranspose as ConvTranspose
 from buresgan_jax.networks.layers import Dense as Dense

@@ -18,7 +18,8 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from buresgan_jax.networks.layers import BatchNorm, Conv, ConvTranspose, Dense, at_least_float32, leaky_relu
+from buresgan_jax.networks.batch_norm import BatchNorm
+from buresgan_jax.networks.layers import Conv, ConvTranspose, Dense, at_least_float32, leaky_relu
 
 _VARIANTS = ("dcgan", "veegan")
 _SMALLEST_START, _LARGEST_START = 7, 13

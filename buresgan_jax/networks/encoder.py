@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from buresgan_jax.networks.batch_norm import BatchNorm
 from buresgan_jax.networks.dcgan import DCGANDiscriminator, convolve, dcgan_generator
-from buresgan_jax.networks.layers import BatchNorm, Conv, Dense, at_least_float32
+from buresgan_jax.networks.layers import Conv, Dense, at_least_float32
 from buresgan_jax.networks.mlp import MLPDiscriminator
 from buresgan_jax.networks.resnet import ResNetDiscriminator, residual_features
 

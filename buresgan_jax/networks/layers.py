@@ -1,7 +1,6 @@
 """Linen layers with the conventions of Keras, in which the reference networks were written.
 
-Kernels are Glorot-uniform and biases zero (Linen's default is LeCun-normal); batch norm has momentum 0.99 and eps 1e-3
-(Linen: 1e-5); LeakyReLU has slope 0.3 (Linen: 0.01).
+Kernels are Glorot-uniform and biases zero (Linen's default is LeCun-normal); LeakyReLU has slope 0.3 (Linen: 0.01).
 """
 
 from collections.abc import Callable, Sequence
@@ -29,16 +28,6 @@ def leaky_relu(x: jax.Array) -> jax.Array:
 def Dense(features: int, *, use_bias: bool = True, dtype: Any = None) -> nn.Dense:
     """A dense layer with a Glorot-uniform kernel."""
     return nn.Dense(features, use_bias=use_bias, dtype=dtype, kernel_init=_kernel_init)
-
-
-def BatchNorm(*, train: bool, axis_name: str | None = None, eps: float = 1e-3, dtype: Any = None) -> nn.BatchNorm:
-    """Batch norm with momentum 0.99, synchronised over the devices of `axis_name`.
-
-    Statistics are computed in float32 or better, whatever `dtype` is. The moving variance averages the biased
-    variance (divisor n); Keras does so after dense layers, and its fused kernel uses divisor n - 1 after convolutions,
-    where n = batch x height x width is a thousand or more.
-    """
-    return nn.BatchNorm(use_running_average=not train, momentum=0.99, epsilon=eps, axis_name=axis_name, dtype=dtype)
 
 
 class Conv(nn.Module):

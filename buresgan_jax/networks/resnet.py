@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from buresgan_jax.networks.layers import BatchNorm, Conv, Dense, at_least_float32
+from buresgan_jax.networks.batch_norm import BatchNorm
+from buresgan_jax.networks.layers import Conv, Dense, at_least_float32
 
 # Per size of the images: the generator's after its dense layer, and how often the discriminator halves it.
 _PLANS = {32: (4, 3), 48: (6, 4), 96: (6, 4)}
