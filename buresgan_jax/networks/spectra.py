@@ -1,14 +1,17 @@
 """Convolutions of small images without a stride, as products of spectra: down to a fifth of the multiplications.
 
 A convolution of images with zeros around them is a circular one of some length `N` per axis, and the discrete Fourier
-transform turns that into one product per frequency. Of real signals, half the frequencies are the others' conjugates,
-and a complex product takes three real ones (Gauss). With the transforms as matrices, all of it is real:
+transform turns that into one complex product per frequency. Of real signals, half the frequencies are the others'
+conjugates. With the transforms as matrices, all of it is real:
 
     y = new_from_products @ ((spectrum_of_x @ x) * (spectrum_of_kernel @ kernel))
 
-where a "product" is one between matrices, `[batch, channels_in]` times `[channels_in, channels_out]`. For a 5x5 kernel
-on 8x8 pixels, `N` is 10 and there are 148 products in place of 1600; with the transforms, at batch 64 and 256 -> 128
-channels, it is a fifth of the multiplications. The gradients are the transposed products, as cheap as the value.
+where a complex "product" is one between matrices, `[[real, -imaginary], [imaginary, real]]` of the images, of shape
+`[2 batch, 2 channels_in]`, times `[[real], [imaginary]]` of the kernel, `[2 channels_in, channels_out]`. (The three
+products of half that size by Gauss are fewer multiplications, but matrices as small as a layer's take longer.) For a
+5x5 kernel on 8x8 pixels, `N` is 10, and there are 4 real and 48 complex products in place of 1600 real ones; with the
+transforms, at batch 64 and 256 -> 128 channels, it is a fifth of the multiplications. The gradients are the transposed
+products, as cheap as the value.
 
 Errors, unlike with the transforms of Winograd and Toom and Cook, which need fewer multiplications still, are those of a
 plain convolution (measured in float32: 7e-7 of the largest value of the image). But each pixel is made from all of the
@@ -32,7 +35,7 @@ _Pads = tuple[tuple[int, int], tuple[int, int]]
 # times, 2.3 to 2.5 gains 1.5 to 2, 2.2 may lose.
 _WORTH = 2.3
 _MAX_ENTRIES = 2**20  # of the matrices, which become constants of the program: 4 MB in float32
-_NUM_GROUPS = 4  # of frequencies, one after the other: what is between two products then stays in the cache
+_NUM_GROUPS = 2  # of frequencies, one after the other: what is between two products then stays in the cache
 _DTYPES = (np.float32, np.float64)  # a spectrum loses the few digits of the others
 
 
@@ -42,14 +45,15 @@ def is_worth_it(x: jax.Array, kernel: jax.Array, pads: _Pads) -> bool:
     if is_symbolic or x.dtype not in _DTYPES:
         return False
     new_size = _new_size(x.shape[1:3], kernel.shape[:2], pads)
-    products = _num_products(_lengths(x.shape[1:3], pads))
+    lengths = _lengths(x.shape[1:3], pads)
+    num_waves, num_real = math.prod(lengths), _num_real(lengths)  # a complex frequency and its conjugate: two waves
     batch, old, new, taps = x.shape[0], math.prod(x.shape[1:3]), math.prod(new_size), math.prod(kernel.shape[:2])
-    if min(new_size) < 1 or products * (old + new + taps) > _MAX_ENTRIES:
+    if min(new_size) < 1 or num_waves * (old + new + taps) > _MAX_ENTRIES:
         return False
     channels_in, channels_out = kernel.shape[2:]
-    per_product = batch * (old * channels_in + new * channels_out + channels_in * channels_out)
-    per_product += taps * channels_in * channels_out
-    return batch * new * taps * channels_in * channels_out > _WORTH * products * per_product
+    transforms = num_waves * (batch * (old * channels_in + new * channels_out) + taps * channels_in * channels_out)
+    products = (num_real + 2 * (num_waves - num_real)) * batch * channels_in * channels_out
+    return batch * new * taps * channels_in * channels_out > _WORTH * (transforms + products)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, pads: _Pads) -> jax.Array:
@@ -64,21 +68,33 @@ def convolve(x: jax.Array, kernel: jax.Array, pads: _Pads) -> jax.Array:
         Images, shape `[batch, new_height, new_width, channels_out]`, none of whose sizes may be 0.
     """
     new_size = _new_size(x.shape[1:3], kernel.shape[:2], pads)
-    matrices = _matrices(x.shape[1:3], kernel.shape[:2], new_size, pads)
+    of_real, of_complex = _matrices(x.shape[1:3], kernel.shape[:2], new_size, pads)
     pixels = x.reshape(x.shape[0], -1, x.shape[-1]).transpose(1, 0, 2)
     taps = kernel.reshape(-1, *kernel.shape[2:])
-    num_groups = min(_NUM_GROUPS, len(matrices[0]))
-    terms = []
-    for of_x, of_kernel, to_new in zip(*(np.array_split(m, num_groups) for m in matrices), strict=True):
-        products = jnp.matmul(_combine(of_x, pixels), _combine(of_kernel, taps))
-        terms.append(_combine(to_new.T, products))
-    return sum(terms[1:], terms[0]).transpose(1, 0, 2).reshape(x.shape[0], *new_size, kernel.shape[-1])
+    of_x, of_kernel, to_new = of_real
+    y = _combine(to_new.T, _combine(of_x, pixels) @ _combine(of_kernel, taps))
+    num_groups = min(_NUM_GROUPS, len(of_complex[0]))  # none where the image is 2x2 or less
+    groups = [np.array_split(m, num_groups) for m in of_complex] if num_groups else []
+    for of_x, of_kernel, to_new in zip(*groups, strict=True):
+        products = _complex_products(_combine(of_x, pixels), _combine(of_kernel, taps))
+        y += _combine(to_new.reshape(len(products), to_new.shape[-1]).T, products)
+    return y.transpose(1, 0, 2).reshape(x.shape[0], *new_size, kernel.shape[-1])
+
+
+def _complex_products(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Real parts `[:, 0]` and imaginary ones `[:, 1]` of `[n, 2, batch, k]` and `[n, 2, k, m]` to `[2 n, batch, m]`."""
+    (num, _, batch, k), m = a.shape, b.shape[-1]
+    real, imaginary = a[:, 0], a[:, 1]
+    rows = [jnp.stack(pair, axis=2) for pair in ((real, -imaginary), (imaginary, real))]
+    products = jnp.stack(rows, axis=1).reshape(num, 2 * batch, 2 * k) @ b.reshape(num, 2 * k, m)
+    return products.reshape(2 * num, batch, m)
 
 
 def _combine(matrix: np.ndarray, arrays: jax.Array) -> jax.Array:
     """Linear combinations of arrays, as one product of matrices."""
-    combined = jnp.asarray(matrix, arrays.dtype) @ arrays.reshape(arrays.shape[0], -1)
-    return combined.reshape(matrix.shape[0], *arrays.shape[1:])
+    flat = matrix.reshape(math.prod(matrix.shape[:-1]), matrix.shape[-1])
+    combined = jnp.asarray(flat, arrays.dtype) @ arrays.reshape(arrays.shape[0], -1)
+    return combined.reshape(*matrix.shape[:-1], *arrays.shape[1:])
 
 
 def _new_size(old: Sequence[int], window: Sequence[int], pads: _Pads) -> tuple[int, ...]:
@@ -90,16 +106,21 @@ def _lengths(old: Sequence[int], pads: _Pads) -> tuple[int, ...]:
     return tuple(n + max(0, *pad) for n, pad in zip(old, pads, strict=True))
 
 
-def _num_products(lengths: Sequence[int]) -> int:
-    real = math.prod(2 - length % 2 for length in lengths)
-    return real + 3 * (math.prod(lengths) - real) // 2
+def _num_real(lengths: Sequence[int]) -> int:
+    """Frequencies that are their own conjugates."""
+    return math.prod(2 - length % 2 for length in lengths)
 
 
 @functools.lru_cache(maxsize=16)
 def _matrices(
     old: tuple[int, ...], window: tuple[int, ...], new: tuple[int, ...], pads: _Pads
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the pixels, the taps and the new pixels, each `[products, its number]`, in float64."""
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Of the pixels, the taps and the new pixels, in float64.
+
+    Returns:
+        For the real frequencies, each `[frequencies, positions]`; for one of each two others, which are conjugates,
+        each `[frequencies, 2, positions]`, of real and imaginary parts.
+    """
     lengths = _lengths(old, pads)
 
     def waves(positions):
@@ -115,11 +136,5 @@ def _matrices(
     conjugates = np.ravel_multi_index([-f % n for f, n in zip(frequencies, lengths, strict=True)], lengths)
     index = np.arange(conjugates.size)
     real, pairs = index == conjugates, index < conjugates
-    # Of a pair: a_r b_r, a_i b_i, (a_r + a_i) (b_r + b_i); the product is the first less the second, and i times the
-    # third less both.
-    spectra = [
-        np.concatenate([m[real].real, m[pairs].real, m[pairs].imag, m[pairs].real + m[pairs].imag])
-        for m in (of_x, of_kernel)
-    ]
-    r, i = 2 * of_new[pairs].real, 2 * of_new[pairs].imag
-    return *spectra, np.concatenate([of_new[real].real, r + i, i - r, -i])
+    parts = [np.stack([m[pairs].real, m[pairs].imag], axis=1) for m in (of_x, of_kernel, 2 * of_new.conj())]
+    return tuple(m[real].real for m in (of_x, of_kernel, of_new)), tuple(parts)
