@@ -8,8 +8,8 @@ def limit_threads(num_threads: int = 1) -> None:
     """Limits the BLAS threads of this process.
 
     `jnp.linalg.eigh` of a 128 x 128 matrix takes a hundred times as long with several threads as with one, as soon as
-    another process uses a core. Programs call this once at the start (`main`, tests and benchmarks do); the library
-    leaves the process alone.
+    another process uses a core. Call it once at the start, as `process.tune_for_cpu` does; the library leaves the
+    process alone.
 
     Args:
         num_threads: at least 1.

@@ -8,9 +8,13 @@ import platform
 
 import jax
 
-# Of glibc's malloc.h: parameters of `mallopt`, with the values that they get.
+# Of glibc's malloc.h: parameters of `mallopt`.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-_SETTINGS = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1}
+_SETTINGS = {
+    _M_ARENA_MAX: 1,  # those of the other threads hold 64 MB at most, and what is larger is mapped and unmapped
+    _M_MMAP_MAX: 0,  # large blocks come from the heap
+    _M_TRIM_THRESHOLD: -1,  # whose top is never given back
+}
 
 
 def keep_freed_memory() -> None:
@@ -22,25 +26,27 @@ def keep_freed_memory() -> None:
     most memory that it ever needed, and fragments may add to that (measured: from 1.06 to 1.15 GB).
 
     Does nothing without glibc (macOS, musl), where JAX may use an accelerator, or where the user's environment sets
-    glibc's allocator (`MALLOC_...`, `GLIBC_TUNABLES`). Programs call it before their first JAX call (`main` does, and
-    the benchmark of steps); on threads that already allocate it has less effect. The library leaves the process alone.
+    glibc's allocator (`MALLOC_...`, `GLIBC_TUNABLES`), which is also the way out where memory is scarce: of several
+    processes side by side, each keeps its own peak. All threads then share one allocator with one lock; measured on two
+    cores only. Call it before the first JAX call, as `process.tune_for_cpu` does: on threads that already allocate it
+    has less effect.
     """
     is_glibc = platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
     if is_glibc and not _is_set_by_user() and _is_cpu_only():
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in _SETTINGS.items():
-            mallopt(parameter, value)
+            mallopt(parameter, value)  # what it refuses stays as it was
 
 
 def _is_set_by_user() -> bool:
-    return any(name.startswith("MALLOC_") for name in os.environ) or "glibc.malloc" in os.environ.get(
-        "GLIBC_TUNABLES", ""
-    )
+    has_variables = any(name.startswith("MALLOC_") for name in os.environ)
+    return has_variables or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
 
 
 def _is_cpu_only() -> bool:
     """Whether JAX can only use CPUs, as far as one can tell without starting it."""
     if jax.config.jax_platforms:
         return set(jax.config.jax_platforms.split(",")) == {"cpu"}
-    plugins = importlib.metadata.entry_points(group="jax_plugins")
-    return not plugins and importlib.util.find_spec("libtpu") is None
+    has_modules = any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
+    has_entry_points = bool(importlib.metadata.entry_points(group="jax_plugins"))
+    return not has_modules and not has_entry_points and "PJRT_NAMES_AND_LIBRARY_PATHS" not in os.environ

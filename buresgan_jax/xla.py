@@ -12,8 +12,8 @@ def choose_cpu_kernels() -> None:
 
     jax 0.10 gives YNNPACK convolutions and matrix products too, for which XLA's own kernels are faster here: without
     this a CIFAR DCGAN step on two cores takes 1.3 times as long. Other versions of jax are left alone: a flag that an
-    XLA does not know ends the process. Programs call this before their first JAX call (`main` does, and the
-    benchmarks of steps and convolutions); it changes nothing on GPU and TPU, and nothing once a backend has started.
+    XLA does not know ends the process. Call it before the first JAX call, as `process.tune_for_cpu` does; it changes
+    nothing on GPU and TPU, and nothing once a backend has started.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _FLAG not in flags and jax.__version_info__[:2] == (0, 10):

@@ -11,10 +11,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import pytest
 
-from buresgan_jax import process
+from buresgan_jax import blas, xla
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-process.tune_for_cpu()  # as `main` does: runs in this process equal those in others bit for bit
+blas.limit_threads(1)
+xla.choose_cpu_kernels()  # as `main` does: runs in this process equal those in others bit for bit
 
 
 # The files that take longest begin first, so that the workers end together.

@@ -206,6 +206,14 @@ def test_cpu_computes_small_images_by_spectra(function):
     assert len(_convolutions(gradient, *(jnp.asarray(a, jnp.bfloat16) for a in (x, kernel)))) == 3
 
 
+@pytest.mark.parametrize(("dtype", "num_convolutions"), [(np.float32, 0), (jnp.bfloat16, 1)])
+def test_cpu_adds_up_few_channels_of_a_transposed_convolution(dtype, num_convolutions):
+    """In half precision each sum would be rounded."""
+    x, kernel = jnp.ones((2, 8, 8, 4), dtype), jnp.ones((5, 5, 4, 3), dtype)
+    value = functools.partial(conv_transpose2d, strides=(2, 2))
+    assert len(_convolutions(value, x, kernel)) == num_convolutions
+
+
 def test_spectra_of_large_images_are_refused():
     """Their matrices would be constants of many megabytes in the program."""
     kernel, pads = jax.ShapeDtypeStruct((9, 9, 512, 512), np.float32), ((4, 4), (4, 4))
@@ -216,6 +224,9 @@ def test_spectra_of_large_images_are_refused():
 def test_least_sizes():
     kernel, none = jnp.ones((1, 1, 2, 3)), ((0, 0), (0, 0))
     assert conv2d(jnp.ones((0, 1, 1, 2)), kernel).shape == (0, 1, 1, 3)
+    for channels in (3, 16):
+        new = conv_transpose2d(jnp.ones((0, 8, 8, 4)), jnp.ones((3, 3, 4, channels)), strides=(2, 2))
+        assert new.shape == (0, 16, 16, channels)
     np.testing.assert_allclose(spectra.convolve(jnp.ones((1, 1, 1, 2)), kernel, none), jnp.full((1, 1, 1, 3), 2.0))
 
 

@@ -27,7 +27,7 @@ class BatchNorm(nn.Module):
 
     Attributes:
         train: whether to use the batch's statistics and update the moving ones (collection `batch_stats`: `mean` and
-            `var`, shape `[channels]`, float32), or to use the moving ones.
+            `var`, shape `[channels]`), or to use the moving ones.
         axis_name: axis of the devices over which the statistics are averaged.
         eps: added to the variance.
         momentum: weight of the old moving statistics in an update.
@@ -43,6 +43,7 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalises `[batch, ..., channels]`."""
+        x = jnp.asarray(x)
         channels = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones_init(), channels, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), channels, jnp.float32)
@@ -52,8 +53,8 @@ class BatchNorm(nn.Module):
         if self.train:
             mean, var = self._moments(rows)
             if not self.is_initializing():
-                moving_mean.value = self.momentum * moving_mean.value + (1 - self.momentum) * mean
-                moving_var.value = self.momentum * moving_var.value + (1 - self.momentum) * var
+                for moving, new in ((moving_mean, mean), (moving_var, var)):
+                    moving.value = self.momentum * moving.value + (1 - self.momentum) * new
         else:
             mean, var = moving_mean.value, moving_var.value
         repeat = functools.partial(_repeat, num_rows=rows.shape[0])

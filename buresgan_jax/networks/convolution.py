@@ -15,10 +15,10 @@ one, `direct`, written so that its gradient has the fast layout. A transposed co
 convolution without a stride per phase (remainder by the stride) of its output, and the gradient by `x` of a convolution
 with a stride a sum over the phases of `x`. Where phases do not pay or would be swapped too, a swapped convolution
 becomes a `product`: of a matrix with all patches (convolution), or of a matrix with all pixels, whose results are added
-up where they overlap (transposed; so does the value of one with a stride and few new channels). And where Fourier
-transforms save enough multiplications, a convolution without a stride, value and gradients, is one of `spectra`. On GPU
-and TPU everything is the plain convolution. Only differentiable operations and `custom_jvp` are used, so that forward
-mode, derivatives of any order, vmap, scan and pmap work.
+up where they overlap (transposed). The value of a transposed convolution with a stride and few new channels is such a
+product too. And where Fourier transforms save enough multiplications, a convolution without a stride, value and
+gradients, is one of `spectra`. On GPU and TPU everything is the plain convolution. Only differentiable operations and
+`custom_jvp` are used, so that forward mode, derivatives of any order, vmap, scan and pmap work.
 
 Notation: images are `[batch, height, width, channels]`, kernels `[height, width, channels_in, channels_out]`.
 """
@@ -148,7 +148,9 @@ def _conv_transpose2d_on_cpu(x: jax.Array, kernel: jax.Array, strides: tuple[int
             return _interleaved_phases(x, kernel, strides, pads)
     by_x = functools.partial(_direct_by_x, direct) if window <= min(old, new) else product
     # Few channels are cheap to add up, and a dilated image is mostly zeros: 48x48x64 to 96x96x3 takes 19 ms, not 35.
-    forward = product if is_thin else _forward(direct, product, areas)
+    # In half precision the sums would be rounded one by one.
+    is_sum = is_thin and new > 0 and jnp.finfo(x.dtype).bits >= 32
+    forward = product if is_sum else _forward(direct, product, areas)
     return _mixture(forward, by_x, _by_kernel(direct, product, areas))(x, kernel)
 
 
@@ -276,7 +278,7 @@ def _interleaved_phases(x: jax.Array, kernel: jax.Array, strides: tuple[int, int
             pixels, pads_of_phase = _crop(x, (row_pads, column_pads))
             columns.append(_conv2d_on_cpu(pixels, kernel[k_rows, k_columns], (1, 1), pads_of_phase))
         rows.append(jnp.stack(columns, axis=3))  # [batch, height, width, column, channels]
-    y = jnp.stack(rows, axis=2).reshape(x.shape[0], sizes[0] * strides[0], sizes[1] * strides[1], -1)
+    y = jnp.stack(rows, axis=2).reshape(x.shape[0], sizes[0] * strides[0], sizes[1] * strides[1], kernel.shape[-1])
     height, width = (_transposed_size(*n) for n in zip(old, window, strides, pads, strict=False))
     return y[:, :height, :width]
 
@@ -317,7 +319,8 @@ def _overlap_add(patches: jax.Array, axis: int, window: int, stride: int, pads: 
         phases[phase].append(lax.pad(rows, jnp.zeros((), rows.dtype), config))
     zeros = jnp.zeros_like(next(rows[0] for rows in phases if rows))
     phases = [functools.reduce(operator.add, rows) if rows else zeros for rows in phases]
-    interleaved = jnp.stack(phases, axis + 1).reshape(*zeros.shape[:axis], -1, *zeros.shape[axis + 1 :])
+    sizes = (*zeros.shape[:axis], rows_per_phase * stride, *zeros.shape[axis + 1 :])
+    interleaved = jnp.stack(phases, axis + 1).reshape(sizes)
     return lax.slice_in_dim(interleaved, 0, new, axis=axis)
 
 

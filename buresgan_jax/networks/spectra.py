@@ -73,7 +73,7 @@ def convolve(x: jax.Array, kernel: jax.Array, pads: _Pads) -> jax.Array:
     taps = kernel.reshape(-1, *kernel.shape[2:])
     of_x, of_kernel, to_new = of_real
     y = _combine(to_new.T, _combine(of_x, pixels) @ _combine(of_kernel, taps))
-    num_groups = min(_NUM_GROUPS, len(of_complex[0]))  # none where the image is 2x2 or less
+    num_groups = min(_NUM_GROUPS, len(of_complex[0]))  # none where `N` is at most 2
     groups = [np.array_split(m, num_groups) for m in of_complex] if num_groups else []
     for of_x, of_kernel, to_new in zip(*groups, strict=True):
         products = _complex_products(_combine(of_x, pixels), _combine(of_kernel, taps))
