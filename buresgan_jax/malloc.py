@@ -23,7 +23,8 @@ def keep_freed_memory() -> None:
     XLA's CPU backend allocates the buffers of every call anew, and glibc asks the system for large ones each time: a
     training step then begins on pages that the kernel has yet to fill with zeros, 40,000 of them for a CIFAR DCGAN at
     batch 64, which takes a tenth of its CPU time. With this there are none after the first steps. The process keeps the
-    most memory that it ever needed, and fragments may add to that (measured: from 1.06 to 1.15 GB).
+    most memory that it ever needed, and fragments may add to that (measured: from 1.06 to 1.15 GB); compiling the
+    step takes longer, once (7.8 and 9.7 s).
 
     Does nothing without glibc (macOS, musl), where JAX may use an accelerator, or where the user's environment sets
     glibc's allocator (`MALLOC_...`, `GLIBC_TUNABLES`), which is also the way out where memory is scarce: of several
