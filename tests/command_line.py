@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from absl import flags
 from absl.testing import flagsaver
+from quick_compilation import xla_flags
 
 from buresgan_jax import flag_errors, main
 
@@ -46,8 +47,7 @@ def run_here(monkeypatch, capfd, *arguments: str) -> Result:
 
 def start(*arguments: str, devices: int = 1, stderr: int = subprocess.PIPE) -> subprocess.Popen:
     """Starts the command in another process with that many CPU devices, compiled as in the tests' own process."""
-    flags_of_xla = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags_of_xla}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": xla_flags(devices)}
     command = [sys.executable, "-m", "buresgan_jax.main", *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
 

@@ -2,17 +2,16 @@
 
 import os
 
-# Before jax starts: the devices that the tests of data parallelism need.
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
-# Tests compile much and compute little: without optimisation they take a fraction of the time.
-os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported
 
 import jax
 import pytest
+from quick_compilation import xla_flags
 
 from buresgan_jax import blas, xla
 
+# Before jax starts: the devices that the tests of data parallelism need.
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " " + xla_flags(num_devices=4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 blas.limit_threads(1)
 xla.choose_cpu_kernels()  # as `main` does: runs in this process equal those in others bit for bit
