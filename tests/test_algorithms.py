@@ -236,6 +236,27 @@ def test_discriminator_steps_consume_one_batch_each():
     assert counts == [1, 3]
 
 
+def test_moves_on_images_are_unrolled_on_a_cpu_with_the_same_results(monkeypatch):
+    def move(carry, inputs):
+        batch, weight = inputs
+        carry = jnp.tanh(carry + weight * batch.mean())
+        return carry, 2 * carry
+
+    def scan():
+        return jax.jit(functools.partial(algorithms.game.scan_moves, move))
+
+    weights = jnp.arange(3.0)
+    points, images = (np.random.default_rng(0).normal(size=(3, *shape)) for shape in ((2, 2), (2, 4, 4, 1)))
+    assert "while" in scan().lower(jnp.float32(0), points, weights).as_text()
+    assert "while" not in scan().lower(jnp.float32(0), images, weights).as_text()
+    unrolled = scan()(jnp.float32(0), images, weights)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert "while" in scan().lower(jnp.float32(0), images, weights).as_text()
+    looped = scan()(jnp.float32(0), images, weights)
+    assert unrolled[1].shape == (3,)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), unrolled, looped)
+
+
 def test_samples_come_from_the_averaged_or_the_raw_generator():
     algorithm, state, real, update = prepared("bures")
     state, _ = update(state, real, jax.random.key(1))

@@ -268,6 +268,25 @@ def discriminator_update(game: Game, state: GANState, real: jax.Array, key: jax.
     return step_discriminator(game, state, gradient, batch_stats), terms
 
 
+def scan_moves(move: Callable, start, real: jax.Array, *others):
+    """`jax.lax.scan` of a move over batches: `move(carry, (batch, *others)) -> (carry, terms)`.
+
+    For images on a CPU the loop is unrolled: XLA's fast convolutions are for the outermost computation only (five moves
+    of the discriminator of WGAN-GP for CIFAR: 5.6 times as fast, compiled in the same time).
+
+    Args:
+        move: what is repeated.
+        start: the first carry.
+        real: the batches, shape `[n, batch, ...]`.
+        others: what else a move gets, with an axis of n first.
+
+    Returns:
+        The last carry, and all terms with an axis of n first.
+    """
+    is_slow_in_loops = real.ndim > 3 and jax.default_backend() == "cpu"
+    return jax.lax.scan(move, start, (real, *others), unroll=is_slow_in_loops or 1)
+
+
 def finish_step(game: Game, state: GANState) -> GANState:
     """Advances the moving averages and the step counter; the last move of every update."""
     decay = jnp.minimum(game.ema_decay, (1 + state.step) / (10 + state.step))

@@ -32,7 +32,7 @@ def gan(game: Game, *, discriminator_steps: int = 1, simultaneous: bool = True) 
             batch, index = inputs
             return moves.discriminator_update(game, state, batch, jax.random.fold_in(key, index))
 
-        state, terms = jax.lax.scan(discriminator_step, state, (real, jnp.arange(discriminator_steps)))
+        state, terms = moves.scan_moves(discriminator_step, state, real, jnp.arange(discriminator_steps))
         last_key = jax.random.fold_in(key, discriminator_steps)
         state, generator_terms = moves.generator_update(game, state, real[-1], last_key)
         last_terms = jax.tree.map(lambda values: values[-1], terms)

@@ -50,7 +50,7 @@ def unrolled(
             first, terms = moves.discriminator_update(inner_game, start, real[0], keys[0])
             first = first.discriminator
             surrogate = _with_own_moments(first, state) if reference_compat else first
-            last, _ = jax.lax.scan(inner_update, surrogate, (real[1:], keys[1:-1]))
+            last, _ = moves.scan_moves(inner_update, surrogate, real[1:], keys[1:-1])
             seen = start.replace(discriminator=jax.lax.stop_gradient(last) if first_order else last)
             outputs, _, (batch_stats, _) = moves.forward(outer_game, seen, real[-1], z)
             value, generator_terms = moves.generator_objective(outer_game, seen, outputs, penalty_key)
