@@ -48,6 +48,11 @@ class Row(NamedTuple):
         return self.method in COMPARED
 
     @property
+    def has_penalty(self):
+        """Whether its step without the penalty is the same step otherwise."""
+        return self.method in ("frobenius", "bures")
+
+    @property
     def is_compiled(self):
         """Whether PyTorch is compiled for it (a minute each) when nobody asks for that."""
         return self.method == "bures" and self.batch_size == (256 if self.data == "ring" else 64)
@@ -63,6 +68,7 @@ class Measured(NamedTuple):
     gigaflops: float | None
     pipeline: tuple[str, float, float] | None  # source; per step, resident and streamed
     seeds: dict[int, float]  # by number, per seed and step
+    ms_without_penalty: float | None  # per step, in turn with the whole one
     shares: dict[str, float]  # by part of the step
 
 
@@ -85,6 +91,14 @@ def tables(results: list[Measured], rate: float) -> list[str]:
         known = [result for result in results if result.shares]
         titles = ["row", "batch", *known[0].shares, "the rest", "whole step ms"]
         lines += [_PARTS, "", *_table(titles, map(_shares, known))]
+    if penalised := [result for result in results if result.ms_without_penalty is not None]:
+        titles = ["row", "batch", "ms/step", "without the penalty", "share of the penalty"]
+        lines += [
+            "",
+            "The same step with and without the penalty, in turn:",
+            "",
+            *_table(titles, map(_penalty, penalised)),
+        ]
     return lines
 
 
@@ -114,6 +128,11 @@ def _times(result, rate):
 def _pipeline(result):
     source, resident, streamed = result.pipeline
     return [*_name(result), source, _number(resident), _number(streamed), f"{100 * (streamed / resident - 1):+.1f} %"]
+
+
+def _penalty(result):
+    without = result.ms_without_penalty
+    return [*_name(result), _number(result.ms), _number(without), f"{100 * (1 - without / result.ms):.1f} %"]
 
 
 def _shares(result):

@@ -46,6 +46,11 @@ def measure(row: Row, options) -> Measured:
     steps, parts = jax_steps.Steps(config), jax_steps.Parts(config) if row.is_compared else None
     first = timing.seconds_of(steps.resident)
     calls, counts = {"ours": steps.resident}, {"ours": steps.per_call}
+    if options.breakdown and row.has_penalty:
+        config_without = config.copy_and_resolve_references()
+        config_without.penalty.name = None
+        calls["without"], counts["without"] = jax_steps.Steps(config_without).resident, steps.per_call
+        timing.seconds_of(calls["without"])
     kinds = options.peer
     if kinds is None:
         kinds = [kind for kind in PEERS if kind == "eager" or row.is_compiled]
@@ -66,6 +71,7 @@ def measure(row: Row, options) -> Measured:
         gigaflops=parts.gigaflops() if parts else None,
         pipeline=_time_pipeline(steps, options.budget) if options.pipeline else None,
         seeds={number: ms[number] for number in options.seeds},
+        ms_without_penalty=ms.get("without"),
         shares=_time_shares(parts, limits) if options.breakdown and parts else {},
     )
 

@@ -78,6 +78,11 @@ def test_every_measurement_of_a_small_row(monkeypatch):
     assert page.count(f"| ring {method} | 8 |") == 4
 
 
+def test_the_share_of_a_penalty_is_that_of_the_whole_step():
+    measured = step_tables.Measured(step_tables.Row("ring", "bures", 8), 1.0, 4.0, {}, None, None, {}, 3.0, {})
+    assert "| ring bures | 8 | 4 | 3 | 25.0 % |" in step_tables.tables([measured], rate=100.0)
+
+
 def test_a_method_without_a_peer_has_its_time_alone(monkeypatch):
     def small(data, method, batch_size, **options):
         return make_config(data, f"{method},smoke", batch_size, **options)
@@ -88,6 +93,7 @@ def test_a_method_without_a_peer_has_its_time_alone(monkeypatch):
     measured = steps.measure(row, steps.parse(["--breakdown", "--rounds=1"]))
     assert measured.ms > 0
     assert (measured.peers, measured.gigaflops, measured.shares) == ({}, None, {})
+    assert measured.ms_without_penalty is None
     (line,) = [line for line in step_tables.tables([measured], rate=100.0) if "hinge" in line]
     assert line.endswith("| - | - | - | - | - | - | - | - |")
 
