@@ -143,7 +143,7 @@ def main() -> None:
         return record()
     packages = ", ".join(f"{name} {version}" for name, version in extractor_peers.versions().items())
     facts = {"Packages": packages, "Cores": ", ".join(map(str, cores))}
-    lines = ["# Feature extractors beside other packages", "", *timing.header(facts, timing.matmul_gigaflops())]
+    lines = ["# Feature extractors beside other packages", "", *timing.header(facts, timing.speed())]
     tables = {
         "differences": ("Inception-v3 beside pytorch-fid, random weights", lambda: differences(options.size)),
         "resizing": ("Resizing", resizing),

@@ -3,6 +3,7 @@
 Functions that are timed take no arguments and return what is to be waited for.
 """
 
+import contextlib
 import importlib
 import itertools
 import pathlib
@@ -21,6 +22,7 @@ from buresgan_jax import build, data, devices
 from buresgan_jax.algorithms import game as moves
 from buresgan_jax.errors import UserError
 
+DTYPES = ("float32", "tf32", "bfloat16")  # of the networks' arithmetic
 # Examples of the real data sets, for the stand-ins where one is not prepared.
 _NUM_EXAMPLES = {"mnist": 60_000, "cifar10": 50_000, "stl10": 100_000}
 _STAND_IN_BYTES = 2**28  # a larger stand-in repeats itself
@@ -28,20 +30,31 @@ _PLAIN_PLATFORM = ("cuda",)  # where the project's convolutions are the plain on
 
 
 def make_config(name: str, method: str, batch_size: int, *, dtype: str = "float32", data_dir: str | None = None):
-    """The config of a data set in `configs/` with one thing or another set."""
+    """The config of a data set in `configs/` with one thing or another set; `dtype` is one of `DTYPES`."""
     config = importlib.import_module(f"configs.{name}").get_config(method)
     config.training.batch_size = batch_size * config.discriminator.pack  # as many rows of the discriminator
-    config.generator.dtype = config.discriminator.dtype = dtype
+    config.generator.dtype = config.discriminator.dtype = "bfloat16" if dtype == "bfloat16" else "float32"
     config.data.data_dir = data_dir
     return config
 
 
+def varied(config, field: str, value):
+    """A copy of the config with one field, such as "penalty.method", set."""
+    config = config.copy_and_resolve_references()
+    config.update_from_flattened_dict({field: value})
+    return config
+
+
+def set_precision(dtype: str) -> None:
+    """How a GPU multiplies float32: "tf32" rounds the factors to 10 bits, as JAX does by default; others do not."""
+    if jax.default_backend() != "cpu":
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if dtype == "tf32" else "float32")
+
+
 def make_source(config) -> data.Source:
     """The config's data, or random pixels in the same number where they are not prepared."""
-    try:
+    with contextlib.suppress(UserError, ImportError):
         return build.source(config)
-    except UserError:
-        pass
     if config.data.name == "stacked_mnist":
         grey = _random_source(config.data.base, (*build.example_shape(config)[:2], 1))
         return data.stacked_source(grey, num_examples=config.data.num_examples, seed=config.seed)
@@ -97,6 +110,12 @@ class Steps:
     def resident(self):
         """One call."""
         return self._call(self._batches)
+
+    def bytes_accessed(self) -> float:
+        """What the operations of one step, as they were compiled, read and write in all."""
+        stop = np.zeros(self._layout.local_devices, np.int32)
+        lowered = self._run.lower(self._state, self._tracker, self._key, self._batches, self.per_call, stop)
+        return lowered.compile().cost_analysis()["bytes accessed"]  # of a loop, XLA counts one step
 
     def decode_all(self):
         """Has every picture decoded, as it is after the first pass of a run; from then on memory has them."""

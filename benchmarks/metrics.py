@@ -186,7 +186,7 @@ def main() -> None:
         return record()
     versions = ", ".join(f"{name} {version}" for name, version in metric_peers.versions().items())
     lines = ["# Metrics beside other packages", ""]
-    lines += timing.header({"Packages": versions}, timing.matmul_gigaflops())
+    lines += timing.header({"Packages": versions}, timing.speed())
     lines += ["", "| metric | input | ours | peer | difference | ours, ms | peer, ms | peer / ours |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
     print("\n".join(lines), flush=True)

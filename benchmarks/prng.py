@@ -2,8 +2,8 @@
 
     python benchmarks/prng.py
 
-Medians of calls in turn, pinned to one core on a CPU; exit status 0. Training uses threefry, JAX's default: its draws
-are the same on every platform and under every sharding, which `rbg` and `unsafe_rbg` do not promise.
+Medians of 0.02 s of calls in turn, pinned to one core on a CPU; exit status 0. Training uses threefry, JAX's default:
+its draws are the same on every platform and under every sharding, which `rbg` and `unsafe_rbg` do not promise.
 """
 
 import pathlib
@@ -29,15 +29,16 @@ def draw(generator, shape):
 def main():
     """Prints the table."""
     cores = timing.pin([timing.pin(None)[0]])
-    rate = timing.matmul_gigaflops()
-    print("\n".join(timing.header({"Cores": f"1 ({cores[0]})"}, rate)))
+    print("\n".join(timing.header({"Cores": f"1 ({cores[0]})"}, timing.speed())))
     print(f"\n| z | {' | '.join(f'{name} ms' for name in GENERATORS)} |\n|---|{'---|' * len(GENERATORS)}")
     for name, shape in SHAPES.items():
         calls = {generator: draw(generator, shape) for generator in GENERATORS}
         for call in calls.values():
             timing.seconds_of(call)
-        seconds = timing.medians_in_turn(calls, rounds=51, budget=10)
-        print(f"| {name} {list(shape)} | {' | '.join(f'{1e3 * seconds[generator]:.3f}' for generator in GENERATORS)} |")
+        turns = {generator: timing.repeated(call, 0.02) for generator, call in calls.items()}
+        seconds = timing.medians_in_turn({name: turn for name, (turn, _) in turns.items()}, rounds=51, budget=10)
+        ms = [1e3 * seconds[generator] / turns[generator][1] for generator in GENERATORS]
+        print(f"| {name} {list(shape)} | {' | '.join(f'{value:.3f}' for value in ms)} |")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from timing import Speed
+
 PEERS = ("eager", "compiled")
 COMPARED = ("gan", "frobenius", "bures", "alternating_bures")  # methods whose parts, arithmetic and peer are known
-# Milliseconds; of a machine with about 320 GFLOP/s on two cores.
-FLOORS = {
+# Milliseconds; of two cores with about 320 GFLOP/s.
+TARGETS = {
     ("ring", "gan", 256): 1.3,
     ("ring", "bures", 256): 2.5,
     ("ring", "alternating_bures", 256): 3.6,
@@ -13,9 +15,12 @@ FLOORS = {
 }
 
 LEGEND = """\
-Medians of calls in turn. The floors were measured on two cores with about 320 GFLOP/s, and are not scaled. A ratio of a
-peer above 1 says that ours is faster. GFLOP: arithmetic of the step with plain convolutions, counted by XLA, without
-the decompositions; the arithmetic floor is that at the speed of the matrix product above."""
+Medians of calls in turn, in a process that loaded the compiled programs from the cache. Compile: the first call in a
+process that had to compile; load: in this one. A ratio of a peer above 1 says that ours is faster. The target was
+measured on two CPU cores with about 320 GFLOP/s, and is not scaled. GFLOP: arithmetic of the step with plain
+convolutions, counted by XLA, without the decompositions; GB: what the operations of the compiled step read and write,
+counted by XLA. The floors are these two at the speeds above (spectra, on a CPU, need less than that arithmetic)."""
+_SHOWN_KERNELS = 25
 _PARTS = """
 Parts of the step, each compiled by itself, ms (share of the step). Each part of a short step pays for a call of its
 own; "the rest" is negative where the whole step, compiled as one, saves what its parts do twice."""
@@ -62,23 +67,27 @@ class Measured(NamedTuple):
     """What was found; times in milliseconds."""
 
     row: Row
-    compile_seconds: float
+    compile_seconds: float  # of the first call
     ms: float
     peers: dict[str, float]  # by kind, per step
     gigaflops: float | None
+    gigabytes: float
     pipeline: tuple[str, float, float] | None  # source; per step, resident and streamed
     seeds: dict[int, float]  # by number, per seed and step
+    settings: dict[str, float]  # by "field=value", per step
     ms_without_penalty: float | None  # per step, in turn with the whole one
     shares: dict[str, float]  # by part of the step
+    kernels: list[tuple[str, float]]  # names and times per step, see `step_trace.kernels`
+    load_seconds: float | None = None  # of the first call in a process that found the programs in the cache
 
 
-def tables(results: list[Measured], rate: float) -> list[str]:
-    """Markdown: times beside floors and peers, then what else was asked for."""
+def tables(results: list[Measured], speed: Speed) -> list[str]:
+    """Markdown: times beside targets, peers and floors, then what else was asked for."""
     lines = _table(
-        ["row", "batch", "compile s", "ms/step", "floor", "ms / floor"]
+        ["row", "batch", "compile s", "load s", "ms/step", "target"]
         + [title for kind in PEERS for title in (f"torch {kind} ms", f"{kind} / ours")]
-        + ["GFLOP", "arithmetic floor ms"],
-        [_times(result, rate) for result in results],
+        + ["GFLOP", "arithmetic floor ms", "GB", "memory floor ms", "ms / larger floor"],
+        [_times(result, speed) for result in results],
     )
     if any(result.pipeline for result in results):
         titles = ["row", "batch", "data", "resident batch ms/step", "input pipeline ms/step", "cost"]
@@ -87,6 +96,10 @@ def tables(results: list[Measured], rate: float) -> list[str]:
         titles = ["row", "batch", "alone"] + [f"{number} by one vmap" for number in numbers]
         cells = [[*_name(r), _number(r.ms), *(_number(r.seeds.get(number)) for number in numbers)] for r in results]
         lines += ["", "Several seeds in one call, ms per seed and step:", "", *_table(titles, cells)]
+    if any(result.settings for result in results):
+        titles = ["row", "batch", "setting", "ms/step", "with it / without"]
+        cells = [cells for result in results for cells in _settings(result)]
+        lines += ["", "With another setting, in turn:", "", *_table(titles, cells)]
     if any(result.shares for result in results):
         known = [result for result in results if result.shares]
         titles = ["row", "batch", *known[0].shares, "the rest", "whole step ms"]
@@ -99,6 +112,11 @@ def tables(results: list[Measured], rate: float) -> list[str]:
             "",
             *_table(titles, map(_penalty, penalised)),
         ]
+    for result in results:
+        if result.kernels:
+            shown = [[name, _number(ms)] for name, ms in result.kernels[:_SHOWN_KERNELS]]
+            title = f"What ran on the device in a step of {result.row}:"
+            lines += ["", title, "", *_table(["kernel", "ms/step"], shown)]
     return lines
 
 
@@ -115,14 +133,22 @@ def _number(value):
     return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def _times(result, rate):
-    floor = FLOORS.get(result.row)
-    cells = [*_name(result), f"{result.compile_seconds:.1f}", _number(result.ms)]
-    cells += [_number(floor), _number(floor and result.ms / floor)]
+def _times(result, speed):
+    target = TARGETS.get(result.row) if speed.is_cpu else None
+    load = "-" if result.load_seconds is None else f"{result.load_seconds:.1f}"
+    cells = [*_name(result), f"{result.compile_seconds:.1f}", load, _number(result.ms), _number(target)]
     for kind in PEERS:
         peer = result.peers.get(kind)
         cells += [_number(peer), _number(peer and peer / result.ms)]
-    return [*cells, _number(result.gigaflops), _number(result.gigaflops and 1e3 * result.gigaflops / rate)]
+    arithmetic = result.gigaflops and 1e3 * result.gigaflops / speed.gigaflops
+    memory = 1e3 * result.gigabytes / speed.gigabytes
+    cells += [_number(result.gigaflops), _number(arithmetic), _number(result.gigabytes), _number(memory)]
+    return [*cells, _number(result.ms / max(arithmetic or 0, memory))]
+
+
+def _settings(result):
+    for setting, ms in result.settings.items():
+        yield [*_name(result), setting, _number(ms), _number(ms / result.ms)]
 
 
 def _pipeline(result):

@@ -1,21 +1,33 @@
 """Milliseconds per training step: every method and data set; PyTorch in the same run beside four of the methods.
 
     pip install -e ".[peers]"                     # without torch its columns hold "-"
-    python benchmarks/steps.py                    # the usual rows, about ten minutes on two slow cores
+    python benchmarks/steps.py                    # the usual rows, about twenty minutes on two slow cores
     python benchmarks/steps.py --all --pipeline --seeds=1,4 --breakdown --output=steps.md
     python benchmarks/steps.py --data=ring --cores=0 --busy    # one core, while a busy process has the others
+    python benchmarks/steps.py --data=cifar --vary=penalty.method=newton_schulz,svd    # beside the config's own value
 
 All that is compared is called in turn, and every number is the median of its calls, so that a busy machine disturbs all
-alike: read the ratios. A call holds as many steps as the config says; the first one, which compiles, is apart. The
-small decompositions have one BLAS thread; PyTorch has as many threads as there are cores, or one where that is faster.
+alike: read the ratios. A call holds as many steps as the config says, and a turn as many calls as take 0.3 s. The small
+decompositions have one BLAS thread; PyTorch has as many threads as there are cores, or one where that is faster.
+
+Each row is compiled in a process of its own and timed in the next one, which loads the programs from a compilation
+cache, as training does from its second start on: on a CPU, what the compiler leaves in the memory slows the steps of
+the same process down (measured: CIFAR by a tenth). Where that next process cannot use the cache, it compiles again.
+
 Any of --all, --rows, --data, --methods, --batch-sizes gives all the rows that match, STL at batch 256 (minutes) too.
-Exit status 0.
+Exit status 1 if a row failed; the others are reported.
 """
 
 import argparse
+import ast
+import concurrent.futures
+import copy
 import itertools
+import multiprocessing
+import os
 import pathlib
 import sys
+import tempfile
 import warnings
 
 import jax
@@ -23,105 +35,122 @@ import jax
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import jax_steps
+import step_trace
 import timing
 from step_tables import LEGEND, PEERS, Measured, Row, tables
 
-from buresgan_jax import process
+from buresgan_jax import compilation_cache, process
 from buresgan_jax.config import METHODS
 
 DATA = ("ring", "stacked_mnist", "cifar", "stl10")
 BATCH_SIZES = (64, 256)
-_PEER_SECONDS = 0.3  # of steps in one call of the peer
+_TURN_SECONDS = 0.3  # of calls of one kind in a row
 _SLOW_SECONDS = 3.0  # a step that takes longer gets all cores without a trial
-_AHEAD = 3  # calls whose batches are read already when a turn of the pipeline begins
+_AHEAD = 3  # turns whose batches are read already when a turn of the pipeline begins
 
 
 # Measuring
 
 
 def measure(row: Row, options) -> Measured:
-    """Times one row."""
+    """Times one row in this process."""
     config = jax_steps.make_config(row.data, row.method, row.batch_size, dtype=options.dtype, data_dir=options.data_dir)
     limits = {"rounds": options.rounds, "budget": options.budget}
     steps, parts = jax_steps.Steps(config), jax_steps.Parts(config) if row.is_compared else None
     first = timing.seconds_of(steps.resident)
-    calls, counts = {"ours": steps.resident}, {"ours": steps.per_call}
+    calls = {"ours": _turn(steps.resident, steps.per_call)}
     if options.breakdown and row.has_penalty:
-        config_without = config.copy_and_resolve_references()
-        config_without.penalty.name = None
-        calls["without"], counts["without"] = jax_steps.Steps(config_without).resident, steps.per_call
-        timing.seconds_of(calls["without"])
+        calls["without"] = _steps_turn(jax_steps.varied(config, "penalty.name", None))
+    for field, values in options.vary:
+        for value in values:
+            calls[f"{field}={value}"] = _steps_turn(jax_steps.varied(config, field, value))
     kinds = options.peer
     if kinds is None:
         kinds = [kind for kind in PEERS if kind == "eager" or row.is_compiled]
     for kind in kinds if row.is_compared else ():
         peer = _make_peer(kind, row, options)
         if peer is not None:
-            calls[kind], counts[kind] = peer
+            calls[kind] = peer
     for number in options.seeds:
-        calls[number], counts[number] = jax_steps.seeds_call(config, number), number * steps.per_call
-        timing.seconds_of(calls[number])
-    seconds = timing.medians_in_turn(calls, **limits)
-    ms = {name: 1e3 * value / counts[name] for name, value in seconds.items()}
+        call = jax_steps.seeds_call(config, number)
+        timing.seconds_of(call)
+        calls[number] = _turn(call, number * steps.per_call)
+    ms = _ms_in_turn(calls, **limits)
     return Measured(
         row=row,
-        compile_seconds=first - seconds["ours"],
+        compile_seconds=first - 1e-3 * ms["ours"] * steps.per_call,
         ms=ms["ours"],
         peers={kind: ms[kind] for kind in PEERS if kind in ms},
         gigaflops=parts.gigaflops() if parts else None,
+        gigabytes=steps.bytes_accessed() / 1e9,
         pipeline=_time_pipeline(steps, options.budget) if options.pipeline else None,
         seeds={number: ms[number] for number in options.seeds},
+        settings={name: value for name, value in ms.items() if isinstance(name, str) and "=" in name},
         ms_without_penalty=ms.get("without"),
         shares=_time_shares(parts, limits) if options.breakdown and parts else {},
+        kernels=step_trace.kernels(steps.resident, steps.per_call, options.trace / str(row).replace(" ", "_"))
+        if options.trace
+        else [],
     )
 
 
+def _steps_turn(config):
+    steps = jax_steps.Steps(config)
+    timing.seconds_of(steps.resident)
+    return _turn(steps.resident, steps.per_call)
+
+
+def _turn(call, steps):
+    """A function that makes as many calls as fill a turn, and the number of steps that these are."""
+    repeated, calls = timing.repeated(call, _TURN_SECONDS)
+    return repeated, calls * steps
+
+
+def _ms_in_turn(turns, **limits):
+    """Milliseconds per step of each of the turns."""
+    seconds = timing.medians_in_turn({name: call for name, (call, _) in turns.items()}, **limits)
+    return {name: 1e3 * value / turns[name][1] for name, value in seconds.items()}
+
+
 def _make_peer(kind, row, options):
-    """A call of the PyTorch peer and its number of steps; None where it does not work."""
+    """A turn of the PyTorch peer; None where it does not work."""
     device = {"cpu": "cpu", "gpu": "cuda"}.get(jax.default_backend())
     try:
         import torch
         import torch_peer
 
         if kind == "eager":
-            torch.set_num_threads(len(options.cores))  # the row before may have chosen one
-        dtype = getattr(torch, options.dtype)
+            torch.set_num_threads(len(options.cores))
+        torch_peer.allow_tf32(options.dtype == "tf32")
+        dtype = torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
         step = torch_peer.make_step(*row, compiled=kind == "compiled", dtype=dtype, device=device)
-        step()
+        for _ in range(3):
+            timing.seconds_of(step)
     except Exception as error:  # it may fail in any way, and the others go on
         print(f"{row}: torch {kind} failed: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
         return None
-    seconds = timing.seconds_of(step)
-    if kind == "eager" and device == "cpu" and seconds < _SLOW_SECONDS:
-        seconds = _choose_threads(torch, step, options.cores)
-    count = max(1, round(_PEER_SECONDS / seconds))
-
-    def call():
-        for _ in range(count):
-            step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return call, count
+    if kind == "eager" and device == "cpu" and timing.seconds_of(step) < _SLOW_SECONDS:
+        _choose_threads(torch, step, options.cores)
+    return _turn(step, 1)
 
 
 def _choose_threads(torch, step, cores):
-    """Sets the faster of one thread and one per core; returns the seconds of a step with it."""
+    """Sets the faster of one thread and one per core."""
     seconds = {}
     for threads in {1, len(cores)}:
         torch.set_num_threads(threads)
         seconds[threads] = timing.medians_in_turn({"step": step}, rounds=5, budget=2)["step"]
     torch.set_num_threads(min(seconds, key=seconds.get))
-    return min(seconds.values())
 
 
 def _time_pipeline(steps, budget):
     steps.decode_all()
+    timing.seconds_of(steps.streamed)
     # A turn is many calls: batches that were read during another's turn cost nothing.
-    calls = {"resident": steps.resident, "streamed": steps.streamed}
-    seconds = timing.medians_in_turn(calls, rounds=2, budget=budget, in_a_row=_AHEAD + 4, skip=_AHEAD)
+    turns = {"resident": _turn(steps.resident, steps.per_call), "streamed": _turn(steps.streamed, steps.per_call)}
+    ms = _ms_in_turn(turns, rounds=2, budget=budget, in_a_row=_AHEAD + 4, skip=_AHEAD)
     steps.close()
-    return steps.data, *(1e3 * value / steps.per_call for value in seconds.values())
+    return steps.data, ms["resident"], ms["streamed"]
 
 
 def _time_shares(parts, limits):
@@ -129,9 +158,48 @@ def _time_shares(parts, limits):
     for name, calls in parts.timed().items():
         for call in calls:
             timing.seconds_of(call)
-        seconds = timing.medians_in_turn(dict(enumerate(calls)), **limits)
-        shares[name] = 1e3 * sum(seconds.values())
+        shares[name] = sum(
+            _ms_in_turn({number: _turn(call, 1) for number, call in enumerate(calls)}, **limits).values()
+        )
     return shares
+
+
+# Processes: nothing of one row, its compiler's leavings included, is there when the next one is timed.
+
+
+def _in_process(function, *arguments):
+    """What the function returns in a new process; an error there is raised here."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _begin(options):
+    """Makes a new process what a training program is."""
+    process.tune_for_cpu()
+    jax_steps.set_precision(options.dtype)
+    warnings.filterwarnings("ignore", module="torch")
+
+
+def _measure_with_cache(row, options, cache):
+    _begin(options)
+    compilation_cache.enable(cache)
+    return measure(row, options)
+
+
+def _measure_compiled(row, options, cache):
+    """Compiles everything in one process, and times it in another."""
+    compiling = copy.copy(options)
+    compiling.peer, compiling.trace, compiling.rounds, compiling.budget = [], None, 1, 0
+    compiled = _in_process(_measure_with_cache, row, compiling, cache)
+    loaded = _in_process(_measure_with_cache, row, options, cache)
+    return loaded._replace(compile_seconds=compiled.compile_seconds, load_seconds=loaded.compile_seconds)
+
+
+def _machine(facts, options):
+    """The header of the page, and the speed of the machine."""
+    _begin(options)
+    return timing.header(facts, speed := timing.speed(options.dtype)), speed
 
 
 # Command line
@@ -146,6 +214,21 @@ def _torch_threads(cores):
     torch.set_num_threads(len(cores))
     info = dict(line.strip().split(" : ", 1) for line in torch.__config__.parallel_info().splitlines() if " : " in line)
     return ", ".join(f"{name} {count}" for name, count in info.items() if name.endswith("threads()"))
+
+
+def _setting(text):
+    """The name of a field and a list of its values."""
+    field, separator, values = text.partition("=")
+    if not separator or not field or not values:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected such as training.steps_per_call=1,20")
+
+    def read(word):
+        try:
+            return ast.literal_eval(word)
+        except (ValueError, SyntaxError):
+            return word  # a name
+
+    return field, [read(word) for word in values.split(",")]
 
 
 def parse(arguments=None):
@@ -172,8 +255,20 @@ def parse(arguments=None):
     parser.add_argument("--seeds", type=listed(int), default=[], help="numbers of seeds per call, such as 1,4")
     parser.add_argument("--breakdown", action="store_true", help="also the parts of the step")
     parser.add_argument(
-        "--dtype", choices=["float32", "bfloat16"], default="float32", help="of the networks; bfloat16 is for GPUs"
+        "--vary",
+        type=_setting,
+        default=[],
+        action="append",
+        metavar="FIELD=VALUES",
+        help="also with other values of a field of the config, such as training.steps_per_call=1,20; may be repeated",
     )
+    parser.add_argument(
+        "--dtype",
+        choices=jax_steps.DTYPES,
+        default="float32",
+        help="of the networks' arithmetic, PyTorch's too; tf32 (float32 in memory) and bfloat16 are for GPUs",
+    )
+    parser.add_argument("--trace", type=pathlib.Path, metavar="FOLDER", help="also a profile of a call of each row")
     parser.add_argument("--cores", type=listed(int), help="pin to these, such as 0 or 0,1; default: all (--busy: 0)")
     parser.add_argument("--busy", action="store_true", help="keep all other cores busy")
     parser.add_argument("--rounds", type=int, default=7, help="calls of each kind")
@@ -205,23 +300,31 @@ def main():
     options = parse()
     others = set(timing.pin(None)) - set(options.cores or [])
     options.cores = timing.pin(options.cores)
-    process.tune_for_cpu()
-    warnings.filterwarnings("ignore", module="torch")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.5")  # of a GPU; PyTorch has the rest
     others = sorted(others) if options.busy else []
     cores = f"{len(options.cores)} ({', '.join(map(str, options.cores))})"
     facts = {"Cores": f"{cores}; kept busy by another process: {', '.join(map(str, others)) or 'none'}"}
     facts["Threads"] = f"one for JAX's decompositions; torch: {_torch_threads(options.cores)}"
-    with timing.busy(others):
-        rate = timing.matmul_gigaflops()
-        lines, results = timing.header(facts, rate), []
+    facts["Arithmetic"] = options.dtype
+    results, failed = [], []
+    with timing.busy(others), tempfile.TemporaryDirectory() as cache:
+        lines, speed = _in_process(_machine, facts, options)
         print("\n".join(lines), flush=True)
         for row in rows(options):
-            results.append(measure(row, options))
-            print(tables(results[-1:], rate)[2], flush=True)
-    page = "\n".join(["# Milliseconds per training step", "", *lines, "", LEGEND, "", *tables(results, rate), ""])
+            try:
+                results.append(_measure_compiled(row, options, cache))
+            except Exception as error:  # it may fail in any way (memory, a driver), and the others go on
+                failed.append(f"{row}: failed: {type(error).__name__}: {str(error)[:500]}")
+                print(failed[-1], file=sys.stderr, flush=True)
+            else:
+                print(tables(results[-1:], speed)[2], flush=True)
+    page = "\n".join(
+        ["# Milliseconds per training step", "", *lines, "", LEGEND, "", *tables(results, speed), *failed, ""]
+    )
     if options.output:
         options.output.write_text(page)
     print(f"\n{page}")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

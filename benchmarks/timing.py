@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,23 @@ def medians_in_turn(
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
+def repeated(call: Callable[[], object], seconds: float) -> tuple[Callable[[], object], int]:
+    """As many calls in a row as take about so long, started without waiting for each other; and how many these are.
+
+    Args:
+        call: has run before.
+        seconds: wall-clock time to fill; at least one call.
+    """
+    count = max(1, round(seconds / min(seconds_of(call) for _ in range(2))))
+
+    def calls():
+        for _ in range(count):
+            result = call()
+        return result
+
+    return calls, count
+
+
 def pin(cores: Sequence[int] | None) -> list[int]:
     """Pins this process, and all threads that it starts from now on, where the system can; returns its cores."""
     if not hasattr(os, "sched_setaffinity"):  # macOS
@@ -70,12 +88,45 @@ def busy(cores: Sequence[int]) -> Iterator[list[subprocess.Popen]]:
             loop.wait()
 
 
-def matmul_gigaflops(size: int = 2048) -> float:
-    """Float32 matrix products of JAX, 10^9 floating-point operations per second on the cores of this process."""
-    a, product = jax.random.normal(jax.random.key(0), (size, size)), jax.jit(jnp.matmul)
-    seconds_of(lambda: product(a, a))
-    seconds = medians_in_turn({"product": lambda: product(a, a)}, rounds=7, budget=5)["product"]
-    return 2 * size**3 / seconds / 1e9
+class Speed(NamedTuple):
+    """What a device does at best, measured: 10^9 floating-point operations, and 10^9 bytes, per second.
+
+    Attributes:
+        gigaflops: of matrix products.
+        gigabytes: read and written, by adding one to a large array.
+        size: of the matrices.
+        dtype: of the products, as in `speed`.
+        is_cpu: whether the device is a CPU.
+    """
+
+    gigaflops: float
+    gigabytes: float
+    size: int
+    dtype: str
+    is_cpu: bool
+
+
+def speed(dtype: str = "float32") -> Speed:
+    """Measures the device; `dtype` is float32, bfloat16, or tf32 (float32 at the precision that JAX was told)."""
+    is_cpu = jax.default_backend() == "cpu"
+    size, numbers = (2048, 2**26) if is_cpu else (8192, 2**28)
+    kind = jnp.bfloat16 if dtype == "bfloat16" else jnp.float32
+    a = jax.random.normal(jax.random.key(0), (size, size), kind)
+    x, product, plus = jnp.zeros(numbers, jnp.float32), jax.jit(jnp.matmul), jax.jit(lambda x: x + 1, donate_argnums=0)
+
+    def stream():
+        nonlocal x
+        x = plus(x)
+        return x
+
+    calls = {"product": lambda: product(a, a), "stream": stream}
+    for call in calls.values():
+        seconds_of(call)
+    turns = {name: repeated(call, 0.1) for name, call in calls.items()}
+    medians = medians_in_turn({name: turn for name, (turn, _) in turns.items()}, rounds=7, budget=5)
+    seconds = {name: medians[name] / count for name, (_, count) in turns.items()}
+    gigaflops, gigabytes = 2 * size**3 / seconds["product"] / 1e9, 2 * x.nbytes / seconds["stream"] / 1e9
+    return Speed(gigaflops, gigabytes, size, dtype, is_cpu)
 
 
 def eigh_ms(size: int = 128) -> float:
@@ -85,8 +136,8 @@ def eigh_ms(size: int = 128) -> float:
     return 1e3 * medians_in_turn({"eigh": lambda: eigh(a @ a.T)}, rounds=21, budget=5)["eigh"]
 
 
-def header(facts: Mapping[str, str], rate: float) -> list[str]:
-    """Markdown: what ran where and when, and how fast the machine is; `rate` is that of `matmul_gigaflops`."""
+def header(facts: Mapping[str, str], speed: Speed) -> list[str]:
+    """Markdown: what ran where and when, and how fast the machine is."""
     packages = ("jax", "jaxlib", "flax", "numpy", "scipy", "torch")
     versions = []
     for name in packages:
@@ -99,7 +150,8 @@ def header(facts: Mapping[str, str], rate: float) -> list[str]:
         "Device": f"{jax.devices()[0].device_kind} ({jax.default_backend()}), {_processor()}",
         "Load at the start": f"{os.getloadavg()[0]:.1f}",
         **facts,
-        "Speed of these cores": f"float32 matmul 2048: {rate:.0f} GFLOP/s; eigh 128: {eigh_ms():.2f} ms",
+        "Speed": f"{speed.dtype} matmul {speed.size}: {speed.gigaflops:.0f} GFLOP/s; "
+        f"memory: {speed.gigabytes:.0f} GB/s; eigh 128: {eigh_ms():.2f} ms",
     }
     return [f"- {name}: {value}" for name, value in lines.items()]
 

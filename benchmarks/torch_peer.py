@@ -193,8 +193,8 @@ class Peer:
     def compile(self):
         """From now on the gradients come from `torch.compile`: forward and both backward passes in one graph."""
         torch._dynamo.config.trace_autograd_ops = True  # or the graph breaks before the backward passes
-        self.gradients = torch.compile(self.gradients, fullgraph=True)
-        self.penalty_gradient = torch.compile(self.penalty_gradient, fullgraph=True)
+        self.gradients = torch.compile(self.gradients, fullgraph=True, dynamic=False)
+        self.penalty_gradient = torch.compile(self.penalty_gradient, fullgraph=True, dynamic=False)
 
     def losses(self, z, real):
         """Objectives of generator and discriminator, by one pass; real and fake batch are normalised each by itself."""
@@ -237,6 +237,23 @@ class Peer:
         self._optimizers[network].step()
 
 
+def allow_tf32(is_allowed: bool):
+    """Whether a GPU may round the factors of float32 products to 10 bits, in convolutions and elsewhere."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = is_allowed
+
+
+class Done:
+    """What a step returns: `jax.block_until_ready` of it waits for the device."""
+
+    def __init__(self, device: str):
+        self._device = device
+
+    def block_until_ready(self):
+        """Waits until the GPU has nothing left to do."""
+        if self._device == "cuda":
+            torch.cuda.synchronize()
+
+
 def make_step(
     data: str,
     method: str,
@@ -245,7 +262,7 @@ def make_step(
     compiled: bool = False,
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
-) -> Callable[[], None]:
+) -> Callable[[], Done]:
     """One full training step on a resident batch with fresh z, as a function without arguments.
 
     Args:
@@ -254,8 +271,9 @@ def make_step(
         batch_size: of each real batch.
         compiled: whether the gradients go through `torch.compile`; the first call then takes a minute.
         dtype: of the networks' computation, float32 or bfloat16 (autocast).
-        device: "cpu" or "cuda"; there, a step has not ended when the function returns.
+        device: "cpu" or "cuda"; there, a step has not ended when the function returns, see `Done`.
     """
+    torch.backends.cudnn.benchmark = True  # the fastest convolutions, as XLA chooses them
     peer, size = Peer(data, method, dtype=dtype, device=device), DATA[data]
     if compiled:
         peer.compile()
@@ -263,4 +281,9 @@ def make_step(
     if size is not None:
         real = [batch.contiguous(memory_format=torch.channels_last) for batch in real]
     z_shape = (peer.batches_per_update, batch_size, peer.generator.latent_dim)
-    return lambda: peer.step(torch.randn(z_shape, device=device), real)
+
+    def step():
+        peer.step(torch.randn(z_shape, device=device), real)
+        return Done(device)
+
+    return step

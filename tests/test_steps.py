@@ -18,6 +18,7 @@ import step_tables  # noqa: E402
 import steps  # noqa: E402
 import timing  # noqa: E402
 
+SPEED = timing.Speed(100.0, 10.0, 2048, "float32", is_cpu=True)
 needs_pinning = pytest.mark.skipif(sys.platform != "linux", reason="processes are pinned on Linux only")
 
 
@@ -27,7 +28,7 @@ def test_everything_is_timed_where_it_is_asked_for_and_the_usual_where_not():
     usual = steps.rows(steps.parse([]))
     assert set(usual) < set(everything)
     assert {(row.data, row.method) for row in usual} >= {(data, "bures") for data in steps.DATA}
-    assert set(step_tables.FLOORS) <= set(usual)
+    assert set(step_tables.TARGETS) <= set(usual)
 
 
 def test_rows_are_selected_by_data_method_batch_size_and_name():
@@ -36,7 +37,8 @@ def test_rows_are_selected_by_data_method_batch_size_and_name():
 
 
 @pytest.mark.parametrize(
-    "option", ["--data=rings", "--methods=wgan", "--peer=jit", "--cores=100000", "--batch-sizes=x", "--cores="]
+    "option",
+    ["--data=rings", "--methods=wgan", "--peer=jit", "--cores=100000", "--batch-sizes=x", "--cores=", "--vary=penalty"],
 )
 def test_a_wrong_option_is_told_in_one_line(option, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -58,7 +60,7 @@ def test_no_round_begins_after_the_budget_but_there_are_three():
     assert len(calls) == 3
 
 
-def test_every_measurement_of_a_small_row(monkeypatch):
+def test_every_measurement_of_a_small_row(monkeypatch, tmp_path):
     method = "alternating_bures"  # it has every part
 
     def small(data, method, batch_size, **options):
@@ -66,21 +68,71 @@ def test_every_measurement_of_a_small_row(monkeypatch):
 
     make_config = jax_steps.make_config
     monkeypatch.setattr(jax_steps, "make_config", small)
-    options = ["--peer=none", "--pipeline", "--seeds=2", "--breakdown", "--rounds=1"]
+    options = ["--peer=none", "--pipeline", "--seeds=2", "--breakdown", "--rounds=1", f"--trace={tmp_path}"]
+    options += ["--vary=training.steps_per_call=1,2", "--vary=penalty.method=svd"]
     row = step_tables.Row("ring", method, 8)
     measured = steps.measure(row, steps.parse(options))
-    numbers = [measured.ms, measured.gigaflops, *measured.pipeline[1:], measured.seeds[2], *measured.shares.values()]
+    settings = ["training.steps_per_call=1", "training.steps_per_call=2", "penalty.method=svd"]
+    assert list(measured.settings) == settings
+    (call, whole), (nothing, idle), (_, longest), *_ = measured.kernels
+    assert (call, nothing) == ("(the call, profiled)", "(nothing)")
+    assert whole > longest > 0
+    assert whole > idle >= 0
+    numbers = [measured.ms, measured.gigaflops, measured.gigabytes, *measured.pipeline[1:], *measured.seeds.values()]
+    numbers += [*measured.settings.values(), *measured.shares.values()]
     assert np.isfinite(numbers).all()
     assert min(numbers[:-5]) > 0
     assert measured.shares["penalty"] > 0
     assert measured.pipeline[0] == "ring"
-    page = "\n".join(step_tables.tables([measured], rate=100.0))
-    assert page.count(f"| ring {method} | 8 |") == 4
+    page = "\n".join(step_tables.tables([measured], SPEED))
+    assert page.count(f"| ring {method} | 8 |") == 4 + len(settings)
 
 
 def test_the_share_of_a_penalty_is_that_of_the_whole_step():
-    measured = step_tables.Measured(step_tables.Row("ring", "bures", 8), 1.0, 4.0, {}, None, None, {}, 3.0, {})
-    assert "| ring bures | 8 | 4 | 3 | 25.0 % |" in step_tables.tables([measured], rate=100.0)
+    row = step_tables.Row("ring", "bures", 8)
+    measured = step_tables.Measured(row, 1.0, 4.0, {}, None, 0.1, None, {}, {}, 3.0, {}, [])
+    assert "| ring bures | 8 | 4 | 3 | 25.0 % |" in step_tables.tables([measured], SPEED)
+
+
+def test_the_floor_is_the_larger_of_arithmetic_and_memory():
+    row = step_tables.Row("cifar", "bures", 64)
+    for gigaflops, gigabytes, last in (
+        (2.0, 0.1, "| 2 | 20 | 0.1 | 10 | 2 |"),
+        (1.0, 0.2, "| 1 | 10 | 0.2 | 20 | 2 |"),
+    ):
+        measured = step_tables.Measured(row, 1.0, 40.0, {}, gigaflops, gigabytes, None, {}, {}, None, {}, [])
+        (line,) = [line for line in step_tables.tables([measured], SPEED) if "cifar" in line]
+        assert line.endswith(last)
+        assert "| 215 |" in line  # a target of CPUs
+        on_gpu = step_tables.tables([measured], SPEED._replace(is_cpu=False))
+        assert "| 215 |" not in "\n".join(on_gpu)
+
+
+def test_a_row_is_compiled_in_one_process_and_loaded_in_another():
+    ring = ["--data=ring", "--methods=gan", "--batch-sizes=8", "--peer=none", "--rounds=1", "--budget=0"]
+    # Two CPU devices, which the other tests have, would go without the cache.
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    command = [sys.executable, str(ROOT / "benchmarks" / "steps.py"), *ring]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    (line,) = {line for line in done.stdout.splitlines() if line.startswith("| ring gan | 8 |")}
+    compiling, loading = map(float, line.split("|")[3:5])
+    assert compiling > loading >= 0
+
+
+def test_a_row_that_fails_is_told_and_the_others_go_on(monkeypatch, capsys):
+    def fail_for_gan(row, *_):
+        if row.method == "gan":
+            raise MemoryError("too large")
+        return step_tables.Measured(row, 1.0, 4.0, {}, None, 0.1, None, {}, {}, None, {}, [])
+
+    monkeypatch.setattr(steps, "_measure_compiled", fail_for_gan)
+    monkeypatch.setattr(steps, "_in_process", lambda *_: (["- Device: none"], SPEED))
+    monkeypatch.setattr(sys, "argv", ["steps.py", "--data=ring", "--methods=gan,bures", "--batch-sizes=8"])
+    with pytest.raises(SystemExit, match="1"):
+        steps.main()
+    output = capsys.readouterr()
+    assert "ring gan 8: failed: MemoryError: too large" in output.err
+    assert "| ring bures | 8 |" in output.out
 
 
 def test_a_method_without_a_peer_has_its_time_alone(monkeypatch):
@@ -94,8 +146,8 @@ def test_a_method_without_a_peer_has_its_time_alone(monkeypatch):
     assert measured.ms > 0
     assert (measured.peers, measured.gigaflops, measured.shares) == ({}, None, {})
     assert measured.ms_without_penalty is None
-    (line,) = [line for line in step_tables.tables([measured], rate=100.0) if "hinge" in line]
-    assert line.endswith("| - | - | - | - | - | - | - | - |")
+    (line,) = [line for line in step_tables.tables([measured], SPEED) if "hinge" in line]
+    assert line.split("|")[4:5] + line.split("|")[6:13] == [" - "] * 8
 
 
 def test_a_missing_data_set_is_replaced_by_pixels_of_its_size(tmp_path):
