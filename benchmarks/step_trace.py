@@ -1,4 +1,4 @@
-"""What a device did during a training step, from a trace of JAX's profiler."""
+"""What an accelerator did during a training step, from a trace of JAX's profiler."""
 
 import collections
 import pathlib
@@ -18,31 +18,41 @@ def kernels(call: Callable[[], object], num_steps: int, folder: pathlib.Path) ->
         folder: where the trace goes, for TensorBoard or XProf.
 
     Returns:
-        Names and milliseconds per step, the longest first: the time of the call and that in which nothing ran, then the
-        device's kernels (on a CPU: XLA's operations) without the numbers at the end of their names. Kernels that run at
-        once count twice; "nothing" is what is between them.
+        As `summary`; on a CPU, whose traces tell no kernels from what calls them, the first entry alone.
     """
     with jax.profiler.trace(str(folder)):
         seconds = timing.seconds_of(call)
     path = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
-    events = sorted(_events(jax.profiler.ProfileData.from_file(str(path))))
-    busy, end = 0.0, 0.0
-    for start, stop, _ in events:
+    if jax.default_backend() == "cpu":
+        return summary([], seconds, num_steps)[:1]
+    return summary(_events(jax.profiler.ProfileData.from_file(str(path))), seconds, num_steps)
+
+
+def summary(events: Iterator[tuple[float, float, str]], seconds: float, num_steps: int) -> list[tuple[str, float]]:
+    """Adds up events of a device.
+
+    Args:
+        events: start and end in nanoseconds, and name, in any order.
+        seconds: that the whole call took.
+        num_steps: steps in it.
+
+    Returns:
+        Names and milliseconds per step: the whole call, the time in which nothing ran, then the kernels without the
+        numbers at the end of their names, the longest first. Of kernels that run at once each counts whole.
+    """
+    busy, end, times = 0.0, 0.0, collections.Counter()
+    for start, stop, name in sorted(events):
         busy += max(0.0, stop - max(start, end))
         end = max(end, stop)
-    times = collections.Counter()
-    for start, stop, name in events:
         times[re.sub(r"[._\d]+$", "", name)] += stop - start
-    whole = [("(the call, profiled)", 1e3 * seconds), ("(nothing)", max(0.0, 1e3 * seconds - 1e-6 * busy))]
-    return [(name, ms / num_steps) for name, ms in [*whole, *((name, 1e-6 * ns) for name, ns in times.most_common())]]
+    whole = {"(the call, profiled)": 1e9 * seconds, "(nothing)": max(0.0, 1e9 * seconds - busy)}
+    return [(name, 1e-6 * ns / num_steps) for name, ns in (*whole.items(), *times.most_common())]
 
 
 def _events(profile) -> Iterator[tuple[float, float, str]]:
-    """Start and end in nanoseconds, and the name, of every event on a device."""
-    is_cpu = jax.default_backend() == "cpu"
+    """What ran on the devices: kernels of CUDA's streams, operations of a TPU."""
     for plane in profile.planes:
         for line in plane.lines:
-            is_device = plane.name.startswith("/device:") and line.name.startswith(("Stream", "XLA Ops"))
-            for event in line.events if is_cpu or is_device else ():
-                if is_device or any(name == "hlo_op" for name, _ in event.stats):
+            if plane.name.startswith("/device:") and line.name.startswith(("Stream", "XLA Ops")):
+                for event in line.events:
                     yield event.start_ns, event.start_ns + event.duration_ns, event.name

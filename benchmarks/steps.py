@@ -268,7 +268,12 @@ def parse(arguments=None):
         default="float32",
         help="of the networks' arithmetic, PyTorch's too; tf32 (float32 in memory) and bfloat16 are for GPUs",
     )
-    parser.add_argument("--trace", type=pathlib.Path, metavar="FOLDER", help="also a profile of a call of each row")
+    parser.add_argument(
+        "--trace",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help="also a profile of a call of each row; on a GPU the kernels by name",
+    )
     parser.add_argument("--cores", type=listed(int), help="pin to these, such as 0 or 0,1; default: all (--busy: 0)")
     parser.add_argument("--busy", action="store_true", help="keep all other cores busy")
     parser.add_argument("--rounds", type=int, default=7, help="calls of each kind")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import jax_steps  # noqa: E402
 import step_tables  # noqa: E402
+import step_trace  # noqa: E402
 import steps  # noqa: E402
 import timing  # noqa: E402
 
@@ -74,10 +76,10 @@ def test_every_measurement_of_a_small_row(monkeypatch, tmp_path):
     measured = steps.measure(row, steps.parse(options))
     settings = ["training.steps_per_call=1", "training.steps_per_call=2", "penalty.method=svd"]
     assert list(measured.settings) == settings
-    (call, whole), (nothing, idle), (_, longest), *_ = measured.kernels
-    assert (call, nothing) == ("(the call, profiled)", "(nothing)")
-    assert whole > longest > 0
-    assert whole > idle >= 0
+    ((name, whole),) = measured.kernels
+    assert name == "(the call, profiled)"
+    assert whole > 0
+    assert list(tmp_path.rglob("*.xplane.pb"))
     numbers = [measured.ms, measured.gigaflops, measured.gigabytes, *measured.pipeline[1:], *measured.seeds.values()]
     numbers += [*measured.settings.values(), *measured.shares.values()]
     assert np.isfinite(numbers).all()
@@ -86,6 +88,25 @@ def test_every_measurement_of_a_small_row(monkeypatch, tmp_path):
     assert measured.pipeline[0] == "ring"
     page = "\n".join(step_tables.tables([measured], SPEED))
     assert page.count(f"| ring {method} | 8 |") == 4 + len(settings)
+
+
+def test_kernels_are_added_up_by_name_and_idle_time_is_what_is_between_them():
+    def line(name, *events):
+        made = [SimpleNamespace(start_ns=start, duration_ns=ns, name=kernel) for start, ns, kernel in events]
+        return SimpleNamespace(name=name, events=made)
+
+    streams = [
+        line("Stream #13(Compute)", (0.0, 2e6, "gemm_7"), (5e6, 1e6, "fusion.3"), (7e6, 1e6, "gemm_12")),
+        line("Stream #14(MemcpyD2D)", (1e6, 2e6, "copy")),
+        line("XLA Modules", (0.0, 9e6, "jit_run")),
+    ]
+    planes = [("/device:GPU:0", streams), ("/host:CPU", [line("Stream", (0.0, 9e6, "python"))])]
+    profile = SimpleNamespace(planes=[SimpleNamespace(name=name, lines=lines) for name, lines in planes])
+    found = dict(step_trace.summary(step_trace._events(profile), seconds=0.01, num_steps=2))
+    assert found == pytest.approx(
+        {"(the call, profiled)": 5.0, "(nothing)": 2.5, "gemm": 1.5, "copy": 1.0, "fusion": 0.5}
+    )
+    assert list(found)[2:] == ["gemm", "copy", "fusion"]
 
 
 def test_the_share_of_a_penalty_is_that_of_the_whole_step():
