@@ -1,4 +1,4 @@
-"""Many runs, each in a process of its own that is pinned to one core. What is finished stays finished.
+"""Many runs, each in a process of its own, with a core or a GPU. What is finished stays finished.
 
 A cell is one command of `buresgan_jax.main`, which anybody can run by itself: its workdir tells whether it is done, and
 goes on where it was. On a CPU this is the fastest way to train several small networks: one core each, nothing shared.
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
-from buresgan_jax import tables, writers
+from buresgan_jax import accelerators, tables, writers
 from buresgan_jax.cores import available_cores
 from buresgan_jax.errors import UserError
 from buresgan_jax.signals import StoppedError
@@ -91,7 +91,8 @@ def run_cells(
 
     Args:
         cells: in the order in which they begin.
-        jobs: how many at a time, each pinned to a core; None: as many as there are cores.
+        jobs: how many at a time; None: one per core, where they compute on CPUs, or per GPU. Each is pinned to a core,
+            or has a GPU, in turn, and a share of its memory.
         report: called as `(cell, outcome, seconds)` when one ends.
 
     Returns:
@@ -102,19 +103,18 @@ def run_cells(
     """
     outcomes = {index: finished(cell) for index, cell in enumerate(cells)}
     waiting = [index for index, outcome in outcomes.items() if outcome is None]
-    free, running = available_cores(), {}
-    free = (free * (jobs or len(free)))[: jobs or len(free)]
+    free, running = _places(jobs) if waiting else [], {}
     with _stopping(lambda: [process.terminate() for process, _, _ in running.values()]) as stop:
         while running or (waiting and not stop):
             while waiting and free and not stop:
                 index = waiting.pop(0)
-                running[index] = _start(cells[index], core := free.pop(0)), core, time.monotonic()
+                running[index] = _start(cells[index], place := free.pop(0)), place, time.monotonic()
                 if stop:  # it came while the run began
                     running[index][0].terminate()
-            for index, (process, core, begin) in list(running.items()):
+            for index, (process, place, begin) in list(running.items()):
                 if process.poll() is not None:
                     del running[index]
-                    free.append(core)
+                    free.append(place)
                     outcomes[index] = _outcome(cells[index], process.returncode)
                     report(cells[index], outcomes[index], time.monotonic() - begin)
             time.sleep(_POLL_SECONDS)
@@ -158,17 +158,36 @@ os.execv(command[0], command)
 """
 
 
-def _start(cell, core):
+class _Place(NamedTuple):
+    """Where a run computes: the core that it is pinned to, if it is, and variables of its environment."""
+
+    core: int | None = None
+    environment: Mapping[str, str] = {}
+
+
+def _places(jobs):
+    """One place per run that goes on at a time."""
+    platform, num_devices = accelerators.of_children()
+    if platform == "cpu":
+        cores = available_cores()
+        return [_Place(core) for core in (cores * (jobs or len(cores)))[: jobs or len(cores)]]
+    if platform != "gpu":  # a run takes all of it
+        return [_Place()] * (jobs or 1)
+    options = {"num_places": jobs or num_devices, "num_gpus": num_devices, "user": os.environ}
+    return [_Place(None, accelerators.environment_of_run(i, **options)) for i in range(jobs or num_devices)]
+
+
+def _start(cell, place):
     cell.workdir.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     with (cell.workdir / "log.txt").open("a") as log:
         print(f"$ {shlex.join(command(cell))}", file=log, flush=True)
         return subprocess.Popen(
-            [sys.executable, "-c", _LAUNCHER, "" if core is None else str(core), *command(cell)],
+            [sys.executable, "-c", _LAUNCHER, "" if place.core is None else str(place.core), *command(cell)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **place.environment, "PYTHONPATH": path},
             start_new_session=True,  # Ctrl-C reaches the runs through this process alone
         )
 

@@ -5,6 +5,7 @@ import pathlib
 import platform
 
 import jax
+from absl import logging
 
 from buresgan_jax import user_cache
 
@@ -14,14 +15,19 @@ _MIN_SECONDS = 0.5  # what compiles faster is not worth a file
 def enable(folder: str | None = None) -> None:
     """Lets JAX keep its compiled programs, and use those that it kept.
 
-    Does nothing where `JAX_COMPILATION_CACHE_DIR` is set, and on CPUs with several devices: jax 0.10.2 crashes there
-    when it loads a step with convolutions. Starts the backend: call it after `jax.distributed.initialize`.
+    Does nothing on CPUs with several devices: jax 0.10.2 crashes there when it loads a step with convolutions. Starts
+    the backend: call it after `jax.distributed.initialize`.
 
     Args:
-        folder: where; None: `buresgan_jax` in `$XDG_CACHE_HOME` or `~/.cache`. It may be deleted at any time.
+        folder: where; None: as `JAX_COMPILATION_CACHE_DIR` says, or else `buresgan_jax` in `$XDG_CACHE_HOME` or
+            `~/.cache`. It may be deleted at any time.
     """
     is_cpu = jax.default_backend() == "cpu"
-    if jax.config.jax_compilation_cache_dir is not None or (is_cpu and jax.local_device_count() > 1):
+    if is_cpu and jax.local_device_count() > 1:
+        if folder is not None:
+            logging.warning("Compiled programs are not kept in %s: jax crashes on CPUs with several devices.", folder)
+        return
+    if folder is None and jax.config.jax_compilation_cache_dir is not None:
         return
     # Programs for a CPU use the instructions of the one they were compiled on, and homes are shared.
     name = f"cpu-{_cpu_features()}" if is_cpu else jax.default_backend()

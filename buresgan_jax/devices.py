@@ -111,24 +111,33 @@ def over_devices(
     return (lambda *inputs: mapped(*inputs, *resident)) if resident else mapped
 
 
-def over_runs(run_steps: Callable, devices: Sequence[jax.Device]) -> Callable:
+def over_runs(
+    run_steps: Callable,
+    devices: Sequence[jax.Device],
+    resident: tuple[jax.Array, ...] = (),
+    *,
+    is_shared: bool = False,
+) -> Callable:
     """The pmap of several runs: each device runs its own by `vmap`, and none speaks to another; states are donated.
 
     Args:
         run_steps: of `make_run_steps`, for an algorithm built without an axis.
         devices: of this process.
+        resident: the last arguments of `run_steps`, the same in every call.
+        is_shared: whether they are equal for all runs.
 
     Returns:
         `(state, tracker, key, batches, num_steps) -> (state, tracker, step)`; all but the last argument and result have
-        the axes `[devices, runs on each]` before their own.
+        the axes `[devices, runs on each]` before their own, as `resident` has where it is not shared.
     """
+    axes = (0, 0, 0, 0, None, *(None if is_shared else 0 for _ in resident))
 
-    def run(state, tracker, key, batches, num_steps):
-        state, tracker, step = jax.vmap(run_steps, (0, 0, 0, 0, None))(state, tracker, key, batches, num_steps)
+    def run(*inputs):
+        state, tracker, step = jax.vmap(run_steps, axes)(*inputs)
         return state, tracker, step[0]
 
-    axes = (0, 0, 0, 0, None)
-    return jax.pmap(run, AXIS, in_axes=axes, out_axes=(0, 0, None), donate_argnums=0, devices=devices)
+    mapped = jax.pmap(run, AXIS, in_axes=axes, out_axes=(0, 0, None), donate_argnums=0, devices=devices)
+    return (lambda *inputs: mapped(*inputs, *resident)) if resident else mapped
 
 
 def on_local_devices(tree, *axes: str, devices: Sequence[jax.Device] | None = None):
@@ -140,19 +149,19 @@ def on_local_devices(tree, *axes: str, devices: Sequence[jax.Device] | None = No
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.P(*axes)))
 
 
-def data_memory() -> data.DataMemory:
-    """What a resident data set may take of one device's memory.
+def data_memory(copies: int = 1) -> data.DataMemory:
+    """What a resident data set may take of one device's memory, where so many of them share it.
 
-    A quarter of what the device has for this process: parameters and activations need the rest. On a CPU only small
-    sets lie there by default: the source keeps decoded pixels in the same memory already, and reading them from there
-    costs nothing beside a step of a network for images.
+    Together a quarter of what the device has for this process: parameters and activations need the rest. On a CPU only
+    small sets lie there by default: the source keeps decoded pixels in the same memory already, and reading them from
+    there costs nothing beside a step of a network for images.
     """
     device = jax.local_devices()[0]
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
-        return data.DataMemory(stats["bytes_limit"] // 4, stats["bytes_limit"] // 4)
+        return data.DataMemory(stats["bytes_limit"] // 4 // copies, stats["bytes_limit"] // 4 // copies)
     host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return data.DataMemory(_SMALL_DATA, host // 4 // jax.local_device_count())
+    return data.DataMemory(_SMALL_DATA // copies, host // 4 // jax.local_device_count() // copies)
 
 
 def choose_steps_per_call(wanted: int | None, example_shape: tuple[int, ...], bytes_per_update: int) -> int:

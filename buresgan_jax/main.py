@@ -9,19 +9,17 @@ from ml_collections import config_flags
 
 from buresgan_jax import cluster, compilation_cache, evaluate, evaluation_flags, flag_errors, process, train
 from buresgan_jax import config as config_lib
-from buresgan_jax.command_flags import CONFIG, WORKDIR
+from buresgan_jax.command_flags import CACHE, CACHE_DIR, CONFIG, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation_flags import CHECKPOINT, EMA, NUM_SAMPLES, OUT, SEED
 
-for _name in ("config", "workdir"):  # so that --help shows them
+for _name in ("config", "workdir", "compilation_cache", "compilation_cache_dir"):  # so that --help shows them
     flags.declare_key_flag(_name)
 for _module in (evaluation_flags, cluster):
     flags.adopt_module_key_flags(_module)
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do; all but train need no config.")
 _BLAS_THREADS = flags.DEFINE_integer("blas_threads", 1, "OpenBLAS threads of small matrices on a CPU.", lower_bound=1)
 _PROFILE = flags.DEFINE_bool("profile", False, "train: trace a few calls, into WORKDIR/profile, for TensorBoard.")
-_CACHE = flags.DEFINE_bool("compilation_cache", True, "Keep compiled programs for the next start.")
-_CACHE_DIR = flags.DEFINE_string("compilation_cache_dir", None, "Where; default: buresgan_jax in the user's caches.")
 
 
 def main(argv: list[str]) -> int:
@@ -49,8 +47,8 @@ def _run(argv):
     if _MODE.value == "train" and CONFIG.value is None:
         raise UserError("--config is missing. Give a config file, such as --config=configs/ring.py.")
     cluster.join()
-    if _CACHE.value:
-        compilation_cache.enable(_CACHE_DIR.value)
+    if CACHE.value:
+        compilation_cache.enable(CACHE_DIR.value)
     if _MODE.value == "train":
         overrides = config_flags.get_override_values(flags.FLAGS["config"])
         for key, reason in config_lib.unread(CONFIG.value, overrides).items():

@@ -1,12 +1,12 @@
 """What becomes of the memory that a program on a CPU has freed."""
 
 import ctypes
-import importlib.metadata
-import importlib.util
 import os
 import platform
 
 import jax
+
+from buresgan_jax.accelerators import is_cpu_only
 
 # Of glibc's malloc.h: parameters of `mallopt`.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
@@ -33,7 +33,7 @@ def keep_freed_memory() -> None:
     has less effect.
     """
     is_glibc = platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
-    if is_glibc and not _is_set_by_user() and _is_cpu_only():
+    if is_glibc and not _is_set_by_user() and is_cpu_only(jax.config.jax_platforms):
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in _SETTINGS.items():
             mallopt(parameter, value)  # what it refuses stays as it was
@@ -42,12 +42,3 @@ def keep_freed_memory() -> None:
 def _is_set_by_user() -> bool:
     has_variables = any(name.startswith("MALLOC_") for name in os.environ)
     return has_variables or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
-
-
-def _is_cpu_only() -> bool:
-    """Whether JAX can only use CPUs, as far as one can tell without starting it."""
-    if jax.config.jax_platforms:
-        return set(jax.config.jax_platforms.split(",")) == {"cpu"}
-    has_modules = any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
-    has_entry_points = bool(importlib.metadata.entry_points(group="jax_plugins"))
-    return not has_modules and not has_entry_points and "PJRT_NAMES_AND_LIBRARY_PATHS" not in os.environ

@@ -78,7 +78,8 @@ class Stacked:
     """Several runs that advance together, under one `vmap` on each device of this process.
 
     Their configs differ in nothing but what is traced: the seed, learning rates, weights. Where the runs do not share
-    out evenly over the devices, copies of the last one fill up. Their batches are streamed (`data.resident=False`).
+    out evenly over the devices, copies of the last one fill up. A resident data set that all have in common lies once
+    on each device.
 
     Attributes:
         runs: the runs.
@@ -87,7 +88,7 @@ class Stacked:
     """
 
     def __init__(self, runs: list[Run], where):
-        """Places the states on the devices."""
+        """Places states and data on the devices."""
         self.runs, self.where = runs, where
         self._feeds = [run.feed for run in runs]
         feed, config = self._feeds[0], runs[0].config
@@ -98,12 +99,21 @@ class Stacked:
             config.training.steps_per_call, build.example_shape(config), feed.bytes_per_update * self._shape[1]
         )
         run_steps = devices.make_run_steps(build.algorithm(config), feed.decode, self.steps_per_call)
-        self._run_steps = devices.over_runs(run_steps, used)
+        resident, is_shared = self._load()
+        self._run_steps = devices.over_runs(run_steps, used, resident, is_shared=is_shared)
         stacked = self._stack([(run.state, run.tracker) for run in runs])
         self._state, self._tracker = self._place(stacked, devices.AXIS)
         self._zero_tracker = self._place(jax.tree.map(np.zeros_like, stacked[1]), devices.AXIS)
         self._keys = self._place(self._stack([run.key for run in runs], jnp), devices.AXIS)
         self._fetched = (None, None)  # a state and its parts
+
+    def _load(self):
+        """The resident data on the devices, and whether all runs share them."""
+        is_shared = len({build.source_key(run.config) for run in self.runs}) == 1
+        loaded = [feed.load() for feed in self._feeds[: 1 if is_shared else None]]
+        if is_shared:
+            return self._place(loaded[0]), True
+        return self._place(self._stack(loaded), devices.AXIS), False
 
     def _stack(self, trees, numpy=np):
         """Leaves `[devices, runs on each, ...]`."""

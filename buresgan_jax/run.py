@@ -37,7 +37,7 @@ class Run:
         final: what the run says of itself at its end.
     """
 
-    def __init__(self, config, workdir, signals, *, rows):
+    def __init__(self, config, workdir, signals, *, rows, open_source=None, data_copies=1):
         """Opens the workdir, and restores its newest checkpoint or makes a new state.
 
         Args:
@@ -45,6 +45,8 @@ class Run:
             workdir: of the run.
             signals: that may come while the data are opened.
             rows: this process's part of every global batch.
+            open_source: opens the training data of a config, which runs side by side may share; None: `build.source`.
+            data_copies: how many resident data sets share a device, this run's among them.
         """
         _check_numbers(config)
         self.config, self.is_writer = config, jax.process_index() == 0
@@ -53,7 +55,7 @@ class Run:
         with devices.raised_together():
             self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
             # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
-            self._open_data(signals, rows)
+            self._open_data(signals, rows, open_source, devices.data_memory(data_copies))
             self._lock = writers.lock_workdir(self.workdir) if self.is_writer else None
         try:
             self._open_workdir()
@@ -81,10 +83,10 @@ class Run:
         self._has_failed = False  # whether the last evaluation did
         self._writer = writers.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
 
-    def _open_data(self, signals, rows):
-        config, memory = self.config, devices.data_memory()
+    def _open_data(self, signals, rows, open_source, memory):
+        config = self.config
         with signals.interruptible():
-            source = build.source(config)
+            source = (open_source or build.source)(config)
         self._images, self._best_choice, self._metric = None, {}, build.evaluation(config, self.workdir)
         if self.is_writer:
             self._images = build.image_evaluation(config, source, on_batch=signals.stop_before_first_step)

@@ -5,9 +5,9 @@
         --grid=penalty.weight=0.3,1,3 --grid=optimizer.generator_learning_rate=1e-3,3e-4
 
 Each run has a folder of its own in the workdir, as if `buresgan_jax.main` had made it. `--together=processes` gives it
-a process that is pinned to a core, the fastest way on a CPU; `--together=vmap` trains the runs that differ in traced
-values only (seeds, learning rates, weights) under one vmap per device; `auto` takes the first on a CPU, the second
-elsewhere.
+a process of its own: pinned to a core, the fastest way on a CPU, or with one GPU, which several share by `--jobs`;
+`--together=vmap` trains the runs that differ in traced values only (seeds, learning rates, weights) under one vmap per
+device; `auto` takes the first on a CPU, the second elsewhere.
 """
 
 import copy

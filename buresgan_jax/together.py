@@ -13,6 +13,7 @@ from absl import logging
 from buresgan_jax import build, cells, compilation_cache, process, train
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
+from buresgan_jax.command_flags import CACHE, CACHE_DIR, TOGETHER, cache_arguments
 from buresgan_jax.errors import UserError
 from buresgan_jax.parallel import Stacked
 from buresgan_jax.run import Run
@@ -26,7 +27,10 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
     try:
         if argv[1:]:
             raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")
-        compilation_cache.enable()
+        if TOGETHER.value == "processes":  # they need the memory of the GPUs, which this one would hold
+            jax.config.update("jax_platforms", "cpu")
+        if CACHE.value:
+            compilation_cache.enable(CACHE_DIR.value)
         return program()
     except UserError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
@@ -66,19 +70,22 @@ def run(all_cells: Sequence[Cell], workdir: pathlib.Path, *, how: str, jobs: int
     Args:
         all_cells: the cells.
         workdir: that holds theirs, and what they share (`share`).
-        how: `processes` (one per core), `vmap` (those at once that differ in traced values only, on every device of
-            this process), or `auto`: the first on a CPU, where one vmap is slower than runs in turn; else the second.
-        jobs: how many runs at a time. None: a process per core, on other platforms one, since they share the device;
-            under one vmap as many as there are. Each has its own copy of networks and batches on the device.
+        how: `processes` (one per core or GPU), `vmap` (those at once that differ in traced values only, on every
+            device of this process), or `auto`: the first on a CPU, where one vmap is slower than runs in turn; else
+            the second.
+        jobs: how many runs at a time. None: a process per core or GPU; under one vmap as many as there are. Each has
+            its own copy of networks and batches on the device.
     """
     is_vmap = how == "vmap" or (how == "auto" and jax.default_backend() != "cpu")
     print(f"{len(all_cells)} runs, {'under vmap' if is_vmap else 'one process each'}", file=sys.stderr, flush=True)
-    if jobs is None and not is_vmap and jax.default_backend() != "cpu":
-        jobs = 1
     found = [cells.finished(cell) for cell in all_cells]
     left = share([cell for cell, outcome in zip(all_cells, found, strict=True) if outcome is None], workdir)
     report = cells.Report(len(all_cells), len(all_cells) - len(left))
-    new = iter(_run_stacked(left, jobs, report) if is_vmap else cells.run_cells(left, jobs=jobs, report=report))
+    if is_vmap:
+        new = iter(_run_stacked(left, jobs, report))
+    else:
+        left = [cell._replace(arguments=(*cell.arguments, *cache_arguments())) for cell in left]
+        new = iter(cells.run_cells(left, jobs=jobs, report=report))
     return [outcome or next(new) for outcome in found]
 
 
@@ -104,12 +111,15 @@ def _run_stacked(all_cells, jobs, report):
 
 def _run_group(group, all_cells):
     """Yields `(index, outcome, seconds)` of the cells of a group."""
+    configs = {index: all_cells[index].config.copy_and_resolve_references() for index in group}
+    num_sources = len({build.source_key(config) for config in configs.values()})
+    copies = 1 if num_sources == 1 else -(-len(group) // jax.local_device_count())  # on a device
+    options = {"open_source": _once_per_source(), "data_copies": copies}
     with StopSignals(alone=True) as signals, contextlib.ExitStack() as stack:
         by_start = {}
-        for index in group:
-            config = all_cells[index].config.copy_and_resolve_references()
-            config.data.resident = False
-            opened = Run(config, all_cells[index].workdir, signals, rows=slice(0, config.training.batch_size))
+        for index, config in configs.items():
+            rows = slice(0, config.training.batch_size)
+            opened = Run(config, all_cells[index].workdir, signals, rows=rows, **options)
             stack.callback(opened.close)
             by_start.setdefault(opened.start, {})[index] = opened
         for runs in by_start.values():  # those that had diverged are behind the others
@@ -125,3 +135,16 @@ def _run_group(group, all_cells):
                 yield index, outcome, time.monotonic() - begin
         if signals.number:  # it came when there was nothing left to stop here
             raise StoppedError("Stopped. The same command goes on where it was.", signals.number)
+
+
+def _once_per_source():
+    """`build.source` that opens equal sources once."""
+    opened = {}
+
+    def open_source(config):
+        key = build.source_key(config)
+        if key not in opened:
+            opened[key] = build.source(config)
+        return opened[key]
+
+    return open_source

@@ -1,6 +1,8 @@
 """Every test sees four CPU devices, one BLAS thread, strict rank promotion, and warnings as errors."""
 
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported
 
@@ -16,6 +18,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 blas.limit_threads(1)
 xla.choose_cpu_kernels()  # as `main` does: runs in this process equal those in others bit for bit
 
+# Programs that tests start keep nothing in the user's caches, and find there what others of this session compiled.
+_is_worker = "PYTEST_XDIST_WORKER" in os.environ
+if not _is_worker:
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="buresgan_jax_tests_")
 
 # The files that take longest begin first, so that the workers end together.
 _LONGEST = ("algorithms", "train", "main", "distances", "public_functions", "convolution", "processes", "methods")
@@ -26,6 +32,12 @@ def pytest_collection_modifyitems(items):
     """Sorts the tests; those of a file stay together and in order."""
     rank = {f"test_{name}": index for index, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+def pytest_unconfigure():
+    """Removes the session's caches."""
+    if not _is_worker:
+        shutil.rmtree(os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="module")

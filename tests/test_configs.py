@@ -44,6 +44,19 @@ def test_smoke_shrinks_a_config_and_needs_no_data(name):
     assert source.fetch(np.arange(3)).shape == (3, *source.example_shape)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_drawn"), [("ring", True), ("stacked_mnist", True), ("cifar10", False), ("image_folder", False)]
+)
+def test_runs_have_the_same_data_unless_their_seed_draws_them(name, is_drawn):
+    one, two = config.default(), config.default("gan")
+    one.data.name = two.data.name = name
+    assert build.source_key(one) == build.source_key(two)
+    two.seed = 1
+    assert (build.source_key(one) == build.source_key(two)) == (not is_drawn)
+    two.data.num_examples, two.seed = 7, 0
+    assert build.source_key(one) != build.source_key(two)
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_opens_with_the_command_that_runs_it(name):
     text = CONFIGS[name].read_text(encoding="utf-8")

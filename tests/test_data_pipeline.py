@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from buresgan_jax.data import batch_indices, mixture_source, prefetch, read_steps, ring_mixture
-from buresgan_jax.data.pipeline import _epoch_permutation
+from buresgan_jax.data.pipeline import _epochs
 from buresgan_jax.data.source import memoised
 from buresgan_jax.errors import UserError
 
@@ -43,7 +43,7 @@ def test_every_example_is_dropped_equally_often():
 
 def test_batches_are_a_function_of_seed_and_number():
     expected = _batches(range(8))
-    _epoch_permutation.cache_clear()
+    _epochs.cache_clear()
     assert _batches([7, 2]) == [expected[7], expected[2]]
     assert _batches(range(8), seed=1) != expected
     assert batch_indices(10, seed=0, batch_size=3, batch_number=0).dtype == np.int64
@@ -53,10 +53,11 @@ def test_endless_data_are_read_in_order():
     assert _batches([0, 2], num_examples=None) == [[0, 1, 2], [6, 7, 8]]
 
 
-def test_permutation_is_made_once_per_epoch():
-    _epoch_permutation.cache_clear()
-    _batches(range(300), num_examples=200_000, batch_size=256)
-    assert _epoch_permutation.cache_info().misses == 1
+def test_permutation_is_made_once_per_epoch_of_each_of_many_seeds():
+    _epochs.cache_clear()
+    for number, seed in itertools.product(range(6), range(100)):  # in turn, as runs under one vmap
+        _batches([number], seed=seed)
+    assert {_epochs(10, seed).cache_info().misses for seed in range(100)} == {2}  # three batches in an epoch
 
 
 def test_recorded_batches_never_change():

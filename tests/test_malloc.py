@@ -20,7 +20,7 @@ def calls(monkeypatch):
     made = []
     library = types.SimpleNamespace(mallopt=lambda *arguments: made.append(arguments))
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
-    monkeypatch.setattr(malloc, "_is_cpu_only", lambda: True)
+    monkeypatch.setattr(malloc, "is_cpu_only", lambda platforms: platforms == "cpu")
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
     for name in ("MALLOC_ARENA_MAX", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"):
@@ -48,24 +48,6 @@ def test_other_libraries_are_left_alone(facts, calls, monkeypatch):
         monkeypatch.setattr(platform, name, lambda value=value: value)
     malloc.keep_freed_memory()
     assert calls == []
-
-
-@pytest.mark.parametrize(("platforms", "is_cpu_only"), [("cpu", True), ("cuda,cpu", False), ("tpu", False)])
-def test_the_platforms_of_jax_decide(platforms, is_cpu_only, monkeypatch):
-    monkeypatch.setattr(malloc, "jax", types.SimpleNamespace(config=types.SimpleNamespace(jax_platforms=platforms)))
-    assert malloc._is_cpu_only() == is_cpu_only
-
-
-@pytest.mark.parametrize("found", ["jax_plugins", "libtpu", "entry point", "PJRT_NAMES_AND_LIBRARY_PATHS", None])
-def test_without_platforms_all_ways_to_an_accelerator_count(found, monkeypatch):
-    monkeypatch.setattr(malloc, "jax", types.SimpleNamespace(config=types.SimpleNamespace(jax_platforms=None)))
-    monkeypatch.setattr(malloc.importlib.util, "find_spec", lambda name: name if name == found else None)
-    entry_points = lambda group: ["xla_cuda12"] if (group, found) == ("jax_plugins", "entry point") else []  # noqa: E731
-    monkeypatch.setattr(malloc.importlib.metadata, "entry_points", entry_points)
-    monkeypatch.delenv("PJRT_NAMES_AND_LIBRARY_PATHS", raising=False)
-    if found == "PJRT_NAMES_AND_LIBRARY_PATHS":
-        monkeypatch.setenv(found, "mine:library.so")
-    assert malloc._is_cpu_only() == (found is None)
 
 
 CODE = """

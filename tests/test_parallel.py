@@ -28,20 +28,20 @@ def train_together(workdir, configs):
         return stacked.states(), diverged
 
 
-def make(index, rate):
-    options = {"optimizer__discriminator_learning_rate": rate, "training__num_steps": 4, "data__resident": False}
-    return make_config("bures", seed=index, **options)
+def make(index, rate, resident):
+    options = {"optimizer__discriminator_learning_rate": rate, "training__num_steps": 4}
+    return make_config("bures", seed=index, data__num_examples=60, data__resident=resident, **options)
 
 
 def test_stacked_runs_equal_single_ones_and_divergence_stops_only_one(tmp_path, monkeypatch):
     two = jax.local_devices()[:2]
     monkeypatch.setattr(jax, "local_devices", lambda: two)
-    states, diverged = train_together(tmp_path, [make(index, rate) for index, rate in enumerate(RATES)])
+    states, diverged = train_together(tmp_path, [make(index, rate, True) for index, rate in enumerate(RATES)])
     monkeypatch.undo()
     assert list(diverged) == [1]
     assert "not finite" in str(diverged[1])
     assert not (tmp_path / "1" / "final.json").exists()
-    alone = train.train_and_evaluate(make(2, RATES[2]), tmp_path / "alone")
+    alone = train.train_and_evaluate(make(2, RATES[2], False), tmp_path / "alone")
     assert_close_parameters(states[2], alone)
     assert not np.array_equal(*(jax.tree.leaves(states[i].generator.params)[0] for i in (0, 2)))
     lines = [read_metrics(tmp_path / name) for name in ("2", "alone")]
@@ -49,6 +49,25 @@ def test_stacked_runs_equal_single_ones_and_divergence_stops_only_one(tmp_path, 
     final = json.loads((tmp_path / "2" / "final.json").read_text())
     assert final["step"] == 4
     assert final["first_step_seconds"] > 0
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_runs_on_devices_share_resident_data_or_have_their_own(is_shared):
+    used = jax.local_devices()[:2]
+    data, picks = np.arange(24.0).reshape(2, 3, 4), np.arange(6).reshape(2, 3, 1) % 4  # [devices, runs on each, ...]
+    data = data[0, 0] if is_shared else data
+    resident = devices.on_local_devices((data,), *([] if is_shared else [devices.AXIS]), devices=used)
+    run_steps = devices.over_runs(
+        lambda state, tracker, key, batches, num_steps, data: (state + data[batches[0]], tracker, num_steps),
+        used,
+        resident,
+        is_shared=is_shared,
+    )
+    zeros = np.zeros((2, 3))
+    state, _, step = run_steps(zeros, zeros, zeros, picks, 5)
+    expected = [[(data if is_shared else data[i, j])[picks[i, j, 0]] for j in range(3)] for i in range(2)]
+    np.testing.assert_array_equal(state, expected)
+    assert step == 5
 
 
 @pytest.mark.parametrize(

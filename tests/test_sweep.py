@@ -11,11 +11,13 @@ import threading
 import time
 
 import command_line
+import jax
 import pytest
 
-from buresgan_jax import cells, config, sweep, tables, together, train
+from buresgan_jax import build, cells, config, devices, sweep, tables, together, train
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.cores import available_cores
+from buresgan_jax.data import DataMemory
 from buresgan_jax.errors import UserError
 
 # ml_collections loads config files in a way that Python 3.12 deprecates louder.
@@ -212,14 +214,25 @@ def test_what_fails_under_one_vmap_is_told_and_stops_nothing(monkeypatch, tmp_pa
     assert call_sweep(monkeypatch, "--workdir=gs://bucket/sweep") == 2
 
 
+def test_resident_data_that_are_too_many_for_a_device_are_refused_under_one_vmap(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(devices, "data_memory", lambda copies: DataMemory(0, 100_000 // copies))
+    arguments = [f"--workdir={tmp_path}", "--together=vmap", "--seeds=0:5", "--config.data.resident=True"]
+    assert call_sweep(monkeypatch, *arguments) == 1  # 80,000 bytes each, five on four devices
+    assert capfd.readouterr().err.count("failed after 0 s  data.resident=True: 'ring' takes 0.00 GB") == 5
+
+
 def call_sweep(monkeypatch, *arguments):
     argv = ["sweep", "--config=configs/ring.py:smoke", "--config.training.sample_every_steps=0", *arguments]
     return command_line.call(monkeypatch, argv, sweep.main)
 
 
 def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeypatch, tmp_path, capfd):
+    opened, source = [], build.source
+    monkeypatch.setattr(build, "source", lambda config: opened.append(config.seed) or source(config))
     arguments = [f"--workdir={tmp_path}", "--together=vmap", "--seeds=1", "--grid=penalty.weight=1,2"]
+    arguments += ["--config.data.num_examples=20", "--config.data.resident=True"]
     assert call_sweep(monkeypatch, *arguments) == 0
+    assert opened == [1]
     out, err = capfd.readouterr()
     assert "| 2.0 | 1 | " in out
     assert "[2/2]" in err
@@ -229,7 +242,7 @@ def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeyp
         (weight, "1", "done") for weight in ("1.0", "2.0")
     ]
     saved = json.loads((tmp_path / "penalty.weight=2.0,seed=1" / "config.json").read_text())
-    assert (saved["seed"], saved["penalty"]["weight"]) == (1, 2.0)
+    assert (saved["seed"], saved["penalty"]["weight"], saved["data"]["resident"]) == (1, 2.0, True)
     assert call_sweep(monkeypatch, *arguments) == 0
     assert "2 of 2 are done already" in capfd.readouterr().err
 
@@ -245,6 +258,15 @@ def test_a_vmap_has_at_most_as_many_runs_as_jobs(monkeypatch):
     assert groups == [[0, 1], [2], [3, 4]]
 
 
+def test_a_program_of_processes_leaves_the_gpus_to_them(monkeypatch, tmp_path):
+    settings = {}
+    monkeypatch.setattr(jax.config, "update", settings.__setitem__)
+    monkeypatch.setattr(together, "run", lambda *_, **__: [Outcome("failed", {}, "")])
+    for how, platforms in {"auto": None, "vmap": None, "processes": "cpu"}.items():
+        assert call_sweep(monkeypatch, f"--workdir={tmp_path}", f"--together={how}", "--nocompilation_cache") == 1
+        assert settings.get("jax_platforms") == platforms
+
+
 def test_the_command_of_a_cell_is_understood_by_main(monkeypatch, tmp_path):
     made, configs = [], []
 
@@ -255,7 +277,9 @@ def test_the_command_of_a_cell_is_understood_by_main(monkeypatch, tmp_path):
     monkeypatch.setattr(cells, "run_cells", run_cells)
     monkeypatch.setattr(train, "train_and_evaluate", lambda config, workdir, **_: configs.append(config))
     grid = "--grid=generator.hidden=(4,4),(5,)"
-    assert call_sweep(monkeypatch, f"--workdir={tmp_path}", "--together=processes", "--seeds=7", grid) == 1
+    options = ["--together=processes", "--seeds=7", "--nocompilation_cache", f"--compilation_cache_dir={tmp_path}"]
+    assert call_sweep(monkeypatch, f"--workdir={tmp_path}", *options, grid) == 1
+    assert made[1].arguments[-2:] == ("--nocompilation_cache", f"--compilation_cache_dir={tmp_path}")
     argv = cells.command(made[1])[2:]
     assert command_line.call(monkeypatch, argv) == 0
     assert (configs[0].seed, configs[0].generator.hidden, configs[0].smoke) == (7, (5,), True)

@@ -9,6 +9,7 @@ from buresgan_jax.build._data import example_shape as example_shape
 from buresgan_jax.build._data import is_mixture as is_mixture
 from buresgan_jax.build._data import mixture as mixture
 from buresgan_jax.build._data import source as source
+from buresgan_jax.build._data import source_key as source_key
 from buresgan_jax.build._evaluation import about_evaluation as about_evaluation
 from buresgan_jax.build._evaluation import best_choice as best_choice
 from buresgan_jax.build._evaluation import evaluation as evaluation

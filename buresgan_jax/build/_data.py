@@ -35,6 +35,12 @@ def source(config) -> data.Source:
     return built
 
 
+def source_key(config) -> tuple:
+    """What `source` depends on: configs with equal keys have equal training data."""
+    is_drawn = is_mixture(config) or config.smoke or config.data.name == "stacked_mnist"
+    return str(config.data), config.smoke, config.seed if is_drawn else None
+
+
 def mixture(config) -> data.Mixture:
     """The true distribution of two-dimensional data."""
     return data.MIXTURES[config.data.name]()

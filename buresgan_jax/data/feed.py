@@ -107,6 +107,6 @@ def _is_resident(source: Source, wanted: bool | None, example_bytes: int, memory
     if num_bytes > memory.most:
         raise UserError(
             f"data.resident=True: {source.name!r} takes {num_bytes / 1e9:.2f} GB, of a device's memory "
-            f"{memory.most / 1e9:.2f} GB are for data. Set data.resident=False."
+            f"{memory.most / 1e9:.2f} GB are for data of a run. Set data.resident=False."
         )
     return True

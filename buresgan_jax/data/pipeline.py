@@ -45,8 +45,8 @@ def batch_indices(num_examples: int | None, *, seed: int, batch_size: int, batch
         ValueError: `batch_size` is below 1 or `batch_number` negative.
 
     Note:
-        The permutations of the last 32 epochs asked for are kept (8 bytes per example each), so that several seeds can
-        run side by side. Thread-safe.
+        Of each of the last 1024 pairs of size and seed, the last epoch's permutation is kept (8 bytes per example), so
+        that many seeds can run side by side. Thread-safe.
     """
     if batch_size < 1 or batch_number < 0:
         raise ValueError(f"Need batch_size >= 1 and batch_number >= 0, got {batch_size} and {batch_number}.")
@@ -58,10 +58,15 @@ def batch_indices(num_examples: int | None, *, seed: int, batch_size: int, batch
             f"Set a batch size of at most {num_examples}, or use more data."
         )
     epoch, position = divmod(batch_number, num_examples // batch_size)
-    return _epoch_permutation(num_examples, seed, epoch)[position * batch_size : (position + 1) * batch_size]
+    return _epochs(num_examples, seed)(epoch)[position * batch_size : (position + 1) * batch_size]
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=1024)
+def _epochs(num_examples: int, seed: int) -> Callable[[int], np.ndarray]:
+    """The permutation of an epoch, by its number."""
+    return functools.lru_cache(maxsize=1)(functools.partial(_epoch_permutation, num_examples, seed))
+
+
 def _epoch_permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
     bits = random_bits(np.arange(num_examples), seed=seed, stream=Stream.PERMUTATION, part=epoch)
     permutation = np.argsort(bits[:, 0], kind="stable")
