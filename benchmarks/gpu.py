@@ -9,7 +9,10 @@ is told and left out; exit status 1 then.
 """
 
 import argparse
+import contextlib
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -37,17 +40,25 @@ def run(command: str, page: pathlib.Path, seconds: float) -> str | None:
     script, *options = command.format(traces=page.parent / "traces").split()
     writes_page = script == "steps.py"
     options += [f"--output={page}"] * writes_page
-    try:
-        command = [sys.executable, str(_FOLDER / script), *options]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, seconds))
-    except subprocess.TimeoutExpired:
+    if seconds <= 0:
         return "no time was left"
-    print(done.stderr, file=sys.stderr, flush=True)
-    if done.returncode:
-        page.with_suffix(".failed.txt").write_text(done.stdout + done.stderr)
-        return f"exit status {done.returncode}, see {page.with_suffix('.failed.txt')}"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # In a session of its own: what it has started itself must not go on either.
+    command = [sys.executable, str(_FOLDER / script), *options]
+    with subprocess.Popen(command, start_new_session=True, **pipes) as started:
+        try:
+            out, err = started.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return f"stopped after {seconds:.0f} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # all of them have ended
+                os.killpg(started.pid, signal.SIGKILL)
+    print(err, file=sys.stderr, flush=True)
+    if started.returncode:
+        page.with_suffix(".failed.txt").write_text(out + err)
+        return f"exit status {started.returncode}, see {page.with_suffix('.failed.txt')}"
     if not writes_page:
-        page.write_text(done.stdout)
+        page.write_text(out)
     return None
 
 

@@ -35,10 +35,8 @@ def main():
         calls = {generator: draw(generator, shape) for generator in GENERATORS}
         for call in calls.values():
             timing.seconds_of(call)
-        turns = {generator: timing.repeated(call, 0.02) for generator, call in calls.items()}
-        seconds = timing.medians_in_turn({name: turn for name, (turn, _) in turns.items()}, rounds=51, budget=10)
-        ms = [1e3 * seconds[generator] / turns[generator][1] for generator in GENERATORS]
-        print(f"| {name} {list(shape)} | {' | '.join(f'{value:.3f}' for value in ms)} |")
+        seconds = timing.medians_in_turn(calls, rounds=51, budget=10, fill=0.02)
+        print(f"| {name} {list(shape)} | {' | '.join(f'{1e3 * seconds[generator]:.3f}' for generator in GENERATORS)} |")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import collections
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import timing
@@ -22,13 +22,13 @@ def kernels(call: Callable[[], object], num_steps: int, folder: pathlib.Path) ->
     """
     with jax.profiler.trace(str(folder)):
         seconds = timing.seconds_of(call)
-    path = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
     if jax.default_backend() == "cpu":
         return summary([], seconds, num_steps)[:1]
+    path = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
     return summary(_events(jax.profiler.ProfileData.from_file(str(path))), seconds, num_steps)
 
 
-def summary(events: Iterator[tuple[float, float, str]], seconds: float, num_steps: int) -> list[tuple[str, float]]:
+def summary(events: Iterable[tuple[float, float, str]], seconds: float, num_steps: int) -> list[tuple[str, float]]:
     """Adds up events of a device.
 
     Args:

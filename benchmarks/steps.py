@@ -46,7 +46,7 @@ DATA = ("ring", "stacked_mnist", "cifar", "stl10")
 BATCH_SIZES = (64, 256)
 _TURN_SECONDS = 0.3  # of calls of one kind in a row
 _SLOW_SECONDS = 3.0  # a step that takes longer gets all cores without a trial
-_AHEAD = 3  # turns whose batches are read already when a turn of the pipeline begins
+_AHEAD = 3  # times _TURN_SECONDS whose batches are read already when a turn of the pipeline begins
 
 
 # Measuring
@@ -55,37 +55,38 @@ _AHEAD = 3  # turns whose batches are read already when a turn of the pipeline b
 def measure(row: Row, options) -> Measured:
     """Times one row in this process."""
     config = jax_steps.make_config(row.data, row.method, row.batch_size, dtype=options.dtype, data_dir=options.data_dir)
-    limits = {"rounds": options.rounds, "budget": options.budget}
+    limits = {"rounds": options.rounds, "budget": options.budget, "fill": _TURN_SECONDS}
     steps, parts = jax_steps.Steps(config), jax_steps.Parts(config) if row.is_compared else None
     first = timing.seconds_of(steps.resident)
-    calls = {"ours": _turn(steps.resident, steps.per_call)}
-    if options.breakdown and row.has_penalty:
-        calls["without"] = _steps_turn(jax_steps.varied(config, "penalty.name", None))
-    for field, values in options.vary:
-        for value in values:
-            calls[f"{field}={value}"] = _steps_turn(jax_steps.varied(config, field, value))
+    calls, counts = {"ours": steps.resident}, {"ours": steps.per_call}
+    settings = {f"{field}={value}": (field, value) for field, values in options.vary for value in values}
+    without = {"without": ("penalty.name", None)} if options.breakdown and row.has_penalty else {}
+    for name, setting in (settings | without).items():
+        other = jax_steps.Steps(jax_steps.varied(config, *setting))
+        calls[name], counts[name] = other.resident, other.per_call
+        timing.seconds_of(calls[name])
     kinds = options.peer
     if kinds is None:
         kinds = [kind for kind in PEERS if kind == "eager" or row.is_compiled]
     for kind in kinds if row.is_compared else ():
         peer = _make_peer(kind, row, options)
         if peer is not None:
-            calls[kind] = peer
+            calls[kind], counts[kind] = peer, 1
     for number in options.seeds:
-        call = jax_steps.seeds_call(config, number)
-        timing.seconds_of(call)
-        calls[number] = _turn(call, number * steps.per_call)
-    ms = _ms_in_turn(calls, **limits)
+        calls[number], counts[number] = jax_steps.seeds_call(config, number), number * steps.per_call
+        timing.seconds_of(calls[number])
+    seconds = timing.medians_in_turn(calls, **limits)
+    ms = {name: 1e3 * value / counts[name] for name, value in seconds.items()}
     return Measured(
         row=row,
-        compile_seconds=first - 1e-3 * ms["ours"] * steps.per_call,
+        compile_seconds=first - seconds["ours"],
         ms=ms["ours"],
         peers={kind: ms[kind] for kind in PEERS if kind in ms},
         gigaflops=parts.gigaflops() if parts else None,
         gigabytes=steps.bytes_accessed() / 1e9,
         pipeline=_time_pipeline(steps, options.budget) if options.pipeline else None,
         seeds={number: ms[number] for number in options.seeds},
-        settings={name: value for name, value in ms.items() if isinstance(name, str) and "=" in name},
+        settings={name: ms[name] for name in settings},
         ms_without_penalty=ms.get("without"),
         shares=_time_shares(parts, limits) if options.breakdown and parts else {},
         kernels=step_trace.kernels(steps.resident, steps.per_call, options.trace / str(row).replace(" ", "_"))
@@ -94,26 +95,8 @@ def measure(row: Row, options) -> Measured:
     )
 
 
-def _steps_turn(config):
-    steps = jax_steps.Steps(config)
-    timing.seconds_of(steps.resident)
-    return _turn(steps.resident, steps.per_call)
-
-
-def _turn(call, steps):
-    """A function that makes as many calls as fill a turn, and the number of steps that these are."""
-    repeated, calls = timing.repeated(call, _TURN_SECONDS)
-    return repeated, calls * steps
-
-
-def _ms_in_turn(turns, **limits):
-    """Milliseconds per step of each of the turns."""
-    seconds = timing.medians_in_turn({name: call for name, (call, _) in turns.items()}, **limits)
-    return {name: 1e3 * value / turns[name][1] for name, value in seconds.items()}
-
-
 def _make_peer(kind, row, options):
-    """A turn of the PyTorch peer; None where it does not work."""
+    """A step of the PyTorch peer; None where it does not work."""
     device = {"cpu": "cpu", "gpu": "cuda"}.get(jax.default_backend())
     try:
         import torch
@@ -131,7 +114,7 @@ def _make_peer(kind, row, options):
         return None
     if kind == "eager" and device == "cpu" and timing.seconds_of(step) < _SLOW_SECONDS:
         _choose_threads(torch, step, options.cores)
-    return _turn(step, 1)
+    return step
 
 
 def _choose_threads(torch, step, cores):
@@ -147,10 +130,10 @@ def _time_pipeline(steps, budget):
     steps.decode_all()
     timing.seconds_of(steps.streamed)
     # A turn is many calls: batches that were read during another's turn cost nothing.
-    turns = {"resident": _turn(steps.resident, steps.per_call), "streamed": _turn(steps.streamed, steps.per_call)}
-    ms = _ms_in_turn(turns, rounds=2, budget=budget, in_a_row=_AHEAD + 4, skip=_AHEAD)
+    calls, limits = {"resident": steps.resident, "streamed": steps.streamed}, {"rounds": 2, "budget": budget}
+    seconds = timing.medians_in_turn(calls, **limits, fill=_TURN_SECONDS, in_a_row=_AHEAD + 4, skip=_AHEAD)
     steps.close()
-    return steps.data, ms["resident"], ms["streamed"]
+    return steps.data, *(1e3 * value / steps.per_call for value in seconds.values())
 
 
 def _time_shares(parts, limits):
@@ -158,9 +141,7 @@ def _time_shares(parts, limits):
     for name, calls in parts.timed().items():
         for call in calls:
             timing.seconds_of(call)
-        shares[name] = sum(
-            _ms_in_turn({number: _turn(call, 1) for number, call in enumerate(calls)}, **limits).values()
-        )
+        shares[name] = 1e3 * sum(timing.medians_in_turn(dict(enumerate(calls)), **limits).values())
     return shares
 
 
@@ -199,6 +180,8 @@ def _measure_compiled(row, options, cache):
 def _machine(facts, options):
     """The header of the page, and the speed of the machine."""
     _begin(options)
+    facts |= {"Threads": f"one for JAX's decompositions; torch: {_torch_threads(options.cores)}"}
+    facts |= {"Arithmetic": options.dtype}
     return timing.header(facts, speed := timing.speed(options.dtype)), speed
 
 
@@ -309,8 +292,6 @@ def main():
     others = sorted(others) if options.busy else []
     cores = f"{len(options.cores)} ({', '.join(map(str, options.cores))})"
     facts = {"Cores": f"{cores}; kept busy by another process: {', '.join(map(str, others)) or 'none'}"}
-    facts["Threads"] = f"one for JAX's decompositions; torch: {_torch_threads(options.cores)}"
-    facts["Arithmetic"] = options.dtype
     results, failed = [], []
     with timing.busy(others), tempfile.TemporaryDirectory() as cache:
         lines, speed = _in_process(_machine, facts, options)
@@ -323,9 +304,8 @@ def main():
                 print(failed[-1], file=sys.stderr, flush=True)
             else:
                 print(tables(results[-1:], speed)[2], flush=True)
-    page = "\n".join(
-        ["# Milliseconds per training step", "", *lines, "", LEGEND, "", *tables(results, speed), *failed, ""]
-    )
+    lines = ["# Milliseconds per training step", "", *lines, "", LEGEND, "", *tables(results, speed), ""]
+    page = "\n".join([*lines, *(line for problem in failed for line in (problem, ""))])
     if options.output:
         options.output.write_text(page)
     print(f"\n{page}")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from typing import NamedTuple
 
@@ -28,7 +29,13 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 
 def medians_in_turn(
-    calls: Mapping[str, Callable[[], object]], *, rounds: int, budget: float, in_a_row: int = 1, skip: int = 0
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    budget: float,
+    fill: float = 0.0,
+    in_a_row: int = 1,
+    skip: int = 0,
 ) -> dict[str, float]:
     """Median seconds of each call, all in turn, so that what disturbs the machine disturbs them alike.
 
@@ -36,33 +43,30 @@ def medians_in_turn(
         calls: by name; each has run before.
         rounds: how many turns each has.
         budget: seconds after which no new round begins, once there were three.
-        in_a_row: how often a call runs in its turn.
+        fill: seconds for which calls are started without waiting for each other, at least one; they count as one.
+        in_a_row: how often that is done in a turn.
         skip: how many of these do not count.
     """
+    counts = {name: _num_calls(call, fill) for name, call in calls.items()}
     times, begin = {name: [] for name in calls}, time.perf_counter()
     for done in range(rounds):
         if done >= 3 and time.perf_counter() - begin > budget:
             break
         for name, call in calls.items():
-            times[name] += [seconds_of(call) for _ in range(in_a_row)][skip:]
+            repeated = partial(_last_of, call, counts[name])
+            times[name] += [seconds_of(repeated) / counts[name] for _ in range(in_a_row)][skip:]
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
-def repeated(call: Callable[[], object], seconds: float) -> tuple[Callable[[], object], int]:
-    """As many calls in a row as take about so long, started without waiting for each other; and how many these are.
+def _num_calls(call, seconds):
+    """How many calls take about so long."""
+    return max(1, round(seconds / min(seconds_of(call) for _ in range(2)))) if seconds else 1
 
-    Args:
-        call: has run before.
-        seconds: wall-clock time to fill; at least one call.
-    """
-    count = max(1, round(seconds / min(seconds_of(call) for _ in range(2))))
 
-    def calls():
-        for _ in range(count):
-            result = call()
-        return result
-
-    return calls, count
+def _last_of(call, count):
+    for _ in range(count):
+        result = call()
+    return result
 
 
 def pin(cores: Sequence[int] | None) -> list[int]:
@@ -122,9 +126,7 @@ def speed(dtype: str = "float32") -> Speed:
     calls = {"product": lambda: product(a, a), "stream": stream}
     for call in calls.values():
         seconds_of(call)
-    turns = {name: repeated(call, 0.1) for name, call in calls.items()}
-    medians = medians_in_turn({name: turn for name, (turn, _) in turns.items()}, rounds=7, budget=5)
-    seconds = {name: medians[name] / count for name, (_, count) in turns.items()}
+    seconds = medians_in_turn(calls, rounds=7, budget=5, fill=0.1)
     gigaflops, gigabytes = 2 * size**3 / seconds["product"] / 1e9, 2 * x.nbytes / seconds["stream"] / 1e9
     return Speed(gigaflops, gigabytes, size, dtype, is_cpu)
 

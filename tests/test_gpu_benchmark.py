@@ -3,8 +3,10 @@
 import pathlib
 import shlex
 import sys
+import time
 
 import pytest
+from running import is_running
 
 sys.path[:0] = [str(pathlib.Path(__file__).parent.parent), str(pathlib.Path(__file__).parent.parent / "benchmarks")]
 import gpu  # noqa: E402
@@ -40,6 +42,24 @@ def test_an_entry_is_run_once_and_a_failure_is_told(tmp_path, monkeypatch, capsy
     assert gpu.main([f"--output={output}", "--only=long", "--minutes=0"]) == 1
     assert not (output / "long.md").exists()
     assert capsys.readouterr().out.splitlines() == ["good: there already", "long: no time was left"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_what_takes_too_long_is_stopped_with_all_that_it_started(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu, "_FOLDER", tmp_path)
+    monkeypatch.setattr(gpu, "RUNS", {"long": "long.py"})
+    (tmp_path / "long.py").write_text(
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "pathlib.Path(__file__).with_name('pid').write_text(str(child.pid))\n"
+        "time.sleep(600)"
+    )
+    assert gpu.main([f"--output={tmp_path / 'pages'}", "--minutes=0.1"]) == 1
+    assert capsys.readouterr().out.startswith("long: stopped after 6 s")
+    assert not (tmp_path / "pages" / "long.md").exists()
+    child, deadline = int((tmp_path / "pid").read_text()), time.monotonic() + 60
+    while is_running(child):
+        assert time.monotonic() < deadline
 
 
 def test_an_unknown_name_is_refused(tmp_path, capsys):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from running import is_running
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -62,6 +63,21 @@ def test_no_round_begins_after_the_budget_but_there_are_three():
     assert len(calls) == 3
 
 
+def test_calls_fill_the_time_of_a_turn_and_the_median_is_that_of_one(monkeypatch):
+    ends = []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: 0.02 * len(ends))
+    medians = timing.medians_in_turn({"call": lambda: ends.append(1)}, rounds=2, budget=60, fill=0.1)
+    assert len(ends) == 2 + 2 * 5  # two tell how many fill it
+    assert medians["call"] == pytest.approx(0.02)
+
+
+@pytest.fixture
+def waits_for_each_call(monkeypatch):
+    """Several CPU devices must not have many calls of a pmap waiting for each other."""
+    monkeypatch.setattr(steps, "_TURN_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("waits_for_each_call")
 def test_every_measurement_of_a_small_row(monkeypatch, tmp_path):
     method = "alternating_bures"  # it has every part
 
@@ -131,7 +147,7 @@ def test_the_floor_is_the_larger_of_arithmetic_and_memory():
 
 def test_a_row_is_compiled_in_one_process_and_loaded_in_another():
     ring = ["--data=ring", "--methods=gan", "--batch-sizes=8", "--peer=none", "--rounds=1", "--budget=0"]
-    # Two CPU devices, which the other tests have, would go without the cache.
+    # With the several CPU devices of the other tests it would go without the cache.
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     command = [sys.executable, str(ROOT / "benchmarks" / "steps.py"), *ring]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
@@ -156,6 +172,7 @@ def test_a_row_that_fails_is_told_and_the_others_go_on(monkeypatch, capsys):
     assert "| ring bures | 8 |" in output.out
 
 
+@pytest.mark.usefixtures("waits_for_each_call")
 def test_a_method_without_a_peer_has_its_time_alone(monkeypatch):
     def small(data, method, batch_size, **options):
         return make_config(data, f"{method},smoke", batch_size, **options)
@@ -198,15 +215,8 @@ def test_a_busy_loop_ends_with_a_process_that_is_killed():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "benchmarks")
     assert done.returncode == -signal.SIGKILL
     deadline = time.monotonic() + 60
-    while _is_running(int(done.stdout)):
+    while is_running(int(done.stdout)):
         assert time.monotonic() < deadline
-
-
-def _is_running(pid):
-    try:
-        return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @needs_pinning
