@@ -8,7 +8,8 @@
 
 All that is compared is called in turn, and every number is the median of its calls, so that a busy machine disturbs all
 alike: read the ratios. A call holds as many steps as the config says, and a turn as many calls as take 0.3 s. The small
-decompositions have one BLAS thread; PyTorch has as many threads as there are cores, or one where that is faster.
+decompositions have one BLAS thread; PyTorch has as many threads as there are cores, or one where that is faster. It
+runs in processes of its own, as its users run it: what either's compiler leaves in the memory slows the other down.
 
 Each row is compiled in a process of its own and timed in the next one, which loads the programs from a compilation
 cache, as training does from its second start on: on a CPU, what the compiler leaves in the memory slows the steps of
@@ -21,6 +22,7 @@ Exit status 1 if a row failed; the others are reported.
 import argparse
 import ast
 import concurrent.futures
+import contextlib
 import copy
 import itertools
 import multiprocessing
@@ -68,14 +70,17 @@ def measure(row: Row, options) -> Measured:
     kinds = options.peer
     if kinds is None:
         kinds = [kind for kind in PEERS if kind == "eager" or row.is_compiled]
-    for kind in kinds if row.is_compared else ():
-        peer = _make_peer(kind, row, options)
-        if peer is not None:
-            calls[kind], counts[kind] = peer, 1
     for number in options.seeds:
         calls[number], counts[number] = jax_steps.seeds_call(config, number), number * steps.per_call
         timing.seconds_of(calls[number])
-    seconds = timing.medians_in_turn(calls, **limits)
+    with contextlib.ExitStack() as peers:
+        for kind in kinds if row.is_compared else ():
+            try:
+                arguments = (kind, row, options, jax.default_backend())
+                calls[kind], counts[kind] = peers.enter_context(timing.Elsewhere(_make_peer, *arguments)), 1
+            except RuntimeError as error:
+                print(f"{row}: torch {kind} failed: {error}", file=sys.stderr)
+        seconds = timing.medians_in_turn(calls, **limits)
     ms = {name: 1e3 * value / counts[name] for name, value in seconds.items()}
     return Measured(
         row=row,
@@ -95,24 +100,20 @@ def measure(row: Row, options) -> Measured:
     )
 
 
-def _make_peer(kind, row, options):
-    """A step of the PyTorch peer; None where it does not work."""
-    device = {"cpu": "cpu", "gpu": "cuda"}.get(jax.default_backend())
-    try:
-        import torch
-        import torch_peer
+def _make_peer(kind, row, options, backend):
+    """A step of the PyTorch peer, in this process."""
+    import torch
+    import torch_peer
 
-        if kind == "eager":
-            torch.set_num_threads(len(options.cores))
-        torch_peer.allow_tf32(options.dtype == "tf32")
-        dtype = torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
-        step = torch_peer.make_step(*row, compiled=kind == "compiled", dtype=dtype, device=device)
-        for _ in range(3):
-            timing.seconds_of(step)
-    except Exception as error:  # it may fail in any way, and the others go on
-        print(f"{row}: torch {kind} failed: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
-        return None
-    if kind == "eager" and device == "cpu" and timing.seconds_of(step) < _SLOW_SECONDS:
+    warnings.filterwarnings("ignore", module="torch")
+    torch.set_num_threads(len(options.cores))
+    torch_peer.allow_tf32(options.dtype == "tf32")
+    dtype = torch.bfloat16 if options.dtype == "bfloat16" else torch.float32
+    device = {"cpu": "cpu", "gpu": "cuda"}[backend]
+    step = torch_peer.make_step(*row, compiled=kind == "compiled", dtype=dtype, device=device)
+    for _ in range(3):
+        timing.seconds_of(step)
+    if device == "cpu" and timing.seconds_of(step) < _SLOW_SECONDS:
         _choose_threads(torch, step, options.cores)
     return step
 
@@ -122,6 +123,7 @@ def _choose_threads(torch, step, cores):
     seconds = {}
     for threads in {1, len(cores)}:
         torch.set_num_threads(threads)
+        timing.seconds_of(step)  # what is compiled is compiled anew
         seconds[threads] = timing.medians_in_turn({"step": step}, rounds=5, budget=2)["step"]
     torch.set_num_threads(min(seconds, key=seconds.get))
 
@@ -159,7 +161,6 @@ def _begin(options):
     """Makes a new process what a training program is."""
     process.tune_for_cpu()
     jax_steps.set_precision(options.dtype)
-    warnings.filterwarnings("ignore", module="torch")
 
 
 def _measure_with_cache(row, options, cache):
@@ -180,8 +181,6 @@ def _measure_compiled(row, options, cache):
 def _machine(facts, options):
     """The header of the page, and the speed of the machine."""
     _begin(options)
-    facts |= {"Threads": f"one for JAX's decompositions; torch: {_torch_threads(options.cores)}"}
-    facts |= {"Arithmetic": options.dtype}
     return timing.header(facts, speed := timing.speed(options.dtype)), speed
 
 
@@ -189,7 +188,7 @@ def _machine(facts, options):
 
 
 def _torch_threads(cores):
-    """What PyTorch was given, after the BLAS that JAX uses was limited; a limit must not reach its MKL."""
+    """What PyTorch is given."""
     try:
         import torch
     except ImportError:
@@ -292,6 +291,8 @@ def main():
     others = sorted(others) if options.busy else []
     cores = f"{len(options.cores)} ({', '.join(map(str, options.cores))})"
     facts = {"Cores": f"{cores}; kept busy by another process: {', '.join(map(str, others)) or 'none'}"}
+    facts["Threads"] = f"one for JAX's decompositions; torch: {_in_process(_torch_threads, options.cores)}"
+    facts["Arithmetic"] = options.dtype
     results, failed = [], []
     with timing.busy(others), tempfile.TemporaryDirectory() as cache:
         lines, speed = _in_process(_machine, facts, options)

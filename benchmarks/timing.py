@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import multiprocessing
 import os
 import platform
 import shlex
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from importlib import metadata
 from typing import NamedTuple
 
@@ -21,15 +21,74 @@ import jax.numpy as jnp
 _ENDLESS = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 
 
-def seconds_of(call: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call, its result included."""
+class Elsewhere:
+    """A call in a process of its own, which times it; a context manager that ends that process."""
+
+    def __init__(self, make: Callable[..., Callable[[], object]], *arguments: object):
+        """Starts the process and makes the call there.
+
+        Args:
+            make: returns the call; a function of a module.
+            arguments: its arguments.
+
+        Raises:
+            RuntimeError: `make` failed, or the process ended.
+        """
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, make, arguments), daemon=True)
+        self._process.start()
+        other.close()  # so that the end of the process is the end of the pipe
+        self._receive()
+
+    def seconds(self, count: int) -> float:
+        """Wall-clock seconds there of calls in a row, the last one's result included."""
+        self._pipe.send(count)
+        return self._receive()
+
+    def _receive(self):
+        try:
+            problem, seconds = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            problem = f"the process ended with status {self._process.exitcode}"
+        if problem:
+            raise RuntimeError(problem)
+        return seconds
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._pipe.close()
+        self._process.join()
+
+
+def _serve(pipe, make, arguments):
+    try:
+        call = make(*arguments)
+    except Exception as error:  # whatever it is, it is for the other side to tell
+        pipe.send((f"{type(error).__name__}: {str(error)[:200]}", None))
+        return
+    pipe.send((None, 0.0))
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the other side has ended
+        while True:
+            pipe.send((None, seconds_of(call, pipe.recv())))
+
+
+def seconds_of(call: Callable[[], object] | Elsewhere, count: int = 1) -> float:
+    """Wall-clock seconds of so many calls, started without waiting for each other, the last one's result included."""
+    if isinstance(call, Elsewhere):
+        return call.seconds(count)
     begin = time.perf_counter()
-    jax.block_until_ready(call())
+    for _ in range(count):
+        result = call()
+    jax.block_until_ready(result)
     return time.perf_counter() - begin
 
 
 def medians_in_turn(
-    calls: Mapping[str, Callable[[], object]],
+    calls: Mapping[str, Callable[[], object] | Elsewhere],
     *,
     rounds: int,
     budget: float,
@@ -53,20 +112,13 @@ def medians_in_turn(
         if done >= 3 and time.perf_counter() - begin > budget:
             break
         for name, call in calls.items():
-            repeated = partial(_last_of, call, counts[name])
-            times[name] += [seconds_of(repeated) / counts[name] for _ in range(in_a_row)][skip:]
+            times[name] += [seconds_of(call, counts[name]) / counts[name] for _ in range(in_a_row)][skip:]
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
 def _num_calls(call, seconds):
     """How many calls take about so long."""
     return max(1, round(seconds / min(seconds_of(call) for _ in range(2)))) if seconds else 1
-
-
-def _last_of(call, count):
-    for _ in range(count):
-        result = call()
-    return result
 
 
 def pin(cores: Sequence[int] | None) -> list[int]:

@@ -71,6 +71,21 @@ def test_calls_fill_the_time_of_a_turn_and_the_median_is_that_of_one(monkeypatch
     assert medians["call"] == pytest.approx(0.02)
 
 
+def test_a_call_elsewhere_is_timed_there():
+    with timing.Elsewhere(functools.partial, os.getppid) as call:
+        assert timing.medians_in_turn({"call": call}, rounds=2, budget=60, fill=0.01)["call"] < 0.01
+        child = call._process.pid
+        assert is_running(child)
+    assert not is_running(child)
+
+
+def test_what_fails_elsewhere_is_told():
+    with pytest.raises(RuntimeError, match="TypeError: .*callable"):
+        timing.Elsewhere(functools.partial, 3)
+    with timing.Elsewhere(functools.partial, os._exit, 3) as call, pytest.raises(RuntimeError, match="ended .* 3"):
+        timing.seconds_of(call)
+
+
 @pytest.fixture
 def waits_for_each_call(monkeypatch):
     """Several CPU devices must not have many calls of a pmap waiting for each other."""
