@@ -89,7 +89,7 @@ def measure(row: Row, options) -> Measured:
         peers={kind: ms[kind] for kind in PEERS if kind in ms},
         gigaflops=parts.gigaflops() if parts else None,
         gigabytes=steps.bytes_accessed() / 1e9,
-        pipeline=_time_pipeline(steps, options.budget) if options.pipeline else None,
+        pipeline=_time_pipeline(steps, limits) if options.pipeline else None,
         seeds={number: ms[number] for number in options.seeds},
         settings={name: ms[name] for name in settings},
         ms_without_penalty=ms.get("without"),
@@ -128,12 +128,12 @@ def _choose_threads(torch, step, cores):
     torch.set_num_threads(min(seconds, key=seconds.get))
 
 
-def _time_pipeline(steps, budget):
+def _time_pipeline(steps, limits):
     steps.decode_all()
     timing.seconds_of(steps.streamed)
     # A turn is many calls: batches that were read during another's turn cost nothing.
-    calls, limits = {"resident": steps.resident, "streamed": steps.streamed}, {"rounds": 2, "budget": budget}
-    seconds = timing.medians_in_turn(calls, **limits, fill=_TURN_SECONDS, in_a_row=_AHEAD + 4, skip=_AHEAD)
+    calls = {"resident": steps.resident, "streamed": steps.streamed}
+    seconds = timing.medians_in_turn(calls, **limits, in_a_row=_AHEAD + 4, skip=_AHEAD)
     steps.close()
     return steps.data, *(1e3 * value / steps.per_call for value in seconds.values())
 
@@ -269,6 +269,8 @@ def parse(arguments=None):
     available = timing.pin(None)
     if not set(options.cores or available) <= set(available):
         parser.error(f"--cores={options.cores}: this process may use {available}.")
+    if options.busy and not hasattr(os, "sched_setaffinity"):
+        parser.error("--busy needs a system where processes can be pinned.")
     if options.busy and set(options.cores) == set(available):
         parser.error("--busy needs a core beside those of --cores.")
     return options
