@@ -84,7 +84,7 @@ class Steps:
     def __init__(self, config):
         """Initialises the state; compiles nothing."""
         self._config = config
-        self._algorithm, self._source = build.algorithm(config, devices.AXIS), make_source(config)
+        self._algorithm, self._source = build.algorithm(config, devices.axis()), make_source(config)
         self.per_call = _steps_per_call(config, self._algorithm, self._source)
         self.data = self._source.name
         self._layout = devices.Layout.create(config.training.batch_size)

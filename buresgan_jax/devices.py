@@ -47,6 +47,14 @@ class Tracker:
     first_bad: dict[str, jax.Array]
 
 
+def axis() -> str | None:
+    """The axis to build an algorithm with: None where one device has the whole batch.
+
+    Collectives of one device are copies: of ring's step they took a twentieth (CPU).
+    """
+    return AXIS if jax.device_count() > 1 else None
+
+
 def make_tracker(algorithm: Algorithm, state: GANState, real: jax.ShapeDtypeStruct) -> Tracker:
     """A tracker of zeros for the metrics of an algorithm built without an axis."""
     _, metrics = jax.eval_shape(algorithm.update, state, real, jax.random.key(0))
@@ -92,7 +100,7 @@ def over_devices(
     The tracker is not: the log reads it while the next calls run, and its few scalars cost nothing.
 
     Args:
-        run_steps: of `make_run_steps`, for an algorithm built with the axis `AXIS`.
+        run_steps: of `make_run_steps`, for an algorithm built with the axis `axis()`.
         devices: of all processes; None: all there are.
         resident: the last arguments of `run_steps`, the same in every call.
 

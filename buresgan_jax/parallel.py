@@ -34,7 +34,7 @@ class DataParallel:
         with signals.interruptible():
             resident = feed.load()
         self._layout, self._read = layout, feed.read
-        algorithm = build.algorithm(run.config, devices.AXIS)
+        algorithm = build.algorithm(run.config, devices.axis())
         run_steps = devices.make_run_steps(algorithm, feed.decode, self.steps_per_call)
         self._run_steps = devices.over_devices(run_steps, resident=devices.on_local_devices(resident))
         self._key = devices.on_local_devices(run.key)
