@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+
+from buresgan_jax import threefry
 
 
 class Latent(NamedTuple):
@@ -20,13 +21,9 @@ class Latent(NamedTuple):
 
 def normal(latent_dim: int) -> Latent:
     """Standard normal, float32."""
-    return Latent(lambda key: (), lambda arrays, key, n: jax.random.normal(key, (n, latent_dim), jnp.float32))
+    return Latent(lambda key: (), lambda arrays, key, n: threefry.normal(key, (n, latent_dim)))
 
 
 def uniform(latent_dim: int) -> Latent:
     """Uniform on [-1, 1) in every coordinate, float32."""
-
-    def sample(arrays, key, n):
-        return jax.random.uniform(key, (n, latent_dim), jnp.float32, minval=-1, maxval=1)
-
-    return Latent(lambda key: (), sample)
+    return Latent(lambda key: (), lambda arrays, key, n: threefry.uniform(key, (n, latent_dim), -1, 1))
