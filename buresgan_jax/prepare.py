@@ -1,6 +1,6 @@
 """Downloads and prepares an image data set of TensorFlow Datasets, once: `python -m buresgan_jax.prepare cifar10`.
 
-Only this needs TensorFlow (`pip install "buresgan_jax[prepare]"`); what it writes, array_record files, is read without.
+Only this needs TensorFlow (`pip install -e ".[prepare]"`); what it writes, array_record files, is read without.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def prepare(name: str, *, data_dir: str | None = None, manual_dir: str | None = 
 def _import_tensorflow() -> None:
     """Makes sure that TensorFlow is there, and that it leaves the GPUs alone."""
     if importlib.util.find_spec("tensorflow") is None:
-        raise UserError('Preparing a data set needs TensorFlow. Run: pip install "buresgan_jax[prepare]"')
+        raise UserError("Preparing a data set needs TensorFlow. Run in the project's folder: pip install -e '.[prepare]'")
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
@@ -170,7 +170,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             "Downloads an image data set and prepares it for training, once. Needs TensorFlow:\n"
-            'pip install "buresgan_jax[prepare]". Training and evaluation do not.'
+            'pip install -e ".[prepare]". Training and evaluation do not.'
         ),
         epilog=f"Files that --manual_dir expects, exactly as published, on machines without network:\n{files}",
     )

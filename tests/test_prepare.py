@@ -60,7 +60,7 @@ def test_missing_tensorflow_is_one_line_with_the_command(capsys, tmp_path, monke
         importlib.util, "find_spec", lambda name, *rest: None if name == "tensorflow" else real_find_spec(name, *rest)
     )
     assert prepare.main(["cifar10", f"--data_dir={tmp_path}"]) == 2
-    assert _one_line(capsys, stream="err").endswith('Run: pip install "buresgan_jax[prepare]"')
+    assert _one_line(capsys, stream="err").endswith("pip install -e '.[prepare]'")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_prepared_set_is_left_alone(capsys):
 
 @pytest.mark.slow
 @needs_prepared
-@pytest.mark.skipif(not has_tensorflow, reason="needs TensorFlow: pip install 'buresgan_jax[prepare]'")
+@pytest.mark.skipif(not has_tensorflow, reason="needs TensorFlow: pip install -e '.[prepare]'")
 def test_mnist_is_prepared_from_its_original_files(capsys, tmp_path):
     arguments = ["mnist", f"--data_dir={tmp_path}", f"--manual_dir={DATA / 'mnist'}"]
     assert prepare.main(arguments) == 0
