@@ -8,6 +8,7 @@ import pytest
 from buresgan_jax import threefry
 
 SHAPES = [(1,), (7,), (3, 5), (256, 100), (0, 4)]
+BOUNDS = [(-1, 1), (0.1, 0.3)]
 KEYS = {
     "typed": lambda: jax.random.key(3),
     "folded": lambda: jax.random.fold_in(jax.random.key(2**31 - 1), 77),
@@ -20,8 +21,9 @@ KEYS = {
 @pytest.mark.parametrize("kind", KEYS)
 def test_numbers_are_those_of_jax(kind, shape):
     key = KEYS[kind]()
-    drawn = jax.jit(lambda key: (threefry.normal(key, shape), threefry.uniform(key, shape, -1, 1)))(key)
-    expected = jax.jit(lambda key: (jax.random.normal(key, shape), jax.random.uniform(key, shape, minval=-1)))(key)
+    drawn = [threefry.normal(key, shape), *(threefry.uniform(key, shape, *bounds) for bounds in BOUNDS)]
+    expected = [jax.random.normal(key, shape, jnp.float32)]
+    expected += [jax.random.uniform(key, shape, jnp.float32, *bounds) for bounds in BOUNDS]
     for ours, theirs in zip(drawn, expected, strict=True):
         assert ours.dtype == jnp.float32
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)  # the compiler may contract a sum of a product
@@ -33,6 +35,18 @@ def test_bits_are_those_of_jax():
         np.testing.assert_array_equal(
             threefry._bits(jax.random.key_data(key), (65, 33)), jax.random.bits(key, (65, 33), jnp.uint32)
         )
+
+
+@pytest.mark.usefixtures("x64")
+def test_numbers_are_the_same_float32_under_x64():
+    drawn = threefry.normal(jax.random.key(1), (9,))
+    assert drawn.dtype == jnp.float32
+    np.testing.assert_allclose(drawn, jax.random.normal(jax.random.key(1), (9,), jnp.float32), rtol=1e-6, atol=1e-7)
+
+
+def test_several_keys_are_refused_without_vmap():
+    with pytest.raises((ValueError, TypeError), match="key"):
+        threefry.normal(jax.random.split(jax.random.key(0), 3), (4, 2))
 
 
 def test_several_keys_at_once_under_vmap_and_in_a_loop():
