@@ -86,5 +86,12 @@ def main(arguments=None) -> int:
     return int(failed)
 
 
+def exit_when_terminated() -> None:
+    """Makes an exception of the signals that would end this process and leave what it has started behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
 if __name__ == "__main__":
+    exit_when_terminated()
     sys.exit(main())

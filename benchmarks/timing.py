@@ -24,6 +24,8 @@ _ENDLESS = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 class Elsewhere:
     """A call in a process of its own, which times it; a context manager that ends that process."""
 
+    _PATIENCE = 60.0  # seconds for a call that has begun, at the end
+
     def __init__(self, make: Callable[..., Callable[[], object]], *arguments: object):
         """Starts the process and makes the call there.
 
@@ -39,17 +41,25 @@ class Elsewhere:
         self._process = context.Process(target=_serve, args=(other, make, arguments), daemon=True)
         self._process.start()
         other.close()  # so that the end of the process is the end of the pipe
-        self._receive()
+        try:
+            self._ask(None)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def seconds(self, count: int) -> float:
-        """Wall-clock seconds there of calls in a row, the last one's result included."""
-        self._pipe.send(count)
-        return self._receive()
+        """Wall-clock seconds there of calls in a row, the last one's result included.
 
-    def _receive(self):
+        Raises:
+            RuntimeError: a call failed, or the process ended.
+        """
+        return self._ask(count)
+
+    def _ask(self, count):
         try:
+            self._pipe.send(count)
             problem, seconds = self._pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             self._process.join()
             problem = f"the process ended with status {self._process.exitcode}"
         if problem:
@@ -61,19 +71,25 @@ class Elsewhere:
 
     def __exit__(self, *_):
         self._pipe.close()
+        self._process.join(self._PATIENCE)
+        self._process.kill()
         self._process.join()
 
 
 def _serve(pipe, make, arguments):
-    try:
-        call = make(*arguments)
-    except Exception as error:  # whatever it is, it is for the other side to tell
-        pipe.send((f"{type(error).__name__}: {str(error)[:200]}", None))
-        return
-    pipe.send((None, 0.0))
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the other side has ended
+    """Answers every count with a problem or None, and the seconds of so many calls; None asks whether there is one."""
+    call = None
+    with contextlib.suppress(EOFError, OSError):  # of the pipe: the other side has ended
         while True:
-            pipe.send((None, seconds_of(call, pipe.recv())))
+            count, seconds, problem = pipe.recv(), None, None
+            try:
+                if call is None:
+                    call = make(*arguments)
+                if count is not None:
+                    seconds = seconds_of(call, count)
+            except Exception as error:  # whatever it is, it is for the other side to tell
+                problem = f"{type(error).__name__}: {str(error)[:200]}"
+            pipe.send((problem, seconds))
 
 
 def seconds_of(call: Callable[[], object] | Elsewhere, count: int = 1) -> float:
@@ -102,8 +118,9 @@ def medians_in_turn(
         calls: by name; each has run before.
         rounds: how many turns each has.
         budget: seconds after which no new round begins, once there were three.
-        fill: seconds for which calls are started without waiting for each other, at least one; they count as one.
-        in_a_row: how often that is done in a turn.
+        fill: seconds to fill with calls that are started without waiting for each other; their mean is one measurement.
+            0: one call.
+        in_a_row: how many measurements a turn has.
         skip: how many of these do not count.
     """
     counts = {name: _num_calls(call, fill) for name, call in calls.items()}

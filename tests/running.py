@@ -1,6 +1,8 @@
-"""Whether processes go on."""
+"""Waiting for other processes."""
 
 import pathlib
+import time
+from collections.abc import Callable
 
 
 def is_running(pid: int) -> bool:
@@ -9,3 +11,11 @@ def is_running(pid: int) -> bool:
         return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Returns when the condition holds; fails when it does not for so long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
