@@ -79,6 +79,7 @@ class Steps:
         data: what the batches come from.
         resident: runs a call on batches that lie on the devices.
         streamed: runs a call on the next batches of the input pipeline.
+        host: the host's work for a call alone: its batches, from the source to the devices.
     """
 
     def __init__(self, config):
@@ -91,8 +92,11 @@ class Steps:
         self._state, self._tracker = devices.on_local_devices(_initial(config))
         self._key = devices.on_local_devices(jax.random.key(1))
         self._run = devices.over_devices(devices.make_run_steps(self._algorithm, self._source.decode, self.per_call))
-        self._calls = ((start, start + self.per_call) for start in itertools.count(0, self.per_call))
+        self._calls, self._host_calls = self._plan(), self._plan()
         self._batches, self._stream = self._place(self._read(*next(self._calls))), None
+
+    def _plan(self):
+        return ((start, start + self.per_call) for start in itertools.count(0, self.per_call))
 
     def _read(self, start, stop):
         return self._layout.split(_read(self._config, self._algorithm, self._source, start, stop))
@@ -121,6 +125,10 @@ class Steps:
         """Has every picture decoded, as it is after the first pass of a run; from then on memory has them."""
         for _ in data.ImageBatches(self._source, batch_size=4096):
             pass
+
+    def host(self):
+        """One call's batches."""
+        return self._place(self._read(*next(self._host_calls)))
 
     def streamed(self):
         """One call."""

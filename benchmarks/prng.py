@@ -1,4 +1,4 @@
-"""Which of JAX's random number generators draws z the fastest here.
+"""Which random number generator draws z the fastest here: JAX's, and ours.
 
     python benchmarks/prng.py
 

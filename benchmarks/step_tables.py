@@ -16,10 +16,11 @@ TARGETS = {
 
 LEGEND = """\
 Medians of calls in turn, in a process that loaded the compiled programs from the cache. Compile: the first call in a
-process that had to compile; load: in this one. A ratio of a peer above 1 says that ours is faster. The target was
-measured on two CPU cores with about 320 GFLOP/s, and is not scaled. GFLOP: arithmetic of the step with plain
-convolutions, counted by XLA, without the decompositions; GB: what the operations of the compiled step read and write,
-counted by XLA. The floors are these two at the speeds above (spectra, on a CPU, need less than that arithmetic)."""
+process that had to compile; load: in this one. PyTorch runs in processes of its own; a ratio above 1 says that ours is
+faster. The target was measured on two CPU cores with about 320 GFLOP/s, and is not scaled. GFLOP: arithmetic of the
+step with plain convolutions, counted by XLA, without the decompositions; GB: what the operations of the compiled step
+read and write, counted by XLA. The floors are these two at the speeds above (spectra, on a CPU, need less than that
+arithmetic)."""
 _SHOWN_KERNELS = 25
 _PARTS = """
 Parts of the step, each compiled by itself, ms (share of the step). Each part of a short step pays for a call of its
@@ -72,7 +73,7 @@ class Measured(NamedTuple):
     peers: dict[str, float]  # by kind, per step
     gigaflops: float | None
     gigabytes: float
-    pipeline: tuple[str, float, float] | None  # source; per step, resident and streamed
+    pipeline: tuple[str, float, float, float] | None  # source; per step, resident, streamed and the host's work alone
     seeds: dict[int, float]  # by number, per seed and step
     settings: dict[str, float]  # by "field=value", per step
     ms_without_penalty: float | None  # per step, in turn with the whole one
@@ -91,7 +92,13 @@ def tables(results: list[Measured], speed: Speed) -> list[str]:
     )
     if any(result.pipeline for result in results):
         titles = ["row", "batch", "data", "resident batch ms/step", "input pipeline ms/step", "cost"]
-        lines += ["", "With the input pipeline:", "", *_table(titles, map(_pipeline, results))]
+        titles += ["the host's work alone ms/step"]
+        lines += [
+            "",
+            "With the input pipeline (the host works while the devices do):",
+            "",
+            *_table(titles, map(_pipeline, results)),
+        ]
     if numbers := sorted({number for result in results for number in result.seeds}):
         titles = ["row", "batch", "alone"] + [f"{number} by one vmap" for number in numbers]
         cells = [[*_name(r), _number(r.ms), *(_number(r.seeds.get(number)) for number in numbers)] for r in results]
@@ -152,8 +159,9 @@ def _settings(result):
 
 
 def _pipeline(result):
-    source, resident, streamed = result.pipeline
-    return [*_name(result), source, _number(resident), _number(streamed), f"{100 * (streamed / resident - 1):+.1f} %"]
+    source, resident, streamed, host = result.pipeline
+    cost = f"{100 * (streamed / resident - 1):+.1f} %"
+    return [*_name(result), source, _number(resident), _number(streamed), cost, _number(host)]
 
 
 def _penalty(result):

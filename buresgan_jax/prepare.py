@@ -80,7 +80,7 @@ def prepare(name: str, *, data_dir: str | None = None, manual_dir: str | None = 
 def _import_tensorflow() -> None:
     """Makes sure that TensorFlow is there, and that it leaves the GPUs alone."""
     if importlib.util.find_spec("tensorflow") is None:
-        raise UserError("Preparing a data set needs TensorFlow. Run in the project's folder: pip install -e '.[prepare]'")
+        raise UserError("Preparing a data set needs TensorFlow. In the project's folder: pip install -e '.[prepare]'")
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")

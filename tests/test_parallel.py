@@ -70,6 +70,12 @@ def test_runs_on_devices_share_resident_data_or_have_their_own(is_shared):
     assert step == 5
 
 
+def test_only_several_devices_have_an_axis(monkeypatch):
+    for count, axis in ((1, None), (2, devices.AXIS)):
+        monkeypatch.setattr(jax, "device_count", lambda count=count: count)
+        assert devices.axis() == axis
+
+
 @pytest.mark.parametrize(
     ("wanted", "shape", "num_bytes", "steps"),
     [(7, (2,), 10, 7), (None, (2,), 2048, 100), (None, (2,), 2**22, 16), (None, (32, 32, 3), 2**18, 1)],
