@@ -33,8 +33,7 @@ def draw(generator, shape):
 
 def main():
     """Prints the table."""
-    cores = timing.pin(None)
-    print("\n".join(timing.header({"Cores": f"{len(cores)} ({', '.join(map(str, cores))})"}, timing.speed())))
+    print("\n".join(timing.header({"Cores": timing.cores_fact(timing.pin(None))}, timing.speed())))
     print(f"\n| z | {' | '.join(f'{name} ms' for name in GENERATORS)} |\n|---|{'---|' * len(GENERATORS)}")
     for name, shape in SHAPES.items():
         calls = {generator: draw(generator, shape) for generator in GENERATORS}

@@ -93,12 +93,8 @@ def tables(results: list[Measured], speed: Speed) -> list[str]:
     if any(result.pipeline for result in results):
         titles = ["row", "batch", "data", "resident batch ms/step", "input pipeline ms/step", "cost"]
         titles += ["the host's work alone ms/step"]
-        lines += [
-            "",
-            "With the input pipeline (the host works while the devices do):",
-            "",
-            *_table(titles, map(_pipeline, results)),
-        ]
+        lines += ["", "With the input pipeline (the host works while the devices do):", ""]
+        lines += _table(titles, map(_pipeline, results))
     if numbers := sorted({number for result in results for number in result.seeds}):
         titles = ["row", "batch", "alone"] + [f"{number} by one vmap" for number in numbers]
         cells = [[*_name(r), _number(r.ms), *(_number(r.seeds.get(number)) for number in numbers)] for r in results]

@@ -67,12 +67,12 @@ def measure(row: Row, options) -> Measured:
         other = jax_steps.Steps(jax_steps.varied(config, *setting))
         calls[name], num_steps[name] = other.resident, other.per_call
         timing.seconds_of(calls[name])
-    kinds = options.peer
-    if kinds is None:
-        kinds = [kind for kind in PEERS if kind == "eager" or row.is_compiled]
     for number in options.seeds:
         calls[number], num_steps[number] = jax_steps.seeds_call(config, number), number * steps.per_call
         timing.seconds_of(calls[number])
+    kinds = options.peer
+    if kinds is None:
+        kinds = [kind for kind in PEERS if kind == "eager" or row.is_compiled]
     with contextlib.ExitStack() as peers:
         for kind in kinds if row.is_compared else ():
             try:
@@ -297,7 +297,7 @@ def main():
     options.cores = timing.pin(options.cores)
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.5")  # of a GPU; PyTorch has the rest
     others = sorted(others) if options.busy else []
-    cores = f"{len(options.cores)} ({', '.join(map(str, options.cores))})"
+    cores = timing.cores_fact(options.cores)
     facts = {"Cores": f"{cores}; kept busy by another process: {', '.join(map(str, others)) or 'none'}"}
     facts["Threads"] = f"one for JAX's decompositions; torch: {_in_process(_torch_threads, options.cores)}"
     facts["Arithmetic"] = options.dtype

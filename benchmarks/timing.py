@@ -207,6 +207,11 @@ def eigh_ms(size: int = 128) -> float:
     return 1e3 * medians_in_turn({"eigh": lambda: eigh(a @ a.T)}, rounds=21, budget=5)["eigh"]
 
 
+def cores_fact(cores: Sequence[int]) -> str:
+    """How many there are, and which."""
+    return f"{len(cores)} ({', '.join(map(str, cores))})"
+
+
 def header(facts: Mapping[str, str], speed: Speed) -> list[str]:
     """Markdown: what ran where and when, and how fast the machine is."""
     packages = ("jax", "jaxlib", "flax", "numpy", "scipy", "torch")

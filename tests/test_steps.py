@@ -23,11 +23,6 @@ import timing  # noqa: E402
 
 SPEED = timing.Speed(100.0, 10.0, 2048, "float32", is_cpu=True)
 
-
-def _make_sleeper(*_):
-    return functools.partial(time.sleep, 1e-3)
-
-
 needs_pinning = pytest.mark.skipif(sys.platform != "linux", reason="processes are pinned on Linux only")
 
 
@@ -78,7 +73,7 @@ def test_calls_fill_the_time_of_a_turn_and_the_median_is_that_of_one(monkeypatch
 
 
 def test_a_call_elsewhere_takes_turns_with_one_here(tmp_path):
-    here, there = (functools.partial((tmp_path / name).touch) for name in ("here", "there"))
+    here, there = (tmp_path / "here").touch, (tmp_path / "there").touch
     with timing.Elsewhere(functools.partial, there) as call:
         medians = timing.medians_in_turn({"here": here, "there": call}, rounds=2, budget=60, fill=1e-3)
         assert min(medians.values()) > 0
@@ -209,6 +204,10 @@ def test_a_row_that_fails_is_told_and_the_others_go_on(monkeypatch, capsys):
     output = capsys.readouterr()
     assert "ring gan 8: failed: MemoryError: too large" in output.err
     assert "| ring bures | 8 |" in output.out
+
+
+def _make_sleeper(*_):
+    return functools.partial(time.sleep, 1e-3)
 
 
 @pytest.mark.usefixtures("waits_for_each_call", "small_networks")
