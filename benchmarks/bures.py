@@ -32,7 +32,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from buresgan_jax import blas, sqrtm, squared_bures_distance, squared_bures_distance_from_features
+from buresgan_jax import sqrtm, squared_bures_distance, squared_bures_distance_from_features
+from buresgan_jax.runtime import blas
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
 import golden_bures  # noqa: E402

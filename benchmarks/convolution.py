@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from buresgan_jax import process
 from buresgan_jax.networks import conv2d, conv_transpose2d, dcgan_discriminator, dcgan_generator, layers
+from buresgan_jax.runtime import process
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -26,7 +26,8 @@ import metric_peers
 import numpy as np
 import timing
 
-from buresgan_jax import blas, metrics
+from buresgan_jax import metrics
+from buresgan_jax.runtime import blas
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
 import golden_metrics  # noqa: E402

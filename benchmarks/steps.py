@@ -41,8 +41,8 @@ import step_trace
 import timing
 from step_tables import LEGEND, PEERS, Measured, Row, tables
 
-from buresgan_jax import compilation_cache, process
 from buresgan_jax.config import METHODS
+from buresgan_jax.runtime import compilation_cache, process
 
 DATA = ("ring", "stacked_mnist", "cifar", "stl10")
 BATCH_SIZES = (64, 256)

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
-from buresgan_jax import accelerators, tables, writers
-from buresgan_jax.cores import available_cores
+from buresgan_jax import tables, writers
 from buresgan_jax.errors import UserError
-from buresgan_jax.signals import StoppedError
+from buresgan_jax.runtime import accelerators
+from buresgan_jax.runtime.cores import available_cores
+from buresgan_jax.runtime.signals import StoppedError
 
 _POLL_SECONDS = 0.1
 _ROOT = pathlib.Path(__file__).parents[1]  # where the package is importable from, installed or not

@@ -23,11 +23,12 @@ from absl import logging
 from etils import epath
 from scipy.special import logsumexp
 
-from buresgan_jax import __version__, compilation_cache, process
+from buresgan_jax import __version__
 from buresgan_jax.data import Source, batch_indices, decode_images, tfds_source
 from buresgan_jax.errors import UserError
 from buresgan_jax.judge_weights import Judge, load_judge, save_judge
 from buresgan_jax.networks import DigitClassifier
+from buresgan_jax.runtime import compilation_cache, process
 
 
 def train_judge(

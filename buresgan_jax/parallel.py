@@ -12,7 +12,7 @@ import numpy as np
 
 from buresgan_jax import build, data, devices
 from buresgan_jax.run import Run
-from buresgan_jax.signals import StopSignals
+from buresgan_jax.runtime.signals import StopSignals
 
 
 class DataParallel:

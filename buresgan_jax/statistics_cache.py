@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 from absl import logging
 
-from buresgan_jax import user_cache
+from buresgan_jax.runtime import user_cache
 
 
 def default_folder() -> pathlib.Path:

@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 import jax
 from absl import logging
 
-from buresgan_jax import build, cells, compilation_cache, process, train
+from buresgan_jax import build, cells, train
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.command_flags import CACHE, CACHE_DIR, TOGETHER, cache_arguments
 from buresgan_jax.errors import UserError
 from buresgan_jax.parallel import Stacked
 from buresgan_jax.run import Run
-from buresgan_jax.signals import StoppedError, StopSignals
+from buresgan_jax.runtime import compilation_cache, process
+from buresgan_jax.runtime.signals import StoppedError, StopSignals
 
 
 def call(program: Callable[[], int], argv: list[str]) -> int:

@@ -20,7 +20,7 @@ from buresgan_jax.algorithms import GANState
 from buresgan_jax.errors import UserError
 from buresgan_jax.parallel import DataParallel, Stacked
 from buresgan_jax.run import DivergedError, Run
-from buresgan_jax.signals import StoppedError, StopSignals
+from buresgan_jax.runtime.signals import StoppedError, StopSignals
 
 _CALLS_IN_FLIGHT = 2
 

@@ -10,7 +10,7 @@ import jax
 import pytest
 from quick_compilation import xla_flags
 
-from buresgan_jax import blas, xla
+from buresgan_jax.runtime import blas, xla
 
 # Before jax starts: the devices that the tests of data parallelism need.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " " + xla_flags(num_devices=4)

@@ -4,9 +4,10 @@ import subprocess
 
 import pytest
 
-from buresgan_jax import accelerators, cells
-from buresgan_jax.cores import available_cores
+from buresgan_jax import cells
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime import accelerators
+from buresgan_jax.runtime.cores import available_cores
 
 
 @pytest.mark.parametrize(("platforms", "is_cpu_only"), [("cpu", True), ("cuda,cpu", False), ("tpu", False)])

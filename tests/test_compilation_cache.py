@@ -7,7 +7,7 @@ import sys
 import jax
 import pytest
 
-from buresgan_jax import compilation_cache
+from buresgan_jax.runtime import compilation_cache
 
 PROGRAM = """
 import sys, jax

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from buresgan_jax import cores
+from buresgan_jax.runtime import cores
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import types
 
 import pytest
 
-from buresgan_jax import malloc
+from buresgan_jax.runtime import malloc
 
 _HUGE_PAGES = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
 

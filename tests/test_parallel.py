@@ -11,7 +11,7 @@ from test_train import assert_close_parameters, make_config, read_metrics
 
 from buresgan_jax import devices, parallel, run, train
 from buresgan_jax.errors import UserError
-from buresgan_jax.signals import StopSignals
+from buresgan_jax.runtime.signals import StopSignals
 
 RATES = [1e-3, 1e38, 5e-3]  # three runs on two devices; the second diverges
 

@@ -15,7 +15,7 @@ from ml_collections import config_dict
 from buresgan_jax import build, checkpoint, devices, evaluate, run, train, writers
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
-from buresgan_jax.signals import StoppedError
+from buresgan_jax.runtime.signals import StoppedError
 
 
 def make_config(method="gan", data_set="ring", **changes) -> config_dict.ConfigDict:

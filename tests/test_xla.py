@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from buresgan_jax import xla
+from buresgan_jax.runtime import xla
 
 CODE = """
 import jax, jax.numpy as jnp

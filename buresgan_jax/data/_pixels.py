@@ -11,8 +11,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from buresgan_jax.cores import available_cores
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime.cores import available_cores
 
 T = TypeVar("T")
 

@@ -15,9 +15,9 @@ import flax
 import numpy as np
 from etils import epath
 
-from buresgan_jax import user_cache
 from buresgan_jax.errors import UserError
 from buresgan_jax.features import torch_file
+from buresgan_jax.runtime import user_cache
 
 _URL_SCHEMES = ("http://", "https://", "file://")
 _TIMEOUT_SECONDS = 60

@@ -7,7 +7,7 @@ import platform
 import jax
 from absl import logging
 
-from buresgan_jax import user_cache
+from buresgan_jax.runtime import user_cache
 
 _MIN_SECONDS = 0.5  # what compiles faster is not worth a file
 

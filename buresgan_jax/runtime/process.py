@@ -1,6 +1,6 @@
 """Settings of a whole process, for programs: the library leaves the process alone."""
 
-from buresgan_jax import blas, malloc, xla
+from buresgan_jax.runtime import blas, malloc, xla
 
 
 def tune_for_cpu(blas_threads: int = 1) -> None:

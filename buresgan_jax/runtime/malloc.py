@@ -6,7 +6,7 @@ import platform
 
 import jax
 
-from buresgan_jax.accelerators import is_cpu_only
+from buresgan_jax.runtime.accelerators import is_cpu_only
 
 # Of glibc's malloc.h: parameters of `mallopt`.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
