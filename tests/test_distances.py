@@ -10,8 +10,7 @@ import scipy.linalg
 from jax.test_util import check_grads
 
 import buresgan_jax
-from buresgan_jax import newton_schulz
-from buresgan_jax.distances import METHODS, prepare_features
+from buresgan_jax.distances import METHODS, newton_schulz, prepare_features
 
 FROM_FEATURES = {
     "bures": buresgan_jax.squared_bures_distance_from_features,

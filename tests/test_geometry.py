@@ -15,10 +15,10 @@ from buresgan_jax import (
     bures_geodesic,
     bures_transport_map,
     inv_sqrtm,
-    newton_schulz,
     sqrtm,
     squared_bures_distance,
 )
+from buresgan_jax.distances import newton_schulz
 
 
 def covariance(seed, dim=5, rank=None):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from buresgan_jax import validate
+from buresgan_jax.distances import validate
 
 
 def test_good_input_passes():

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from buresgan_jax import checks
+from buresgan_jax.distances import checks
 from buresgan_jax.metrics import inputs
 
 Variant = Literal["bures_gan", "progan"]

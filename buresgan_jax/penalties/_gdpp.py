@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from buresgan_jax.linalg import matmul, rounding_tolerance, safe_reciprocal, symmetric_part
+from buresgan_jax.distances.linalg import matmul, rounding_tolerance, safe_reciprocal, symmetric_part
 
 _MAGNITUDE_WEIGHT = 1e-4  # the authors', of the eigenvalues beside the eigenvectors
 _SMALLEST_NORM = 1e-6

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from buresgan_jax.linalg import matmul, symmetric_part
+from buresgan_jax.distances.linalg import matmul, symmetric_part
 
 # Without it the largest singular value would be sent close to zero, where rounding can turn its sign.
 _SMALLEST_ASSUMED = 0.05

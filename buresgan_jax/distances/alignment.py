@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from buresgan_jax import newton_schulz
-from buresgan_jax.linalg import matmul, rounding_rtol, safe_reciprocal, unit_scale
+from buresgan_jax.distances import newton_schulz
+from buresgan_jax.distances.linalg import matmul, rounding_rtol, safe_reciprocal, unit_scale
 
 Method = Literal["svd", "eigh", "newton_schulz"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from buresgan_jax import checks
+from buresgan_jax.distances import checks
 
 # Matrix products inside distances keep full precision: TF32 (NVIDIA) and bfloat16 (TPU) are the defaults otherwise.
 matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)

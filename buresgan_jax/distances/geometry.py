@@ -15,8 +15,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from buresgan_jax import alignment, checks, linalg
-from buresgan_jax.linalg import matmul
+from buresgan_jax.distances import alignment, checks, linalg
+from buresgan_jax.distances.linalg import matmul
 
 
 def _align_roots(x, y):

@@ -6,7 +6,7 @@ symmetric the symmetric part is used, and negative eigenvalues count as zero. Ca
 
 import numpy as np
 
-from buresgan_jax import checks
+from buresgan_jax.distances import checks
 
 
 def covariances(*, rtol: float | None = None, **matrices) -> None:

@@ -1,0 +1,27 @@
+"""Distances between covariances, between batches of features, and the linear algebra under them: JAX alone."""
+
+from buresgan_jax.distances import validate as validate
+from buresgan_jax.distances.bures import bures_distance as bures_distance
+from buresgan_jax.distances.bures import fidelity as fidelity
+from buresgan_jax.distances.bures import pairwise_squared_bures_distance as pairwise_squared_bures_distance
+from buresgan_jax.distances.bures import squared_bures_distance as squared_bures_distance
+from buresgan_jax.distances.features import bures_distance_from_features as bures_distance_from_features
+from buresgan_jax.distances.features import prepare_features as prepare_features
+from buresgan_jax.distances.features import squared_bures_distance_from_features as squared_bures_distance_from_features
+from buresgan_jax.distances.frobenius import frobenius_distance as frobenius_distance
+from buresgan_jax.distances.frobenius import squared_frobenius_distance as squared_frobenius_distance
+from buresgan_jax.distances.frobenius import (
+    squared_frobenius_distance_from_features as squared_frobenius_distance_from_features,
+)
+from buresgan_jax.distances.gaussians import bures_wasserstein_distance as bures_wasserstein_distance
+from buresgan_jax.distances.gaussians import squared_bures_wasserstein_distance as squared_bures_wasserstein_distance
+from buresgan_jax.distances.geometry import bures_barycentre as bures_barycentre
+from buresgan_jax.distances.geometry import bures_geodesic as bures_geodesic
+from buresgan_jax.distances.geometry import bures_transport_map as bures_transport_map
+from buresgan_jax.distances.linalg import inv_sqrtm as inv_sqrtm
+from buresgan_jax.distances.linalg import sqrtm as sqrtm
+from buresgan_jax.distances.methods import METHODS as METHODS
+from buresgan_jax.distances.methods import Method as Method
+from buresgan_jax.distances.methods import Scale as Scale
+from buresgan_jax.distances.structured import squared_bures_distance_low_rank as squared_bures_distance_low_rank
+from buresgan_jax.distances.structured import squared_bures_distance_of_diagonals as squared_bures_distance_of_diagonals

@@ -1,0 +1,314 @@
+"""Distances between covariance matrices, and between the covariances of two batches of features.
+
+Notation: `cov_x`, `cov_y` are symmetric positive semidefinite `[..., dim, dim]`; `x`, `y` are batches of feature
+vectors `[..., n, dim]` and `[..., m, dim]`, one example a row. Leading axes broadcast. "squared" is in the name of
+every squared distance. Everything is pure, jitted, differentiable in every array, and works in float32 and float64.
+
+Methods of the Bures distance (measured in docs/bures.md):
+
+| `method` | from covariances | from features |
+|---|---|---|
+| `"eigh"` | default: roots by `eigh`, aligned by an SVD | for training: aligned by `eigh` of the squared cross matrix |
+| `"svd"` | roots by `eigh`, nuclear norm of their product | default: aligned by an SVD of the cross matrix |
+| `"newton_schulz"` | roots and alignment by matrix products | alignment by matrix products |
+| `"newton_schulz_15"` | the authors' 15 steps, too large where the spectrum decays | the same |
+| `"auto"` | `"eigh"` on a CPU, `"newton_schulz"` elsewhere | `"svd"` on a CPU, `"newton_schulz"` elsewhere |
+
+Features are roots of their covariance already, so from features no root is taken: there the accurate method is the SVD,
+and `"eigh"` trades accuracy for speed.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from buresgan_jax.distances import alignment, checks, geometry, linalg, newton_schulz
+from buresgan_jax.distances.linalg import matmul
+from buresgan_jax.distances.methods import METHODS, Method, by_platform
+
+
+@functools.partial(jax.jit, static_argnames="method")
+def squared_bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
+    r"""Squared Bures distance between two positive semidefinite matrices.
+
+    Computes :math:`\mathrm{tr} A + \mathrm{tr} B - 2\,\mathrm{tr}(A^{1/2} B A^{1/2})^{1/2}`, the squared 2-Wasserstein
+    distance between centred Gaussians with covariances A and B, as the Procrustes residual
+    :math:`\min_Q \|A^{1/2} - Q B^{1/2}\|_F^2` over orthogonal Q, which is never negative and does not cancel at A = B.
+
+    Args:
+        cov_x: A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_y: B, same dim and dtype; leading axes broadcast (pairs); for all pairs of two stacks see
+            `pairwise_squared_bures_distance`.
+        method: `"eigh"` is the accurate one. `"svd"` needs no singular vectors for the value, which is off by up to eps
+            times the traces where A and B are alike. `"newton_schulz"` uses matrix products only; roots of eigenvalues
+            below eps of the largest are not resolved. `"newton_schulz_15"` is the authors' truncated iteration, for
+            reproduction: an upper bound. `"auto"`: by platform and size. See the head of this module.
+
+    Returns:
+        Shape `[...]`, same dtype, in squared units of the features. At least 0, but for `"newton_schulz_15"`.
+
+    Raises:
+        ValueError: the matrices are not square, their dims differ, or the method is unknown.
+        TypeError: not float32 or float64, or the dtypes differ.
+
+    Note:
+        Symmetry, definiteness and finiteness are not checked (see `validate.covariances`): the symmetric part is used,
+        negative eigenvalues count as zero. The gradient in A is :math:`I - T`, T the optimal transport map. For
+        singular A the true one-sided derivative can be infinite: directions in which A is below rounding
+        (`4 sqrt(dim) eps * largest`) get no gradient, so it is finite, and right along matrices of the same rank. (By
+        `"newton_schulz"` it is finite too, but those directions get one of up to 1 / sqrt(eps).) Exact at repeated
+        eigenvalues; twice differentiable in forward and reverse mode (second derivatives are right for regular
+        matrices; for singular ones use features), never through an iteration (but for `"newton_schulz_15"`, which is
+        differentiated as its authors do). Cost: two `eigh` and one SVD, O(dim^3). In float32 and ill-conditioned input
+        the roots carry an error of up to sqrt(eps) of the traces; from features use
+        `squared_bures_distance_from_features`, which never squares them, or float64. Scaling both matrices by a power
+        of two scales the result by exactly that.
+
+    References:
+        De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
+        https://arxiv.org/abs/2006.09096. Differs from its code in computing the exact root, in any dtype.
+    """
+    checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
+    checks.check_choice("method", method, METHODS)
+    of_pair = functools.partial(squared_bures_of_pair, method=method)
+    return linalg.over_leading_axes(of_pair, "(d,d),(d,d)->()", cov_x, cov_y)
+
+
+def squared_bures_of_pair(cov_x, cov_y, method):
+    """`squared_bures_distance` of two matrices, unchecked."""
+    if method == "auto":
+        return by_platform(squared_bures_of_pair, cov_x.shape[0], "eigh", cov_x, cov_y)
+    scale = linalg.unit_scale(cov_x, cov_y)
+    cov_x, cov_y = cov_x / scale, cov_y / scale
+    if method == "newton_schulz_15":
+        return scale * authors_form(jnp.trace(cov_x) + jnp.trace(cov_y), matmul(cov_x, cov_y))
+    if method == "newton_schulz":
+        return scale * _squared_bures_by_products(cov_x, cov_y, _find_by_products(cov_x, cov_y))
+    return scale * _squared_bures_of_factors((cov_x, _factor(cov_x)), (cov_y, _factor(cov_y)), method)
+
+
+class _Factor(NamedTuple):
+    """`A = rows^T rows` with `rows = diag(roots) basis^T`: up to a rotation, the square root.
+
+    A constant for derivatives: the rules below account for it.
+    """
+
+    rows: jax.Array
+    roots: jax.Array
+    basis: jax.Array
+
+
+def _factor(cov):
+    eigenvalues, basis = jnp.linalg.eigh(jax.lax.stop_gradient(cov))
+    roots = jnp.sqrt(jnp.maximum(eigenvalues, 0))
+    return _Factor(roots[:, None] * basis.T, roots, basis)
+
+
+def _squared_bures_of_factors(x, y, method):
+    """Of two pairs (covariance, its factor)."""
+    if method == "svd":
+        return _nuclear_form(x, y)
+    return _residual_form(x, y, alignment.find_rotation(x[1].rows, y[1].rows, "svd"))
+
+
+@jax.custom_jvp
+def _residual_form(x, y, rotation):
+    return jnp.sum((x[1].rows - matmul(rotation.u, matmul(rotation.v.T, y[1].rows))) ** 2)
+
+
+@_residual_form.defjvp
+def _residual_form_jvp(primals, tangents):
+    x, y, rotation = primals
+    return _residual_form(*primals), _tangent(x, y, rotation, tangents[0][0], tangents[1][0])
+
+
+@jax.custom_jvp
+def _nuclear_form(x, y):
+    traces = jnp.sum(x[1].rows ** 2) + jnp.sum(y[1].rows ** 2)
+    return jnp.maximum(traces - 2 * alignment.nuclear_norm(x[1].rows, y[1].rows), 0)
+
+
+@_nuclear_form.defjvp
+def _nuclear_form_jvp(primals, tangents):
+    x, y = primals
+    rotation = alignment.find_rotation(x[1].rows, y[1].rows, "svd")
+    # With the vectors at hand the residual form costs nothing more.
+    return _residual_form(x, y, rotation), _tangent(x, y, rotation, tangents[0][0], tangents[1][0])
+
+
+def _tangent(x, y, rotation, tangent_x, tangent_y):
+    gradient_x, gradient_y = _gradients(x, y, rotation)
+    return jnp.sum(gradient_x * tangent_x) + jnp.sum(gradient_y * tangent_y)
+
+
+@jax.custom_jvp
+def _gradients(x, y, rotation):
+    """`I - T` in A and in B."""
+    (_, factor_x), (_, factor_y) = x, y
+    y_aligned, x_aligned = alignment.align(factor_x.rows, factor_y.rows, rotation)
+    return _gradient(factor_x, y_aligned), _gradient(factor_y, x_aligned)
+
+
+def _gradient(factor, aligned):
+    """`F^+ (F - Q R)` in the eigenbasis of A: a difference that is small where A and B are alike."""
+    squares = factor.roots**2
+    kept = squares > linalg.rounding_tolerance(squares)
+    difference = jnp.diag(factor.roots) - matmul(aligned, factor.basis)
+    gradient = linalg.safe_reciprocal(factor.roots, kept)[:, None] * difference
+    # Both triangles hold the block on the range; that between range and null space is in one of them only.
+    within = kept[:, None] & kept[None, :]
+    gradient = jnp.where(within, linalg.symmetric_part(gradient), gradient + gradient.T)
+    return matmul(matmul(factor.basis, gradient), factor.basis.T)
+
+
+@_gradients.defjvp
+def _gradients_jvp(primals, tangents):
+    arrays = primals[0][0], primals[1][0], tangents[0][0], tangents[1][0]
+    there, back = _transport_tangents(*arrays)
+    return _gradients(*primals), (-there, -back)
+
+
+def _transport_tangents(cov_x, cov_y, tangent_x, tangent_y):
+    """Of the transport maps from A to B and from B to A."""
+    there = geometry.transport_tangent(cov_x, cov_y, tangent_x, tangent_y)
+    return there, geometry.transport_tangent(cov_y, cov_x, tangent_y, tangent_x)
+
+
+def authors_form(traces, product):
+    """The squared distance from the sum of the traces and `A B`, by the authors' truncated iteration."""
+    return traces - 2 * jnp.trace(newton_schulz.authors_root(product))
+
+
+def _find_by_products(cov_x, cov_y):
+    """Roots, inverse roots and rotation, constants for derivatives."""
+    cov_x, cov_y = jax.lax.stop_gradient((cov_x, cov_y))
+    x, y = newton_schulz.roots(cov_x), newton_schulz.roots(cov_y)
+    return x, y, alignment.find_rotation(x[0], y[0], "newton_schulz")
+
+
+@jax.custom_jvp
+def _squared_bures_by_products(cov_x, cov_y, found):
+    del cov_x, cov_y
+    (root_x, _), (root_y, _), rotation = found
+    return alignment.residual(root_x, root_y, rotation)
+
+
+@_squared_bures_by_products.defjvp
+def _squared_bures_by_products_jvp(primals, tangents):
+    map_x, map_y = _transport_maps_by_products(*primals)
+    tangent = jnp.trace(tangents[0]) - jnp.sum(map_x * tangents[0])
+    tangent += jnp.trace(tangents[1]) - jnp.sum(map_y * tangents[1])
+    return _squared_bures_by_products(*primals), tangent
+
+
+@jax.custom_jvp
+def _transport_maps_by_products(cov_x, cov_y, found):
+    """From A to B and from B to A."""
+    del cov_x, cov_y
+    (root_x, inverse_x), (root_y, inverse_y), (q,) = found
+    cross = matmul(root_x, root_y)
+
+    def transport(inverse, product):  # the product is symmetric but for rounding
+        return matmul(matmul(inverse, linalg.symmetric_part(product)), inverse)
+
+    return transport(inverse_x, matmul(cross, q.T)), transport(inverse_y, matmul(q.T, cross))
+
+
+@_transport_maps_by_products.defjvp
+def _transport_maps_by_products_jvp(primals, tangents):
+    return _transport_maps_by_products(*primals), _transport_tangents(*primals[:2], *tangents[:2])
+
+
+@functools.partial(jax.jit, static_argnames="method")
+def bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
+    """Bures distance between two positive semidefinite matrices: the root of `squared_bures_distance`.
+
+    A metric: symmetric, zero only for equal matrices, with the triangle inequality. Its gradient at distance zero is
+    not unique; the one returned is zero. As a training penalty prefer the square, whose gradient is smooth there.
+
+    Args:
+        cov_x: symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_y: same dim and dtype as `cov_x`; leading axes broadcast.
+        method: see `squared_bures_distance`.
+
+    Returns:
+        Shape `[...]`, same dtype, in units of the features. At least 0.
+
+    Raises:
+        ValueError: the matrices are not square, their dims differ, or the method is unknown.
+        TypeError: not float32 or float64, or the dtypes differ.
+    """
+    return linalg.safe_sqrt(squared_bures_distance(cov_x, cov_y, method=method))
+
+
+@functools.partial(jax.jit, static_argnames="method")
+def pairwise_squared_bures_distance(covs_x: jax.Array, covs_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
+    """Squared Bures distances between all pairs of two stacks, with one root per matrix instead of one per pair.
+
+    Args:
+        covs_x: symmetric positive semidefinite, shape `[..., n, dim, dim]`, float32 or float64.
+        covs_y: shape `[..., m, dim, dim]`, same dim and dtype; leading axes broadcast.
+        method: see `squared_bures_distance`; `"eigh"` and `"svd"` share the roots.
+
+    Returns:
+        Shape `[..., n, m]`, same dtype.
+
+    Raises:
+        ValueError: not stacks of square matrices of one dim, or the method is unknown.
+        TypeError: not float32 or float64, or the dtypes differ.
+
+    Note:
+        Cost: n + m `eigh` and n m SVDs; memory O(m dim^2) beside the input, one row of the result after the other.
+    """
+    checks.check_covariances(covs_x=covs_x, covs_y=covs_y)
+    checks.check_choice("method", method, METHODS)
+    if covs_x.ndim < 3 or covs_y.ndim < 3:
+        raise ValueError(
+            f"covs_x and covs_y must be stacks [..., n, dim, dim], got shapes {covs_x.shape} and {covs_y.shape}."
+        )
+
+    def of_stacks(covs_x, covs_y):
+        scale = linalg.unit_scale(covs_x, covs_y)
+        stacks, function = (covs_x / scale, covs_y / scale), squared_bures_of_pair
+        if method in ("eigh", "svd"):
+            stacks, function = tuple((stack, jax.vmap(_factor)(stack)) for stack in stacks), _squared_bures_of_factors
+        one_to_all = jax.vmap(functools.partial(function, method=method), (None, 0))
+        return scale * jax.lax.map(lambda one: one_to_all(one, stacks[1]), stacks[0])
+
+    return linalg.over_leading_axes(of_stacks, "(n,d,d),(m,d,d)->(n,m)", covs_x, covs_y)
+
+
+@functools.partial(jax.jit, static_argnames="method")
+def fidelity(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
+    r"""Fidelity of two positive semidefinite matrices, :math:`\mathrm{tr}(A^{1/2} B A^{1/2})^{1/2}`.
+
+    The nuclear norm of :math:`A^{1/2} B^{1/2}`; the squared Bures distance is
+    :math:`\mathrm{tr} A + \mathrm{tr} B - 2 F`. Some call it the root fidelity: Jozsa's fidelity is its square.
+
+    Args:
+        cov_x: A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_y: B, same dim and dtype; leading axes broadcast.
+        method: see `squared_bures_distance`; `"eigh"` and `"svd"` are the same here.
+
+    Returns:
+        Shape `[...]`, same dtype. Between 0 and the geometric mean of the traces.
+
+    Raises:
+        ValueError: the matrices are not square, their dims differ, or the method is unknown.
+        TypeError: not float32 or float64, or the dtypes differ.
+    """
+    checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
+    checks.check_choice("method", method, METHODS)
+
+    def of_pair(cov_x, cov_y, method=method):
+        if method == "auto":
+            return by_platform(of_pair, cov_x.shape[0], "eigh", cov_x, cov_y)
+        if method.startswith("newton"):
+            squared = squared_bures_of_pair(cov_x, cov_y, method)
+            return (jnp.trace(cov_x) + jnp.trace(cov_y) - squared) / 2
+        scale = linalg.unit_scale(cov_x, cov_y)
+        return scale * alignment.nuclear_norm(linalg.sqrtm(cov_x / scale), linalg.sqrtm(cov_y / scale))
+
+    return linalg.over_leading_axes(of_pair, "(d,d),(d,d)->()", cov_x, cov_y)

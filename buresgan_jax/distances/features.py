@@ -1,0 +1,171 @@
+"""Bures distances between the covariances of two batches of features, which are never formed."""
+
+import functools
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+
+from buresgan_jax.distances import alignment, checks, linalg
+from buresgan_jax.distances.bures import authors_form
+from buresgan_jax.distances.linalg import matmul
+from buresgan_jax.distances.methods import METHODS, Method, Scale, by_platform
+
+
+def prepare_features(
+    features: jax.Array,
+    weights: jax.Array | None = None,
+    *,
+    centre: bool = True,
+    normalise: bool = False,
+    scale: Scale,
+) -> jax.Array:
+    """Centres, row-normalises, weights and scales a batch, so that `F^T F` is the wanted second-moment matrix.
+
+    Args:
+        features: `[..., n, dim]`, float32 or float64.
+        weights: of the examples, at least 0, `[..., n]`. Default: all one.
+        centre: subtract the (weighted) mean of the batch.
+        normalise: afterwards divide each row by its length, with a floor of 1e-6 on the length: a row of zeros stays
+            zero, with a finite gradient.
+        scale: `"mean"` divides the second moments by the sum of the weights (n without), `"sum"` leaves the sum.
+
+    Returns:
+        Same shape and dtype.
+    """
+    checks.check_choice("scale", scale, get_args(Scale))
+    n = features.shape[-2]
+    if weights is not None:
+        total = jnp.sum(weights, axis=-1)[..., None, None]
+        total = jnp.where(total > 0, total, 1)
+        weights = weights[..., None]
+    if centre and weights is None:
+        features = features - jnp.mean(features, axis=-2, keepdims=True)
+    elif centre:
+        features = features - jnp.sum(weights * features, axis=-2, keepdims=True) / total
+    if normalise:
+        squared_norms = jnp.sum(features**2, axis=-1, keepdims=True)
+        features = features * jax.lax.rsqrt(jnp.maximum(squared_norms, 1e-12))
+    if weights is None:
+        return features / jnp.sqrt(n).astype(features.dtype) if scale == "mean" else features
+    return features * linalg.safe_sqrt(weights / total if scale == "mean" else weights)
+
+
+def prepare_pair(x, y, weights_x=None, weights_y=None, **options):
+    """Checks two batches with their weights, and prepares each; the options are those of `prepare_features`."""
+    checks.check_features(x=x, y=y)
+    for name, weights, batch in (("weights_x", weights_x, x), ("weights_y", weights_y, y)):
+        if weights is not None:
+            checks.check_last_axis(name, weights, batch.shape[-2], "one for each row")
+            checks.check_same_dtype(x=x, **{name: weights})
+    x, weights_x = _same_rank(x, weights_x)
+    y, weights_y = _same_rank(y, weights_y)
+    return prepare_features(x, weights_x, **options), prepare_features(y, weights_y, **options)
+
+
+def _same_rank(batch, weights):
+    """Leading axes of both of equal number, as implicit rank promotion may be forbidden."""
+    if weights is None:
+        return batch, None
+    rank = max(batch.ndim - 2, weights.ndim - 1)
+    batch = batch.reshape((1,) * (rank + 2 - batch.ndim) + batch.shape)
+    return batch, weights.reshape((1,) * (rank + 1 - weights.ndim) + weights.shape)
+
+
+_FEATURE_OPTIONS = ("centre", "normalise", "scale", "method", "rtol")
+
+
+@functools.partial(jax.jit, static_argnames=_FEATURE_OPTIONS)
+def squared_bures_distance_from_features(
+    x: jax.Array,
+    y: jax.Array,
+    weights_x: jax.Array | None = None,
+    weights_y: jax.Array | None = None,
+    *,
+    centre: bool = True,
+    normalise: bool = False,
+    scale: Scale = "mean",
+    method: Method = "svd",
+    rtol: float | None = None,
+) -> jax.Array:
+    r"""Squared Bures distance between the covariances of two batches of features.
+
+    With the prepared batches F and R it is :math:`\|F\|_F^2 + \|R\|_F^2 - 2 \|F R^T\|_*` (nuclear norm), evaluated as
+    the Procrustes residual :math:`\min_Q \|F - Q R\|_F^2`, by one
+    decomposition in the smaller of batch and feature space.
+
+    Args:
+        x: features of one batch, shape `[..., n, dim]`, float32 or float64.
+        y: features of the other, shape `[..., m, dim]`; n and m may differ, leading axes broadcast.
+        weights_x: of the rows of x, at least 0, shape `[..., n]`, same dtype. Default: all one. A weight of exactly 0
+            gets no gradient through its row, where the true one is finite: start from small positive weights.
+        weights_y: of the rows of y, shape `[..., m]`.
+        centre: subtract each batch's own (weighted) mean (a covariance); False gives uncentred second moments.
+        normalise: divide each (centred) row by its length, as BuresGAN does. Lengths below 1e-6 are divided by 1e-6.
+        scale: `"mean"` compares covariances divided by the sum of the weights (n and m without); `"sum"` the sums of
+            outer products (the authors').
+        method: `"svd"` never squares the features: accurate to 2e-7 of the traces in float32. `"eigh"` works on the
+            eigenvalues of the squared cross matrix, for training: about half the time, singular values of `F R^T`
+            below `rtol` are lost (an error of up to `2 k rtol` times the largest of them). `"newton_schulz"` uses
+            matrix products (and a QR where a batch has more rows than dim), for GPU and TPU.
+            `"newton_schulz_15"` is the authors' truncated iteration. `"auto"`: by platform and size.
+        rtol: singular values of `F R^T` below `rtol` times the largest give no gradient (a valid subgradient). Default:
+            4 sqrt(min(n, m, dim)) eps of the dtype for `"svd"`, 3 * sqrt(eps) for `"eigh"` (1e-3 in float32).
+
+    Returns:
+        Shape `[...]`, same dtype. At least 0, but for `"newton_schulz_15"`. Squared units of the features, times the
+        batch size for `scale="sum"`.
+
+    Raises:
+        ValueError: fewer than two axes, an empty batch, feature dims that differ, an unknown scale or method.
+        TypeError: not float32 or float64, or the dtypes differ.
+
+    Note:
+        Cost O(k^3 + (n + m) dim k) with k = min(n, m, dim). The gradient is `2 (F - Q R)`, bounded everywhere; a batch
+        whose rows are all equal has a finite value and gradient. Twice differentiable, but for `"newton_schulz_15"`
+        never through an iteration.
+
+    References:
+        De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
+        https://arxiv.org/abs/2006.09096. The authors' loss is `centre=True, normalise=True, scale="sum"`.
+    """
+    x, y = prepare_pair(x, y, weights_x, weights_y, centre=centre, normalise=normalise, scale=scale)
+    checks.check_choice("method", method, METHODS)
+    of_rows = functools.partial(_squared_bures_of_rows, method=method, rtol=rtol)
+    return linalg.over_leading_axes(of_rows, "(n,d),(m,d)->()", x, y)
+
+
+def _squared_bures_of_rows(x, y, method, rtol):
+    if method == "auto":
+        size = min(*x.shape, y.shape[0])
+        return by_platform(functools.partial(_squared_bures_of_rows, rtol=rtol), size, "svd", x, y)
+    scale = linalg.unit_scale(x, y)
+    x, y = x / scale, y / scale
+    if method == "newton_schulz_15":
+        traces = jnp.sum(x**2) + jnp.sum(y**2)
+        if x.shape[1] < min(x.shape[0], y.shape[0]):
+            return scale**2 * authors_form(traces, matmul(matmul(x.T, x), matmul(y.T, y)))
+        cross = matmul(x, y.T)
+        return scale**2 * authors_form(traces, matmul(cross, cross.T))
+    return scale**2 * alignment.residual(x, y, alignment.find_rotation(x, y, method, rtol))
+
+
+@functools.partial(jax.jit, static_argnames=_FEATURE_OPTIONS)
+def bures_distance_from_features(
+    x: jax.Array,
+    y: jax.Array,
+    weights_x: jax.Array | None = None,
+    weights_y: jax.Array | None = None,
+    *,
+    centre: bool = True,
+    normalise: bool = False,
+    scale: Scale = "mean",
+    method: Method = "svd",
+    rtol: float | None = None,
+) -> jax.Array:
+    """Bures distance between the covariances of two batches of features; the gradient at distance zero is zero.
+
+    Arguments, errors and cost as in `squared_bures_distance_from_features`, of which it is the root.
+    """
+    options = {"centre": centre, "normalise": normalise, "scale": scale, "method": method, "rtol": rtol}
+    return linalg.safe_sqrt(squared_bures_distance_from_features(x, y, weights_x, weights_y, **options))

@@ -1,0 +1,73 @@
+"""Frobenius distances."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from buresgan_jax.distances import checks, linalg
+from buresgan_jax.distances.features import prepare_pair
+from buresgan_jax.distances.methods import Scale
+
+
+@jax.jit
+def squared_frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
+    """Squared Frobenius distance between two matrices, the sum of squared differences of their entries.
+
+    Args:
+        cov_x: shape `[..., dim, dim]`, float32 or float64.
+        cov_y: same dim and dtype as `cov_x`; leading axes broadcast.
+
+    Returns:
+        Shape `[...]`, same dtype, in fourth powers of the units of the features.
+
+    Raises:
+        ValueError: the matrices are not square, or their dims differ.
+        TypeError: not float32 or float64, or the dtypes differ.
+    """
+    checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
+    return linalg.over_leading_axes(lambda a, b: jnp.sum((a - b) ** 2), "(d,d),(d,d)->()", cov_x, cov_y)
+
+
+@jax.jit
+def frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
+    """Frobenius distance between two matrices; the gradient at zero distance is zero. See the squared form."""
+    return linalg.safe_sqrt(squared_frobenius_distance(cov_x, cov_y))
+
+
+@functools.partial(jax.jit, static_argnames=("centre", "normalise", "scale"))
+def squared_frobenius_distance_from_features(
+    x: jax.Array, y: jax.Array, *, centre: bool = True, normalise: bool = False, scale: Scale = "mean"
+) -> jax.Array:
+    r"""Squared Frobenius distance between the covariances of two batches of features.
+
+    Where dim exceeds a batch it uses
+    :math:`\|F^T F - R^T R\|^2 = \|F F^T\|^2 + \|R R^T\|^2 - 2 \|F R^T\|^2`, so that no `[dim, dim]` matrix is formed.
+
+    Args:
+        x: features of one batch, shape `[..., n, dim]`, float32 or float64.
+        y: features of the other, shape `[..., m, dim]`; n and m may differ, leading axes broadcast.
+        centre: see `squared_bures_distance_from_features`.
+        normalise: see `squared_bures_distance_from_features`.
+        scale: see `squared_bures_distance_from_features`.
+
+    Returns:
+        Shape `[...]`, same dtype. At least 0. In the batch-space form equal inputs give zero only up to rounding (eps
+        times the squared norms).
+
+    Raises:
+        ValueError: fewer than two axes, an empty batch, feature dims that differ, an unknown scale.
+        TypeError: not float32 or float64, or the dtypes differ.
+
+    Note:
+        Cost O((n + m) dim min(dim, n + m)).
+    """
+    x, y = prepare_pair(x, y, centre=centre, normalise=normalise, scale=scale)
+    return linalg.over_leading_axes(_frobenius_of_rows, "(n,d),(m,d)->()", x, y)
+
+
+def _frobenius_of_rows(x, y):
+    if x.shape[1] <= max(x.shape[0], y.shape[0]):
+        return jnp.sum((linalg.matmul(x.T, x) - linalg.matmul(y.T, y)) ** 2)
+    own = jnp.sum(linalg.matmul(x, x.T) ** 2) + jnp.sum(linalg.matmul(y, y.T) ** 2)
+    return jnp.maximum(own - 2 * jnp.sum(linalg.matmul(x, y.T) ** 2), 0)

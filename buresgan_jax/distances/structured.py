@@ -1,0 +1,89 @@
+"""Bures distances of matrices with a structure: diagonal, and low rank plus diagonal."""
+
+import jax
+import jax.numpy as jnp
+
+from buresgan_jax.distances import checks, linalg
+from buresgan_jax.distances.bures import squared_bures_of_pair
+from buresgan_jax.distances.linalg import matmul
+
+
+@jax.jit
+def squared_bures_distance_of_diagonals(variances_x: jax.Array, variances_y: jax.Array) -> jax.Array:
+    """Squared Bures distance between diagonal matrices, the squared difference of the standard deviations.
+
+    Args:
+        variances_x: diagonal entries, at least 0, shape `[..., dim]`, float32 or float64.
+        variances_y: same dim and dtype; leading axes broadcast.
+
+    Returns:
+        Shape `[...]`, same dtype. Cost O(dim). A variance of 0 gives no gradient, where the true one is infinite.
+
+    Raises:
+        ValueError: dims differ.
+        TypeError: not float32 or float64, or the dtypes differ.
+    """
+    checks.check_same_dtype(variances_x=variances_x, variances_y=variances_y)
+    for name, array in (("variances_x", variances_x), ("variances_y", variances_y)):
+        checks.check_last_axis(name, array, variances_y.shape[-1] if variances_y.ndim else 1, "the diagonal")
+
+    def of_pair(variances_x, variances_y):
+        return jnp.sum((linalg.safe_sqrt(variances_x) - linalg.safe_sqrt(variances_y)) ** 2)
+
+    return linalg.over_leading_axes(of_pair, "(d),(d)->()", variances_x, variances_y)
+
+
+@jax.jit
+def squared_bures_distance_low_rank(
+    factor_x: jax.Array, diagonal_x: jax.Array, factor_y: jax.Array, diagonal_y: jax.Array
+) -> jax.Array:
+    r"""Squared Bures distance between matrices of the form low rank plus diagonal.
+
+    Between :math:`A = F^T F + \mathrm{diag}(a)` and :math:`B = R^T R + \mathrm{diag}(b)`. Where both diagonals are
+    multiples of the identity it works in the span of the rows of F and R, and no `[dim, dim]` matrix is formed.
+
+    Args:
+        factor_x: F, shape `[..., k, dim]`, float32 or float64.
+        diagonal_x: a, at least 0, shape `[..., dim]`, or `[..., 1]` for a multiple of the identity.
+        factor_y: R, shape `[..., l, dim]`.
+        diagonal_y: b, like `diagonal_x`.
+
+    Returns:
+        Shape `[...]`, same dtype.
+
+    Raises:
+        ValueError: shapes do not fit.
+        TypeError: not float32 or float64, or the dtypes differ.
+
+    Note:
+        Cost O((k + l)^2 dim + (k + l)^3) where both diagonals have one entry and k + l < dim, O(dim^3) otherwise.
+        Precision as `squared_bures_distance`. Twice differentiable.
+    """
+    checks.check_features(factor_x=factor_x, factor_y=factor_y)
+    checks.check_same_dtype(factor_x=factor_x, diagonal_x=diagonal_x, diagonal_y=diagonal_y)
+    dim = factor_x.shape[-1]
+    for name, diagonal in (("diagonal_x", diagonal_x), ("diagonal_y", diagonal_y)):
+        if diagonal.ndim < 1 or diagonal.shape[-1] not in (1, dim):
+            raise ValueError(f"{name} must have shape [..., {dim}] or [..., 1], got shape {diagonal.shape}.")
+    isotropic = diagonal_x.shape[-1] == diagonal_y.shape[-1] == 1
+    reduced = isotropic and factor_x.shape[-2] + factor_y.shape[-2] < dim
+    of_pair = _low_rank_in_span if reduced else _low_rank_dense
+    signature = "(k,d),(a),(l,d),(b)->()"
+    return linalg.over_leading_axes(of_pair, signature, factor_x, diagonal_x, factor_y, diagonal_y)
+
+
+def _low_rank_dense(factor_x, diagonal_x, factor_y, diagonal_y):
+    def matrix(factor, diagonal):
+        return matmul(factor.T, factor) + jnp.diag(jnp.broadcast_to(diagonal, factor.shape[1:]))
+
+    return squared_bures_of_pair(matrix(factor_x, diagonal_x), matrix(factor_y, diagonal_y), "eigh")
+
+
+def _low_rank_in_span(factor_x, diagonal_x, factor_y, diagonal_y):
+    both = jnp.concatenate([factor_x, factor_y])
+    # In the orthonormal basis C^T K^(-1/2) of their span, K = C C^T, the rows of C have the coordinates K^(1/2).
+    coordinates = linalg.sqrtm(matmul(both, both.T))
+    rows = factor_x.shape[0]
+    inside = _low_rank_dense(coordinates[:rows], diagonal_x, coordinates[rows:], diagonal_y)
+    gap = linalg.safe_sqrt(diagonal_x[0]) - linalg.safe_sqrt(diagonal_y[0])
+    return inside + (both.shape[1] - both.shape[0]) * gap**2
