@@ -24,8 +24,8 @@ import numpy as np
 import timing
 import torch
 
-from buresgan_jax.features import inception, inception_v3
-from buresgan_jax.features.resize import find_resizer, resize
+from buresgan_jax.extractors import inception, inception_v3
+from buresgan_jax.extractors.resize import find_resizer, resize
 from buresgan_jax.runtime import process
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))

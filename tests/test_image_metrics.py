@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from buresgan_jax import build, features, image_metrics, image_summaries, metrics, statistics_cache
+from buresgan_jax import build, extractors, image_metrics, image_summaries, metrics, statistics_cache
 from buresgan_jax.image_metrics import Options
 
-PIXELS = features.pixels()
+PIXELS = extractors.pixels()
 SOME = ("frechet_distance", "kernel_distance", "precision_recall", "sliced_wasserstein", "vendi_score")
 OPTIONS = Options(subset_size=20)
 
@@ -164,7 +164,7 @@ def test_kept_statistics_are_found_by_content_and_only_then(tmp_path, caplog):
         return PIXELS.function(images)
 
     def summarize(images, sha256="of the weights"):
-        made_by = PIXELS._replace(function=features, sha256=sha256)
+        made_by = PIXELS._replace(function=extractors, sha256=sha256)
         looked_at.clear()
         parts = ("features", "images", "moments")
         return image_summaries.summarize("real", [images], parts, made_by, cache=tmp_path)

@@ -5,19 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from buresgan_jax import data, features, image_metrics, statistics_cache
+from buresgan_jax import data, extractors, image_metrics, statistics_cache
 from buresgan_jax.build._choose import choose, user_error
 from buresgan_jax.build._data import is_mixture, source
 from buresgan_jax.errors import UserError
-from buresgan_jax.features import Extractor
+from buresgan_jax.extractors import Extractor
 from buresgan_jax.image_metrics import METRICS, Options
 from buresgan_jax.image_summaries import Summary, summarize
 
 EXTRACTORS: dict[str, Callable[..., Extractor]] = {
-    "pixels": features.pixels,
-    "inception_v3": features.inception_v3,
-    "mobilenet_v2": features.mobilenet_v2,
-    "vgg16": features.vgg16,
+    "pixels": extractors.pixels,
+    "inception_v3": extractors.inception_v3,
+    "mobilenet_v2": extractors.mobilenet_v2,
+    "vgg16": extractors.vgg16,
 }
 
 # Keys of config.evaluation on which metrics of images depend: all of them, and those that name them (`options_of`).

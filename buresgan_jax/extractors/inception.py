@@ -9,10 +9,10 @@ import numpy as np
 from etils import epath
 
 from buresgan_jax.errors import UserError
-from buresgan_jax.features.extractor import Extractor, make_extractor, to_rgb
-from buresgan_jax.features.inception_network import DIM, NUM_CLASSES, InceptionV3
-from buresgan_jax.features.resize import find_resizer, resize
-from buresgan_jax.features.weights import Weights, check_params, fold_batch_norm, read_weights
+from buresgan_jax.extractors.extractor import Extractor, make_extractor, to_rgb
+from buresgan_jax.extractors.inception_network import DIM, NUM_CLASSES, InceptionV3
+from buresgan_jax.extractors.resize import find_resizer, resize
+from buresgan_jax.extractors.weights import Weights, check_params, fold_batch_norm, read_weights
 
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"

@@ -8,9 +8,9 @@ import numpy as np
 from etils import epath
 from flax import linen as nn
 
-from buresgan_jax.features.extractor import Extractor, make_extractor, to_rgb
-from buresgan_jax.features.resize import find_resizer, normalize_imagenet, resize
-from buresgan_jax.features.weights import check_params, find_in_package, read_weights
+from buresgan_jax.extractors.extractor import Extractor, make_extractor, to_rgb
+from buresgan_jax.extractors.resize import find_resizer, normalize_imagenet, resize
+from buresgan_jax.extractors.weights import check_params, find_in_package, read_weights
 from buresgan_jax.networks import Conv
 
 SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"

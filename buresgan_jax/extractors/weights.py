@@ -16,7 +16,7 @@ import numpy as np
 from etils import epath
 
 from buresgan_jax.errors import UserError
-from buresgan_jax.features import torch_file
+from buresgan_jax.extractors import torch_file
 from buresgan_jax.runtime import user_cache
 
 _URL_SCHEMES = ("http://", "https://", "file://")

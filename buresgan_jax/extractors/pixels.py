@@ -3,7 +3,7 @@
 import numpy as np
 
 from buresgan_jax.errors import UserError
-from buresgan_jax.features.extractor import Extractor, Features
+from buresgan_jax.extractors.extractor import Extractor, Features
 
 _SIZE = 8
 

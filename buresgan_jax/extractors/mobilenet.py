@@ -10,9 +10,9 @@ from etils import epath
 from flax import linen as nn
 
 from buresgan_jax.errors import UserError
-from buresgan_jax.features.extractor import Extractor, make_extractor, to_rgb
-from buresgan_jax.features.resize import find_resizer, normalize_imagenet, resize
-from buresgan_jax.features.weights import check_params, find_in_package, fold_batch_norm, read_weights
+from buresgan_jax.extractors.extractor import Extractor, make_extractor, to_rgb
+from buresgan_jax.extractors.resize import find_resizer, normalize_imagenet, resize
+from buresgan_jax.extractors.weights import check_params, find_in_package, fold_batch_norm, read_weights
 from buresgan_jax.networks import Conv
 
 SHA256 = "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
