@@ -7,11 +7,12 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from buresgan_jax import cluster, evaluate, evaluation_flags, flag_errors, train
 from buresgan_jax import config as config_lib
-from buresgan_jax.command_flags import CACHE, CACHE_DIR, CONFIG, WORKDIR
+from buresgan_jax import evaluate, train
+from buresgan_jax.cli import cluster, evaluation_flags, flag_errors
+from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, CONFIG, WORKDIR
+from buresgan_jax.cli.evaluation_flags import CHECKPOINT, EMA, NUM_SAMPLES, OUT, SEED
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation_flags import CHECKPOINT, EMA, NUM_SAMPLES, OUT, SEED
 from buresgan_jax.runtime import compilation_cache, process
 
 for _name in ("config", "workdir", "compilation_cache", "compilation_cache_dir"):  # so that --help shows them

@@ -13,7 +13,7 @@ from absl import logging
 from buresgan_jax import build, cells, train
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
-from buresgan_jax.command_flags import CACHE, CACHE_DIR, TOGETHER, cache_arguments
+from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, TOGETHER, cache_arguments
 from buresgan_jax.errors import UserError
 from buresgan_jax.parallel import Stacked
 from buresgan_jax.run import Run

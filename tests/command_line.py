@@ -10,7 +10,8 @@ from absl import flags
 from absl.testing import flagsaver
 from quick_compilation import xla_flags
 
-from buresgan_jax import flag_errors, main
+from buresgan_jax import main
+from buresgan_jax.cli import flag_errors
 
 ROOT = pathlib.Path(__file__).parents[1]
 
