@@ -1,4 +1,4 @@
-"""Times the convolutions of the DCGANs on CPU: plain `lax` against `buresgan_jax.networks.convolution`.
+"""Times the convolutions of the DCGANs on CPU: plain `lax` against `buresgan_jax.ops.convolution`.
 
     taskset -c 0 python benchmarks/convolution.py              # one core: pieces of the CIFAR step, loop, layers
     python benchmarks/convolution.py --only layers             # all cores, the table of layers only

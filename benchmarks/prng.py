@@ -4,7 +4,7 @@
 
 Medians of 0.02 s of calls in turn; exit status 0. Training uses threefry, JAX's default: its draws are the same on
 every platform and under every sharding, which `rbg` and `unsafe_rbg` do not promise. "ours" draws the same numbers by
-`buresgan_jax.threefry`.
+`buresgan_jax.ops.threefry`.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import timing
 
-from buresgan_jax import threefry
+from buresgan_jax.ops import threefry
 
 SHAPES = {"ring, batch 256": (256, 256), "CIFAR, batch 256": (256, 100)}
 GENERATORS = ("ours", "threefry2x32", "rbg", "unsafe_rbg")

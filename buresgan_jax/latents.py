@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from buresgan_jax import threefry
+from buresgan_jax.ops import threefry
 
 
 class Latent(NamedTuple):

@@ -10,7 +10,8 @@ import pytest
 from jax import lax
 from jax.test_util import check_grads
 
-from buresgan_jax.networks import conv2d, conv_transpose2d, convolution, spectra
+from buresgan_jax.networks import conv2d, conv_transpose2d
+from buresgan_jax.ops import convolution, spectra
 
 # Most of the time goes into compiling; without optimisation that takes a tenth.
 _jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from buresgan_jax import threefry
+from buresgan_jax.ops import threefry
 
 SHAPES = [(1,), (7,), (3, 5), (256, 100), (0, 4)]
 BOUNDS = [(-1, 1), (0.1, 0.3)]

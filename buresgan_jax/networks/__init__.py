@@ -1,8 +1,6 @@
 """Flax networks: generators map `z` to samples, discriminators map samples to `(outputs, features)`, encoders to z."""
 
 from buresgan_jax.networks.batch_norm import BatchNorm as BatchNorm
-from buresgan_jax.networks.convolution import conv2d as conv2d
-from buresgan_jax.networks.convolution import conv_transpose2d as conv_transpose2d
 from buresgan_jax.networks.dcgan import DCGANDiscriminator as DCGANDiscriminator
 from buresgan_jax.networks.dcgan import DCGANGenerator as DCGANGenerator
 from buresgan_jax.networks.dcgan import dcgan_discriminator as dcgan_discriminator
@@ -26,3 +24,5 @@ from buresgan_jax.networks.resnet import ResNetDiscriminator as ResNetDiscrimina
 from buresgan_jax.networks.resnet import ResNetGenerator as ResNetGenerator
 from buresgan_jax.networks.resnet import resnet_discriminator as resnet_discriminator
 from buresgan_jax.networks.resnet import resnet_generator as resnet_generator
+from buresgan_jax.ops.convolution import conv2d as conv2d
+from buresgan_jax.ops.convolution import conv_transpose2d as conv_transpose2d
