@@ -9,8 +9,9 @@ import numpy as np
 import optax
 import pytest
 
-from buresgan_jax import algorithms, build, config, devices, latents, losses, networks, penalties
+from buresgan_jax import algorithms, build, config, devices, losses, networks, penalties
 from buresgan_jax.checkpoint import Checkpointer
+from buresgan_jax.latents.base import base
 
 METHODS = list(config.METHODS)
 
@@ -223,7 +224,7 @@ def test_discriminator_steps_consume_one_batch_each():
     game = algorithms.Game(
         networks.MLPGenerator(hidden=(8,)),
         networks.MLPDiscriminator(hidden=(8,)),
-        latents.uniform(3),
+        base.uniform(3),
         losses.non_saturating(),
         optimizer,
         optimizer,

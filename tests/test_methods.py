@@ -9,8 +9,9 @@ import optax
 import pytest
 from flax import linen as nn
 
-from buresgan_jax import algorithms, latents, losses, networks
+from buresgan_jax import algorithms, losses, networks
 from buresgan_jax.algorithms.inference import InferenceOnly
+from buresgan_jax.latents.base import base
 
 BATCH, LATENT, RATE = 5, 3, 0.125  # a rate that float32 holds exactly: hyperparameters are float32
 DESCENT = algorithms.Optimizer(optax.identity(), RATE)
@@ -23,7 +24,7 @@ def use_x64(x64):
 
 
 def make_game(discriminator=networks.MLPDiscriminator(hidden=(4,)), **changes):  # noqa: B008
-    generator, latent = networks.MLPGenerator(hidden=(4,)), latents.normal(LATENT)
+    generator, latent = networks.MLPGenerator(hidden=(4,)), base.normal(LATENT)
     game = algorithms.Game(generator, discriminator, latent, losses.non_saturating(), DESCENT, DESCENT)
     return game._replace(**changes)
 

@@ -10,9 +10,10 @@ import numpy as np
 import optax
 import pytest
 
-from buresgan_jax import algorithms, devices, latents, losses, networks
+from buresgan_jax import algorithms, devices, losses, networks
 from buresgan_jax.algorithms import game as moves
 from buresgan_jax.algorithms.gan import make_algorithm
+from buresgan_jax.latents.base import base
 
 BATCH, STEPS = 8, 2
 OPTIMIZER = algorithms.Optimizer(optax.scale_by_adam(0.5, 0.999), 1e-3)
@@ -22,7 +23,7 @@ def make_game(axis_name, **changes):
     game = algorithms.Game(
         networks.MLPGenerator(hidden=(8,)),
         networks.MLPDiscriminator(hidden=(8,)),
-        latents.normal(3),
+        base.normal(3),
         losses.non_saturating(),
         OPTIMIZER,
         OPTIMIZER,
@@ -72,7 +73,7 @@ def bourgan(axis_name):
         wanted = jnp.sum((step.local.z - other_z) ** 2, axis=-1)
         return jnp.mean((jnp.log(apart + 1e-6) - jnp.log(wanted + 1e-6)) ** 2)
 
-    latent = latents.Latent(lambda key: {"centres": jnp.asarray(centres)}, sample)
+    latent = base.Latent(lambda key: {"centres": jnp.asarray(centres)}, sample)
     penalties = (algorithms.Penalty("latent_distance", 0.1, distance),)
     return algorithms.gan(make_game(axis_name, latent=latent, generator_penalties=penalties))
 

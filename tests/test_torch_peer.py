@@ -10,7 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from buresgan_jax import algorithms, build, latents, penalties
+from buresgan_jax import algorithms, build, penalties
+from buresgan_jax.latents.base import base
 
 torch = pytest.importorskip("torch")
 ROOT = pathlib.Path(__file__).parent.parent
@@ -28,7 +29,7 @@ class Pair:
         config, rng = importlib.import_module(f"configs.{data}").get_config(method), np.random.default_rng(0)
         self.z = z = rng.normal(size=(batch, config.latent.dim)).astype(np.float32)
         # Every draw of z is the same: JAX and PyTorch have different random numbers.
-        game = build.game(config, None)._replace(latent=latents.Latent(lambda key: (), lambda arrays, key, n: z))
+        game = build.game(config, None)._replace(latent=base.Latent(lambda key: (), lambda arrays, key, n: z))
         if optimizer is not None:
             game = game._replace(generator_optimizer=optimizer, discriminator_optimizer=optimizer)
         self.game = game

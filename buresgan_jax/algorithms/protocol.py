@@ -8,7 +8,7 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from buresgan_jax.latents import Latent
+from buresgan_jax.latents.base.base import Latent
 from buresgan_jax.losses import AdversarialLoss
 
 PyTree = Any

@@ -5,11 +5,12 @@ import functools
 import jax
 import optax
 
-from buresgan_jax import algorithms, latents, losses, penalties
+from buresgan_jax import algorithms, losses, penalties
 from buresgan_jax.build._choose import choose
 from buresgan_jax.build._networks import discriminator, encoder, generator, reconstructor
 from buresgan_jax.config import METHODS
 from buresgan_jax.errors import UserError
+from buresgan_jax.latents.base import base
 
 
 def algorithm(config, axis_name: str | None = None) -> algorithms.Algorithm:
@@ -89,7 +90,7 @@ def _mdgan(algorithm, config, game):
 
 def game(config, axis_name: str | None) -> algorithms.Game:
     """Networks, losses, penalties and optimisers."""
-    latent = {"normal": latents.normal, "uniform": latents.uniform}
+    latent = {"normal": base.normal, "uniform": base.uniform}
     loss = {"non_saturating": losses.non_saturating, "hinge": losses.hinge, "wasserstein": losses.wasserstein}
     terms = _penalties(config)
     return algorithms.Game(
