@@ -26,12 +26,13 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from buresgan_jax import build, cells, evaluate, pictures, tables, together
+from buresgan_jax import build, cells, evaluate, together
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.cli import command_flags, flag_errors
 from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import pictures, tables
 from buresgan_jax.sweep import parse_seeds
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them

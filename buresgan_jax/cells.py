@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
-from buresgan_jax import tables, writers
+from buresgan_jax import writers
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import tables
 from buresgan_jax.runtime import accelerators
 from buresgan_jax.runtime.cores import available_cores
 from buresgan_jax.runtime.signals import StoppedError

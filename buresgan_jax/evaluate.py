@@ -10,9 +10,10 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from buresgan_jax import best_checkpoint, build, image_metrics, pictures, writers
+from buresgan_jax import best_checkpoint, build, writers
 from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import image_metrics, pictures
 
 Sampler = Callable[..., np.ndarray]
 _SAMPLE_BATCH = 256

@@ -17,12 +17,13 @@ import pathlib
 from absl import app, flags
 from ml_collections import config_flags
 
-from buresgan_jax import cells, tables, together
+from buresgan_jax import cells, together
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell
 from buresgan_jax.cli import command_flags, flag_errors
 from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import tables
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _SEEDS = flags.DEFINE_string("seeds", "0:1", "Seeds, such as 0:10 (ten) or 3,5,8.")

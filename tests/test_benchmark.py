@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import benchmark, cells, judge, tables, together
+from buresgan_jax import benchmark, cells, together
 from buresgan_jax.cells import Outcome
 from buresgan_jax.config import METHODS
+from buresgan_jax.evaluation import classifier_training, tables
 
 # ml_collections loads config files in a way that Python 3.12 deprecates louder.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -136,7 +137,7 @@ def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
 
 def test_runs_share_one_judge(monkeypatch, tmp_path):
     trained = []
-    monkeypatch.setattr(judge, "judge_when_needed", lambda *args, **_: lambda: trained.append(args))
+    monkeypatch.setattr(classifier_training, "judge_when_needed", lambda *args, **_: lambda: trained.append(args))
     config = benchmark._load(pathlib.Path("configs/stacked_mnist.py")).get_config()
     made = [cells.Cell({"data": "stacked_mnist", "seed": i}, tmp_path, ("--x",), config) for i in range(2)]
     shared = together.share(made, tmp_path)

@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from buresgan_jax import build, extractors, image_metrics, image_summaries, metrics, statistics_cache
-from buresgan_jax.image_metrics import Options
+from buresgan_jax import build, extractors, metrics
+from buresgan_jax.evaluation import image_metrics, statistics_cache, summaries
+from buresgan_jax.evaluation.image_metrics import Options
 
 PIXELS = extractors.pixels()
 SOME = ("frechet_distance", "kernel_distance", "precision_recall", "sliced_wasserstein", "vendi_score")
@@ -27,7 +28,7 @@ def compare(real, fake, names=SOME, made_by=PIXELS, **options):
     for name, images, of_real in (("real", real, True), ("fake", fake, False)):
         batches = images if isinstance(images, list) else [images]
         parts = image_metrics.needed_parts(names, of_real=of_real)
-        summaries.append(image_summaries.summarize(name, batches, parts, made_by, **options))
+        summaries.append(summaries.summarize(name, batches, parts, made_by, **options))
     entries = image_metrics.compare(names, *summaries, made_by, OPTIONS)
     return {name: entry["value"] for name, entry in entries.items()}
 
@@ -59,7 +60,7 @@ def test_numbers_are_those_of_the_metrics_and_say_how_they_were_made():
     assert some == metrics.precision_recall(features[1], features[0][:30]).recall
     assert found["vendi_score_pixels"] == pytest.approx(metrics.vendi_score(features[1]), rel=1e-9)
     summaries = [
-        image_summaries.summarize(name, [images], ("features", "moments"), PIXELS._replace(sha256="ab" * 32))
+        summaries.summarize(name, [images], ("features", "moments"), PIXELS._replace(sha256="ab" * 32))
         for name, images in (("mnist:test", real), ("samples", fake))
     ]
     canonical = PIXELS._replace(is_canonical=True, sha256="ab" * 32)
@@ -83,7 +84,7 @@ def test_the_inception_score_is_of_the_logits_of_the_generated_set_alone():
     names, options, images = ("inception_score", "inception_variance"), Options(num_splits=3), make_images(2)
     image_metrics.check(names, made_by, options, num_real=None, num_fake=48, image_shape=(16, 16, 3))
     assert image_metrics.needed_parts(names, of_real=True) == ()
-    fake = image_summaries.summarize("fake", [images[:9], images[9:]], ("logits",), made_by)
+    fake = summaries.summarize("fake", [images[:9], images[9:]], ("logits",), made_by)
     entries = image_metrics.compare(names, None, fake, made_by, options)
     entry, variance = entries["inception_score_five"], entries["inception_variance_five"]
     assert sorted(fake.parts["logits"].tolist()) == sorted(function(images)[1].tolist())
@@ -136,8 +137,7 @@ def test_a_collapsed_set_is_precise_and_recalls_nothing():
 def test_what_is_undefined_says_why_and_costs_no_other_number():
     black = np.zeros((30, 16, 16, 3), np.uint8)
     sets = [
-        image_summaries.summarize("set", [images], ("moments", "unit_moments"), PIXELS)
-        for images in (make_images(3), black)
+        summaries.summarize("set", [images], ("moments", "unit_moments"), PIXELS) for images in (make_images(3), black)
     ]
     entries = image_metrics.compare(("frechet_distance", "vendi_score"), *sets, PIXELS, OPTIONS)
     assert entries["frechet_distance_pixels"]["value"] > 0
@@ -167,7 +167,7 @@ def test_kept_statistics_are_found_by_content_and_only_then(tmp_path, caplog):
         made_by = PIXELS._replace(function=extractors, sha256=sha256)
         looked_at.clear()
         parts = ("features", "images", "moments")
-        return image_summaries.summarize("real", [images], parts, made_by, cache=tmp_path)
+        return summaries.summarize("real", [images], parts, made_by, cache=tmp_path)
 
     first = summarize(real)
     assert looked_at == [48]
@@ -200,7 +200,7 @@ def test_kept_statistics_are_found_by_content_and_only_then(tmp_path, caplog):
 def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, caplog):
     (tmp_path / "file").touch()
     made_by = PIXELS._replace(sha256="of the weights")
-    found = image_summaries.summarize("real", [make_images(8)], ("moments",), made_by, cache=tmp_path / "file" / "x")
+    found = summaries.summarize("real", [make_images(8)], ("moments",), made_by, cache=tmp_path / "file" / "x")
     assert found.parts["moments"].num_samples == 48
     assert "Cannot keep statistics in" in caplog.text
 

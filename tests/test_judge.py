@@ -9,9 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import build, evaluate, judge, judge_weights
+from buresgan_jax import build, evaluate
 from buresgan_jax.data import Source, decode_images, stacked_source
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import classifier_training, digit_classifier
 from buresgan_jax.networks import DigitClassifier
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -31,13 +32,13 @@ def _digits(num_examples=400, *, offset=0, name="mnist"):
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch):
     """So that little is padded, and that there is more than one part."""
-    monkeypatch.setattr(judge_weights, "_BATCH", 40)
+    monkeypatch.setattr(digit_classifier, "_BATCH", 40)
 
 
 @functools.cache
 def _trained():
     options = {"num_validation": 80, "num_epochs": 6, "batch_size": 20, "learning_rate": 1e-2, "network": _SMALL}
-    return judge.train_judge(_digits(), _digits(100, offset=1000), **options)
+    return classifier_training.train_judge(_digits(), _digits(100, offset=1000), **options)
 
 
 def test_the_classifier_is_the_papers():
@@ -83,9 +84,11 @@ def test_held_out_pictures_choose_the_epoch(monkeypatch):
         seen.append((len(images), candidate.params))
         return float(len(seen)), 0.5
 
-    monkeypatch.setattr(judge, "_score", growing)
+    monkeypatch.setattr(classifier_training, "_score", growing)
     options = {"num_validation": 40, "num_epochs": 2, "batch_size": 20}
-    trained = judge.train_judge(_digits(120), _digits(30), network=DigitClassifier(filters=(2,), hidden=2), **options)
+    trained = classifier_training.train_judge(
+        _digits(120), _digits(30), network=DigitClassifier(filters=(2,), hidden=2), **options
+    )
     assert [size for size, _ in seen] == [40, 40, 30]
     assert trained.metadata["best_epoch"] == 1
     assert trained.params is seen[0][1]
@@ -94,11 +97,11 @@ def test_held_out_pictures_choose_the_epoch(monkeypatch):
 
 def test_data_that_cannot_train_a_judge_are_refused():
     with pytest.raises(UserError, match="'mnist' has 400 pictures, too few to hold out 5000 and train on batches of"):
-        judge.train_judge(_digits(), _digits())
+        classifier_training.train_judge(_digits(), _digits())
     with pytest.raises(UserError, match="'mnist' has no labels"):
-        judge.train_judge(_digits()._replace(labels=None), _digits())
+        classifier_training.train_judge(_digits()._replace(labels=None), _digits())
     with pytest.raises(UserError, match="num_epochs of the judge must be at least 1, got 0"):
-        judge.train_judge(_digits(), _digits(), num_epochs=0)
+        classifier_training.train_judge(_digits(), _digits(), num_epochs=0)
 
 
 # The file
@@ -106,8 +109,8 @@ def test_data_that_cannot_train_a_judge_are_refused():
 
 def test_a_file_gives_back_the_judge(tmp_path):
     trained, file = _trained(), tmp_path / "new" / "judge.npz"
-    judge_weights.save_judge(trained, file)
-    loaded = judge_weights.load_judge(file, "mnist", network=_SMALL)
+    digit_classifier.save_judge(trained, file)
+    loaded = digit_classifier.load_judge(file, "mnist", network=_SMALL)
     assert loaded.metadata == trained.metadata
     jax.tree.map(np.testing.assert_array_equal, loaded.params, trained.params)
     assert [path.name for path in file.parent.iterdir()] == ["judge.npz"]
@@ -121,28 +124,33 @@ def _flip(data):
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:500], lambda data: b"x" * 900, _flip])
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage):
     file = tmp_path / "judge.npz"
-    judge_weights.save_judge(_trained(), file)
+    digit_classifier.save_judge(_trained(), file)
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(UserError, match=r"judge.npz is damaged \(.*python -m buresgan_jax.judge --data=mnist") as error:
-        judge_weights.load_judge(file, "mnist", network=_SMALL)
+    with pytest.raises(
+        UserError, match=r"judge.npz is damaged \(.*python -m buresgan_jax.evaluation.classifier_training --data=mnist"
+    ) as error:
+        digit_classifier.load_judge(file, "mnist", network=_SMALL)
     assert "\n" not in str(error.value)
 
 
 def test_a_file_of_changed_metadata_or_for_something_else_is_refused(tmp_path):
     file = tmp_path / "judge.npz"
-    judge_weights.save_judge(_trained(), file)
+    digit_classifier.save_judge(_trained(), file)
     with pytest.raises(UserError, match="is for 'mnist', not for 'fashion_mnist'. Remove it, or train another: "):
-        judge_weights.load_judge(file, "fashion_mnist", network=_SMALL)
+        digit_classifier.load_judge(file, "fashion_mnist", network=_SMALL)
     with pytest.raises(UserError, match=r"has weights .*\(4,\).* expected are .*\(32,\)"):
-        judge_weights.load_judge(file, "mnist")
-    with pytest.raises(UserError, match="absent.npz does not exist. Train one: python -m buresgan_jax.judge --data=m"):
-        judge_weights.load_judge(tmp_path / "absent.npz", "mnist")
+        digit_classifier.load_judge(file, "mnist")
+    with pytest.raises(
+        UserError,
+        match="absent.npz does not exist. Train one: python -m buresgan_jax.evaluation.classifier_training --data=m",
+    ):
+        digit_classifier.load_judge(tmp_path / "absent.npz", "mnist")
     with np.load(file) as content:
         arrays = dict(content)
     arrays["metadata"] = json.dumps(_trained().metadata | {"test_accuracy": 1.5})
     np.savez(file, **arrays)
     with pytest.raises(UserError, match="its checksum differs"):
-        judge_weights.load_judge(file, "mnist", network=_SMALL)
+        digit_classifier.load_judge(file, "mnist", network=_SMALL)
 
 
 def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path, monkeypatch, capsys):
@@ -152,15 +160,18 @@ def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path
         asked.append((name, split, data_dir))
         return _digits(100 if split == "test" else 400, offset=1000 if split == "test" else 0, name=name)
 
-    monkeypatch.setattr(judge, "tfds_source", source)
-    monkeypatch.setattr(judge, "train_judge", lambda *_, **options: _trained()._replace(metadata=options))
+    monkeypatch.setattr(classifier_training, "tfds_source", source)
+    monkeypatch.setattr(classifier_training, "train_judge", lambda *_, **options: _trained()._replace(metadata=options))
     file = tmp_path / "judge.npz"
-    assert judge.main(["--data=mnist", f"--out={file}", "--data_dir=there", "--seed=3", "--num_epochs=2"]) == 0
+    assert (
+        classifier_training.main(["--data=mnist", f"--out={file}", "--data_dir=there", "--seed=3", "--num_epochs=2"])
+        == 0
+    )
     assert json.loads(capsys.readouterr().out) == {"num_epochs": 2, "seed": 3}
     assert asked == [("mnist", "train", "there"), ("mnist", "test", "there")]
     assert file.exists()
     monkeypatch.undo()
-    assert judge.main(["--data=mnist", f"--out={file}", f"--data_dir={tmp_path}"]) == 2
+    assert classifier_training.main(["--data=mnist", f"--out={file}", f"--data_dir={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -178,7 +189,9 @@ def config(monkeypatch):
     config.data.num_examples = 500
     config.evaluation.num_samples = 300
     monkeypatch.setattr("buresgan_jax.data.tfds_source", lambda name, **_: _digits(name=name))
-    monkeypatch.setattr(judge, "load_judge", functools.partial(judge_weights.load_judge, network=_SMALL))
+    monkeypatch.setattr(
+        classifier_training, "load_judge", functools.partial(digit_classifier.load_judge, network=_SMALL)
+    )
     return config
 
 
@@ -187,10 +200,10 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
 
     def train_and_save(name, file, *, data_dir):
         trainings.append((name, data_dir))
-        judge_weights.save_judge(_trained(), file)
+        digit_classifier.save_judge(_trained(), file)
         return _trained()
 
-    monkeypatch.setattr(judge, "train_and_save", train_and_save)
+    monkeypatch.setattr(classifier_training, "train_and_save", train_and_save)
     stacks = stacked_source(_digits(), num_examples=500, seed=config.seed)
     real = np.asarray(decode_images(stacks.fetch(np.arange(300))))
     collapsed = np.broadcast_to(real[:1], real.shape)
@@ -216,7 +229,7 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
 
 
 def test_a_judge_of_other_data_is_refused_before_training(config, tmp_path):
-    judge_weights.save_judge(_trained(), tmp_path / "judge.npz")
+    digit_classifier.save_judge(_trained(), tmp_path / "judge.npz")
     config.data.base = "fashion_mnist"
     with pytest.raises(UserError, match="is for 'mnist', not for 'fashion_mnist'"):
         build.evaluation(config, tmp_path)

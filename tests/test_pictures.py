@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax.pictures import image_grid, save_png, scatter
+from buresgan_jax.evaluation.pictures import image_grid, save_png, scatter
 
 _MEANS = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
 

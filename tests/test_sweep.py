@@ -14,10 +14,11 @@ import command_line
 import jax
 import pytest
 
-from buresgan_jax import build, cells, config, devices, sweep, tables, together, train
+from buresgan_jax import build, cells, config, devices, sweep, together, train
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.data import DataMemory
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import tables
 from buresgan_jax.runtime.cores import available_cores
 
 # ml_collections loads config files in a way that Python 3.12 deprecates louder.

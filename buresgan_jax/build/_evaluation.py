@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from buresgan_jax import data, judge, metrics
+from buresgan_jax import data, metrics
 from buresgan_jax.build._choose import choose
 from buresgan_jax.build._data import is_mixture, mixture, stacked_source
 from buresgan_jax.build._image_evaluation import OF_ALL_METRICS, ImageEvaluation
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import classifier_training
 
 
 def evaluation(config, workdir: epath.PathLike) -> Callable[[np.ndarray], dict[str, float]] | None:
@@ -35,7 +36,7 @@ def _mixture_evaluation(config):
 
 def _stacked_evaluation(config, workdir):
     file = config.evaluation.judge or epath.Path(workdir) / "judge.npz"
-    find_judge = judge.judge_when_needed(config.data.base, file, data_dir=config.data.data_dir)
+    find_judge = classifier_training.judge_when_needed(config.data.base, file, data_dir=config.data.data_dir)
 
     @functools.cache
     def reference_counts():
@@ -69,7 +70,7 @@ def shared_by_runs(config, folder: epath.PathLike) -> dict[str, str]:
     if config.data.name != "stacked_mnist" or config.smoke or config.evaluation.judge is not None:
         return {}
     file = epath.Path(folder) / f"judge_{config.data.base}.npz"
-    judge.judge_when_needed(config.data.base, file, data_dir=config.data.data_dir)()
+    classifier_training.judge_when_needed(config.data.base, file, data_dir=config.data.data_dir)()
     return {"evaluation.judge": str(file)}
 
 

@@ -14,9 +14,10 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from buresgan_jax import build, data, image_metrics
+from buresgan_jax import build, data
 from buresgan_jax.errors import UserError
-from buresgan_jax.image_metrics import METRICS, Options
+from buresgan_jax.evaluation import image_metrics
+from buresgan_jax.evaluation.image_metrics import METRICS, Options
 from buresgan_jax.runtime import compilation_cache, process
 
 

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from buresgan_jax import metrics, tables
+from buresgan_jax import metrics
+from buresgan_jax.evaluation import tables
+from buresgan_jax.evaluation.summaries import Summary
 from buresgan_jax.extractors import Extractor, metric_name
-from buresgan_jax.image_summaries import Summary
 from buresgan_jax.metrics import inputs
 
 # What a metric draws or makes, as its package or paper does; each number says how many.

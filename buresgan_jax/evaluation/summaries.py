@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tqdm
 
-from buresgan_jax import __version__, metrics, statistics_cache
+from buresgan_jax import __version__, metrics
+from buresgan_jax.evaluation import statistics_cache
 from buresgan_jax.extractors import Extractor
 
 

@@ -1,6 +1,6 @@
 """The classifier that judges stacked MNIST: its training and its file of weights.
 
-    python -m buresgan_jax.judge --data=mnist --out=judge.npz
+    python -m buresgan_jax.evaluation.classifier_training --data=mnist --out=judge.npz
 
 A run of `stacked_mnist` trains one by itself, at its first evaluation, where `config.evaluation.judge` (by default
 `judge.npz` in the workdir) does not exist yet.
@@ -26,7 +26,7 @@ from scipy.special import logsumexp
 from buresgan_jax import __version__
 from buresgan_jax.data import Source, batch_indices, decode_images, tfds_source
 from buresgan_jax.errors import UserError
-from buresgan_jax.judge_weights import Judge, load_judge, save_judge
+from buresgan_jax.evaluation.digit_classifier import Judge, load_judge, save_judge
 from buresgan_jax.networks import DigitClassifier
 from buresgan_jax.runtime import compilation_cache, process
 
@@ -204,7 +204,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 2 for what the user can mend, said in one line on standard error.
     """
-    parser = argparse.ArgumentParser(prog="python -m buresgan_jax.judge", description=__doc__.partition(":")[0] + ".")
+    parser = argparse.ArgumentParser(
+        prog="python -m buresgan_jax.evaluation.classifier_training", description=__doc__.partition(":")[0] + "."
+    )
     parser.add_argument("--data", required=True, choices=["mnist", "fashion_mnist"], help="the prepared TFDS set")
     parser.add_argument("--out", required=True, help="the file of weights to write, .npz")
     parser.add_argument("--data_dir", help="where the set was prepared (default: TFDS's own folder)")

@@ -98,7 +98,7 @@ def load_judge(file: epath.PathLike, data_set: str, *, network: DigitClassifier 
         UserError: the file is missing, damaged, for another data set or for another network.
     """
     file, network = epath.Path(file), network or DigitClassifier()
-    mend = f"Remove it, or train another: python -m buresgan_jax.judge --data={data_set} --out={file}"
+    mend = f"Remove it, or train another: python -m buresgan_jax.evaluation.classifier_training --data={data_set} --out={file}"
     if not file.exists():
         raise UserError(f"The judge's file {file} does not exist. Train one: {mend.partition(': ')[2]}")
     try:
