@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-from buresgan_jax import build, data, devices
+from buresgan_jax import builders, data, devices
 from buresgan_jax.algorithms import game as moves
 from buresgan_jax.errors import UserError
 
@@ -54,11 +54,11 @@ def set_precision(dtype: str) -> None:
 def make_source(config) -> data.Source:
     """The config's data, or random pixels in the same number where they are not prepared."""
     with contextlib.suppress(UserError, ImportError):
-        return build.source(config)
+        return builders.source(config)
     if config.data.name == "stacked_mnist":
-        grey = _random_source(config.data.base, (*build.example_shape(config)[:2], 1))
+        grey = _random_source(config.data.base, (*builders.example_shape(config)[:2], 1))
         return data.stacked_source(grey, num_examples=config.data.num_examples, seed=config.seed)
-    return _random_source(config.data.name, build.example_shape(config))
+    return _random_source(config.data.name, builders.example_shape(config))
 
 
 def _random_source(name, shape):
@@ -85,7 +85,7 @@ class Steps:
     def __init__(self, config):
         """Initialises the state; compiles nothing."""
         self._config = config
-        self._algorithm, self._source = build.algorithm(config, devices.axis()), make_source(config)
+        self._algorithm, self._source = builders.algorithm(config, devices.axis()), make_source(config)
         self.per_call = _steps_per_call(config, self._algorithm, self._source)
         self.data = self._source.name
         self._layout = devices.Layout.create(config.training.batch_size)
@@ -144,15 +144,15 @@ class Steps:
 
 def _initial_state(config, seed=0):
     """The state before the first step, for one device."""
-    example = np.zeros(build.example_shape(config), np.float32)
-    return jax.jit(build.algorithm(config).init)(jax.random.key(seed), example)
+    example = np.zeros(builders.example_shape(config), np.float32)
+    return jax.jit(builders.algorithm(config).init)(jax.random.key(seed), example)
 
 
 def _initial(config, seed=0):
     """The state, and a tracker of zeros."""
-    algorithm, state = build.algorithm(config), _initial_state(config, seed)
+    algorithm, state = builders.algorithm(config), _initial_state(config, seed)
     rows = (algorithm.batches_per_update, config.training.batch_size)
-    real = jax.ShapeDtypeStruct((*rows, *build.example_shape(config)), jnp.float32)
+    real = jax.ShapeDtypeStruct((*rows, *builders.example_shape(config)), jnp.float32)
     return state, devices.make_tracker(algorithm, state, real)
 
 
@@ -170,7 +170,7 @@ def _steps_per_call(config, algorithm, source):
 
 def seeds_call(config, num_seeds: int) -> Callable[[], object]:
     """One call that advances several seeds, each on its own batches, by one `vmap`."""
-    algorithm, source = build.algorithm(config), make_source(config)
+    algorithm, source = builders.algorithm(config), make_source(config)
     per_call = _steps_per_call(config, algorithm, source)
     stack = partial(jax.tree.map, lambda *leaves: jnp.stack(leaves))
     carry = stack(*(_initial(config, seed) for seed in range(num_seeds)))
@@ -193,10 +193,10 @@ class Parts:
 
     def __init__(self, config):
         """Finds the shapes; computes nothing."""
-        self._config, self._game = config, build.game(config, None)
+        self._config, self._game = config, builders.game(config, None)
         self._is_alternating = config.algorithm.name == "alternating"
         self._state = jax.eval_shape(partial(_initial_state, config))
-        self._images = jax.ShapeDtypeStruct((config.training.batch_size, *build.example_shape(config)), jnp.float32)
+        self._images = jax.ShapeDtypeStruct((config.training.batch_size, *builders.example_shape(config)), jnp.float32)
         self._z = jax.eval_shape(self._draw, self._state.latent, jax.random.key(0))
         self._judged = jax.eval_shape(self._judge, self._state.discriminator, self._images)
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import scaling_model as model
 
-from buresgan_jax import build, data, devices
+from buresgan_jax import builders, data, devices
 
 WORKS = ("cifar", "stl10", "ring")  # configs
 SIMULATED = (2, 4, 8)  # numbers of devices
@@ -51,9 +51,11 @@ class Collective(NamedTuple):
 
 def lower(config, num_devices):
     """The training step as `devices.over_devices` runs it, lowered for simulated devices."""
-    algorithm, local = build.algorithm(config, devices.AXIS), build.algorithm(config)
-    state = jax.eval_shape(local.init, jax.random.key(0), np.zeros(build.example_shape(config), np.float32))
-    real = jax.ShapeDtypeStruct((local.batches_per_update, model.PER_DEVICE, *build.example_shape(config)), jnp.float32)
+    algorithm, local = builders.algorithm(config, devices.AXIS), builders.algorithm(config)
+    state = jax.eval_shape(local.init, jax.random.key(0), np.zeros(builders.example_shape(config), np.float32))
+    real = jax.ShapeDtypeStruct(
+        (local.batches_per_update, model.PER_DEVICE, *builders.example_shape(config)), jnp.float32
+    )
     batches = jax.ShapeDtypeStruct((num_devices, 1, *real.shape), jnp.float32)
     run_steps = devices.make_run_steps(algorithm, data.decode_points, 1)
     run = devices.over_devices(run_steps, jax.devices()[:num_devices])
@@ -78,13 +80,13 @@ def parse(hlo, num_devices):
 
 def network_shapes(config):
     """Shapes of each network's parameters, counted; names of rows of a batch by their shape; the features' dim."""
-    example = np.zeros(build.example_shape(config), np.float32)
-    state = jax.eval_shape(build.algorithm(config).init, jax.random.key(0), example)
+    example = np.zeros(builders.example_shape(config), np.float32)
+    state = jax.eval_shape(builders.algorithm(config).init, jax.random.key(0), example)
     parameters = {
         name: collections.Counter(leaf.shape for leaf in jax.tree.leaves(getattr(state, name).params))
         for name in ("generator", "discriminator")
     }
-    discriminator = build.discriminator(config, None)
+    discriminator = builders.discriminator(config, None)
     judge = functools.partial(discriminator.init_with_output, train=True)
     (outputs, features), _ = jax.eval_shape(judge, jax.random.key(0), example[None])
     rows = {(config.latent.dim,): "z", example.shape: "real or fake examples"}
@@ -131,10 +133,10 @@ def count(config, without_penalty):
 
 def network_flops(config):
     """FLOPs of a step on `model.PER_DEVICE` examples, by XLA's count of the program that is lowered for a GPU."""
-    algorithm = build.algorithm(config)
-    state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(build.example_shape(config), np.float32))
+    algorithm = builders.algorithm(config)
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(builders.example_shape(config), np.float32))
     real = jax.ShapeDtypeStruct(
-        (algorithm.batches_per_update, model.PER_DEVICE, *build.example_shape(config)), jnp.float32
+        (algorithm.batches_per_update, model.PER_DEVICE, *builders.example_shape(config)), jnp.float32
     )
     traced = jax.jit(algorithm.update).trace(state, real, jax.random.key(0))
     return traced.lower(lowering_platforms=("cuda",)).cost_analysis()["flops"]

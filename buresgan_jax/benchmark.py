@@ -26,7 +26,7 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from buresgan_jax import build, cells, evaluate, together
+from buresgan_jax import builders, cells, evaluate, together
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.cli import command_flags, flag_errors
@@ -127,9 +127,9 @@ def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
     rows = []
     for data, cell in {cell.labels["data"]: cell for cell in all_cells}.items():
         for seed in range(num_draws):
-            samples = build.perfect_samples(cell.config, cell.config.evaluation.num_samples, seed=1_000_000 + seed)
+            samples = builders.perfect_samples(cell.config, cell.config.evaluation.num_samples, seed=1_000_000 + seed)
             if samples is not None:
-                values = build.evaluation(cell.config, cell.workdir)(samples)
+                values = builders.evaluation(cell.config, cell.workdir)(samples)
                 rows.append({"data": data, "method": _PERFECT, "seed": seed, tables.STATUS: "done", **values})
     return rows
 
@@ -183,12 +183,12 @@ def write_pictures(all_cells, outcomes, path: pathlib.Path) -> None:
 
 def _panel(cell):
     config, algorithm, state = evaluate.load(cell.workdir)
-    is_points = build.is_mixture(config)
+    is_points = builders.is_mixture(config)
     number = _NUM_DRAWN if is_points else 64
     samples = evaluate.make_sampler(algorithm)(state, jax.random.key(0), number, ema=False)
     if not is_points:
         return pictures.Panel(image=pictures.image_grid(samples))
-    truth = build.mixture(config)
+    truth = builders.mixture(config)
     return pictures.Panel(points=np.asarray(samples), means=truth.means, std=truth.std)
 
 
@@ -213,7 +213,7 @@ def _run():
     folder = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).resolve().parents[1]
     all_cells = make_cells(CONFIG.value, folder, workdir)
     for cell in all_cells:  # a misspelt name ends here, before hours of work
-        build.algorithm(cell.config)
+        builders.algorithm(cell.config)
     elsewhere = read_results(_RESULTS.value, all_cells, CONFIG.value.overrides)
     own = [cell for cell in all_cells if cell.name not in elsewhere or cells.finished(cell)]
     workdir.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from buresgan_jax import best_checkpoint, build, writers
+from buresgan_jax import best_checkpoint, builders, writers
 from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import image_metrics, pictures
@@ -18,7 +18,7 @@ from buresgan_jax.evaluation import image_metrics, pictures
 Sampler = Callable[..., np.ndarray]
 _SAMPLE_BATCH = 256
 # Keys of config.evaluation by which documents in evaluation.json are told apart, beside step, number and seed.
-_OPTIONS = (*build.OF_ALL_METRICS, *build.OF_SOME_METRICS)
+_OPTIONS = (*builders.OF_ALL_METRICS, *builders.OF_SOME_METRICS)
 NEWEST, BEST, ALL = "newest", "best", "all"
 
 
@@ -82,8 +82,8 @@ def evaluate_images(config, metrics, sampler: Sampler, state, key, *, ema: bool)
 
 def draw_picture(config, path: epath.PathLike, samples: np.ndarray, title: str) -> None:
     """A scatter over the true modes for points, a grid for images, as PNG."""
-    if build.is_mixture(config):
-        truth = build.mixture(config)
+    if builders.is_mixture(config):
+        truth = builders.mixture(config)
         pictures.scatter(path, samples, means=truth.means, std=truth.std, title=title)
     else:
         pictures.save_png(path, pictures.image_grid(samples))
@@ -108,7 +108,7 @@ class OpenRun:
         if not file.exists():
             raise UserError(f"{workdir} holds no run: {file} does not exist. Give the --workdir of a training run.")
         self.config = writers.read_config(self.workdir)
-        self.algorithm = build.algorithm(self.config)
+        self.algorithm = builders.algorithm(self.config)
 
     def states(self, checkpoint: str | int = NEWEST) -> Iterator[Any]:
         """States of one or all checkpoints.
@@ -124,7 +124,7 @@ class OpenRun:
             raise UserError(f"--checkpoint must be {NEWEST}, {BEST}, {ALL} or a step, got {checkpoint!r}.")
         if is_best or str(checkpoint).isdigit():
             steps = [best_checkpoint.best_step(self.workdir) if is_best else int(checkpoint)]
-        example = np.zeros(build.example_shape(self.config), np.float32)
+        example = np.zeros(builders.example_shape(self.config), np.float32)
         like = {"state": jax.eval_shape(self.algorithm.init, jax.random.key(0), example)}
         options = {"folder": best_checkpoint.FOLDER} if is_best else {}
         with contextlib.closing(Checkpointer(self.workdir, read_only=True, **options)) as checkpointer:
@@ -173,7 +173,7 @@ def run_evaluation(
         for name in ("weights", "resizer"):  # the run's are another extractor's
             changes.setdefault(name, None)
     config.evaluation.update(changes)
-    metric, images, sampler = build.evaluation(config, workdir), None, make_sampler(opened.algorithm)
+    metric, images, sampler = builders.evaluation(config, workdir), None, make_sampler(opened.algorithm)
     if metric is None and not config.evaluation.metrics:
         raise UserError(
             f"There is no metric for the data set {config.data.name!r} by itself. Name some, such as "
@@ -182,9 +182,9 @@ def run_evaluation(
     writers.read_evaluations(opened.workdir)  # a damaged file is known before, not after
     made_by = {name: config.evaluation[name] for name in _OPTIONS}
     for state in opened.states(checkpoint):
-        images = images or build.image_evaluation(config)
+        images = images or builders.image_evaluation(config)
         facts = {"step": int(state.step), "num_samples": config.evaluation.num_samples, "seed": seed}
-        about = {"n_fake": config.evaluation.num_samples, **build.about_evaluation(config)}
+        about = {"n_fake": config.evaluation.num_samples, **builders.about_evaluation(config)}
         values = evaluate(config, metric, sampler, state, key)
         entries = {name: {"value": value, **about} for name, value in values.items()}
         for ema in (False, True):
@@ -228,7 +228,7 @@ def run_sampling(
 
 
 def _write_samples(config, samples, out, *, title):
-    is_points = build.is_mixture(config)
+    is_points = builders.is_mixture(config)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".png":
         draw_picture(config, out, samples, title)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from buresgan_jax import build, data, devices
+from buresgan_jax import builders, data, devices
 from buresgan_jax.run import Run
 from buresgan_jax.runtime.signals import StopSignals
 
@@ -29,12 +29,12 @@ class DataParallel:
         self.runs, self.where = [run], run.workdir
         feed, run.feed = run.feed, None  # what lies on the devices need not stay on the host
         self.steps_per_call = devices.choose_steps_per_call(
-            run.config.training.steps_per_call, build.example_shape(run.config), feed.bytes_per_update
+            run.config.training.steps_per_call, builders.example_shape(run.config), feed.bytes_per_update
         )
         with signals.interruptible():
             resident = feed.load()
         self._layout, self._read = layout, feed.read
-        algorithm = build.algorithm(run.config, devices.axis())
+        algorithm = builders.algorithm(run.config, devices.axis())
         run_steps = devices.make_run_steps(algorithm, feed.decode, self.steps_per_call)
         self._run_steps = devices.over_devices(run_steps, resident=devices.on_local_devices(resident))
         self._key = devices.on_local_devices(run.key)
@@ -96,9 +96,9 @@ class Stacked:
         self._shape = (len(used), -(-len(runs) // len(used)))
         self._place = functools.partial(devices.on_local_devices, devices=used)
         self.steps_per_call = devices.choose_steps_per_call(
-            config.training.steps_per_call, build.example_shape(config), feed.bytes_per_update * self._shape[1]
+            config.training.steps_per_call, builders.example_shape(config), feed.bytes_per_update * self._shape[1]
         )
-        run_steps = devices.make_run_steps(build.algorithm(config), feed.decode, self.steps_per_call)
+        run_steps = devices.make_run_steps(builders.algorithm(config), feed.decode, self.steps_per_call)
         resident, is_shared = self._load()
         self._run_steps = devices.over_runs(run_steps, used, resident, is_shared=is_shared)
         stacked = self._stack([(run.state, run.tracker) for run in runs])
@@ -109,7 +109,7 @@ class Stacked:
 
     def _load(self):
         """The resident data on the devices, and whether all runs share them."""
-        is_shared = len({build.source_key(run.config) for run in self.runs}) == 1
+        is_shared = len({builders.source_key(run.config) for run in self.runs}) == 1
         loaded = [feed.load() for feed in self._feeds[: 1 if is_shared else None]]
         if is_shared:
             return self._place(loaded[0]), True

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from buresgan_jax import best_checkpoint, build, data, devices, evaluate, writers
+from buresgan_jax import best_checkpoint, builders, data, devices, evaluate, writers
 from buresgan_jax import config as config_lib
 from buresgan_jax.best_checkpoint import BestCheckpoint
 from buresgan_jax.checkpoint import Checkpointer
@@ -50,7 +50,7 @@ class Run:
         """
         _check_numbers(config)
         self.config, self.is_writer = config, jax.process_index() == 0
-        self.algorithm = build.algorithm(config)
+        self.algorithm = builders.algorithm(config)
         self.key = jax.random.key(config.seed)
         with devices.raised_together():
             self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
@@ -86,12 +86,12 @@ class Run:
     def _open_data(self, signals, rows, open_source, memory):
         config = self.config
         with signals.interruptible():
-            source = (open_source or build.source)(config)
-        self._images, self._best_choice, self._metric = None, {}, build.evaluation(config, self.workdir)
+            source = (open_source or builders.source)(config)
+        self._images, self._best_choice, self._metric = None, {}, builders.evaluation(config, self.workdir)
         if self.is_writer:
-            self._images = build.image_evaluation(config, source, on_batch=signals.stop_before_first_step)
+            self._images = builders.image_evaluation(config, source, on_batch=signals.stop_before_first_step)
             if config.evaluation.best_by is not None:
-                self._best_choice = build.best_choice(config, self._images)
+                self._best_choice = builders.best_choice(config, self._images)
         with signals.interruptible():
             self.feed = data.make_feed(
                 source,
@@ -105,7 +105,7 @@ class Run:
         data.batch_indices(source.num_examples, seed=config.seed, batch_size=config.training.batch_size, batch_number=0)
 
     def _restore_or_init(self):
-        example = np.zeros(build.example_shape(self.config), np.float32)
+        example = np.zeros(builders.example_shape(self.config), np.float32)
         init_key = jax.random.fold_in(self.key, 2**31 - 1)  # apart from every step's key
         like = jax.eval_shape(self.algorithm.init, init_key, example)
         rows = (self.algorithm.batches_per_update, self.config.training.batch_size)
@@ -181,7 +181,7 @@ class Run:
         """Writes a picture of samples, always of the same z; returns its path."""
         if not self.is_writer:
             return None
-        n = self.config.evaluation.num_samples if build.is_mixture(self.config) else 64
+        n = self.config.evaluation.num_samples if builders.is_mixture(self.config) else 64
         samples = self._sampler(state, jax.random.fold_in(self.key, 2**31 - 3), n, ema=True)
         folder = self.workdir / "samples"
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 from absl import logging
 
-from buresgan_jax import build, cells, train
+from buresgan_jax import builders, cells, train
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, TOGETHER, cache_arguments
@@ -57,7 +57,7 @@ def share(all_cells: Sequence[Cell], workdir: pathlib.Path) -> list[Cell]:
     for cell in all_cells:
         needs = str((cell.config.data, cell.config.evaluation.judge, cell.config.smoke))
         if needs not in found:
-            found[needs] = build.shared_by_runs(cell.config, workdir.absolute())
+            found[needs] = builders.shared_by_runs(cell.config, workdir.absolute())
         config = cell.config.copy_and_resolve_references()
         config.update_from_flattened_dict(found[needs])
         words = (f"--config.{key}={value}" for key, value in found[needs].items())
@@ -113,7 +113,7 @@ def _run_stacked(all_cells, jobs, report):
 def _run_group(group, all_cells):
     """Yields `(index, outcome, seconds)` of the cells of a group."""
     configs = {index: all_cells[index].config.copy_and_resolve_references() for index in group}
-    num_sources = len({build.source_key(config) for config in configs.values()})
+    num_sources = len({builders.source_key(config) for config in configs.values()})
     copies = 1 if num_sources == 1 else -(-len(group) // jax.local_device_count())  # on a device
     options = {"open_source": _once_per_source(), "data_copies": copies}
     with StopSignals(alone=True) as signals, contextlib.ExitStack() as stack:
@@ -143,9 +143,9 @@ def _once_per_source():
     opened = {}
 
     def open_source(config):
-        key = build.source_key(config)
+        key = builders.source_key(config)
         if key not in opened:
-            opened[key] = build.source(config)
+            opened[key] = builders.source(config)
         return opened[key]
 
     return open_source

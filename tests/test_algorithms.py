@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from buresgan_jax import algorithms, build, config, devices, losses, networks, penalties
+from buresgan_jax import algorithms, builders, config, devices, losses, networks, penalties
 from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.latents.base import base
 
@@ -29,7 +29,7 @@ def tiny_config(method, data="ring"):
 def prepared(method, data="ring"):
     """Algorithm, initial state and real batches; one compilation for all tests of a method."""
     tiny = tiny_config(method, data)
-    algorithm, source = build.algorithm(tiny), build.source(tiny)
+    algorithm, source = builders.algorithm(tiny), builders.source(tiny)
     state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(source.example_shape, np.float32))
     num_real = algorithm.batches_per_update * 8
     real = source.fetch(np.arange(num_real) % (source.num_examples or num_real))
@@ -123,7 +123,7 @@ def test_the_update_fits_images_in_packs(method, network):
     if network == "resnet":
         tiny.generator.name = tiny.discriminator.name = "resnet"
         tiny.data.image_size = 32
-    algorithm, shape = build.algorithm(tiny), build.example_shape(tiny)
+    algorithm, shape = builders.algorithm(tiny), builders.example_shape(tiny)
     state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
     real = jax.ShapeDtypeStruct((algorithm.batches_per_update, 8, *shape), jnp.float32)
     new, _ = jax.eval_shape(algorithm.update, state, real, jax.random.key(0))
@@ -155,7 +155,7 @@ def test_the_penalty_gives_the_discriminator_no_gradient():
 
 def test_the_joint_gradient_is_half_of_loss_plus_penalty_at_the_old_parameters():
     _, state, real, _ = prepared("bures")
-    game = build.game(tiny_config("bures"), None)
+    game = builders.game(tiny_config("bures"), None)
     z = jnp.asarray(np.random.default_rng(0).normal(size=(8, 4)), jnp.float32)
     outputs, pullback, _ = algorithms.game.forward(game, state, real[0], z)
     gradient, _ = algorithms.game.generator_gradient(game, state, outputs, pullback, jax.random.key(0))
@@ -183,7 +183,7 @@ def test_four_devices_compute_what_one_computes(method, data):
     steps = 3
     local, start, example, update = prepared(method, data)
     tiny = tiny_config(method, data)
-    source = build.source(tiny)
+    source = builders.source(tiny)
     indices = np.random.default_rng(0).integers(0, 32, (steps, local.batches_per_update, 8))
     batches = source.fetch(indices.ravel()).reshape(*indices.shape, *source.example_shape)
 
@@ -193,7 +193,7 @@ def test_four_devices_compute_what_one_computes(method, data):
         sums = {name: value + sums.get(name, 0) for name, value in metrics.items()}
 
     real = jax.ShapeDtypeStruct((local.batches_per_update, 2, *source.example_shape), example.dtype)
-    algorithm, tracker = build.algorithm(tiny, devices.AXIS), devices.make_tracker(local, start, real)
+    algorithm, tracker = builders.algorithm(tiny, devices.AXIS), devices.make_tracker(local, start, real)
     run_steps = devices.over_devices(devices.make_run_steps(algorithm, source.decode, steps))
     split = devices.Layout(8, slice(0, 8), 4).split(batches)
     # A copy: the state is donated.

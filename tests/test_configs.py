@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import build, config, data
+from buresgan_jax import builders, config, data
 from buresgan_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -26,8 +26,8 @@ def test_every_config_builds_its_networks(name):
     # One data set of each kind for every method; the others differ in size only.
     for method in config.METHODS if name in ("ring", "cifar") else ("bures", "mdgan_v2"):
         full = load(name, method)
-        algorithm = build.algorithm(full)
-        shape = build.example_shape(full)
+        algorithm = builders.algorithm(full)
+        shape = builders.example_shape(full)
         state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
         z = jax.ShapeDtypeStruct((2, full.latent.dim), np.float32)
         samples = jax.eval_shape(algorithm.generate, state, z)
@@ -39,8 +39,8 @@ def test_every_config_builds_its_networks(name):
 def test_smoke_shrinks_a_config_and_needs_no_data(name):
     small = load(name, "alternating_bures,smoke")
     assert small.training.num_steps == 2
-    source = build.source(small)
-    assert source.example_shape == build.example_shape(small)
+    source = builders.source(small)
+    assert source.example_shape == builders.example_shape(small)
     assert source.fetch(np.arange(3)).shape == (3, *source.example_shape)
 
 
@@ -50,11 +50,11 @@ def test_smoke_shrinks_a_config_and_needs_no_data(name):
 def test_runs_have_the_same_data_unless_their_seed_draws_them(name, is_drawn):
     one, two = config.default(), config.default("gan")
     one.data.name = two.data.name = name
-    assert build.source_key(one) == build.source_key(two)
+    assert builders.source_key(one) == builders.source_key(two)
     two.seed = 1
-    assert (build.source_key(one) == build.source_key(two)) == (not is_drawn)
+    assert (builders.source_key(one) == builders.source_key(two)) == (not is_drawn)
     two.data.num_examples, two.seed = 7, 0
-    assert build.source_key(one) != build.source_key(two)
+    assert builders.source_key(one) != builders.source_key(two)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -92,21 +92,21 @@ def test_wrong_names_are_refused_with_the_nearest_right_one(key, value, message)
         group, _, name = key.rpartition(".")
         (wrong[group] if group else wrong)[name] = value
     with pytest.raises(UserError, match=message):
-        build.algorithm(wrong)
+        builders.algorithm(wrong)
 
 
 def test_alternating_needs_a_penalty():
     wrong = load("ring", "alternating_bures")
     wrong.penalty.name = None
     with pytest.raises(UserError, match="'alternating' needs a penalty"):
-        build.algorithm(wrong)
+        builders.algorithm(wrong)
 
 
 def test_on_points_wgan_gp_has_the_authors_ten_steps_and_weight_of_five_and_on_images_five_and_ten():
     for name, steps, weight in (("ring", 10, 5), ("cifar", 5, 10)):
         full = load(name, "wgan_gp")
         assert (full.algorithm.discriminator_steps, full.discriminator_penalty.weight) == (steps, weight)
-        assert build.algorithm(full).batches_per_update == steps
+        assert builders.algorithm(full).batches_per_update == steps
 
 
 @pytest.mark.parametrize(("name", "sizes"), [("cifar_resnet", (32,)), ("stl10_resnet", (96, 48))])
@@ -117,12 +117,12 @@ def test_resnets_have_the_authors_optimiser(name, sizes):
     assert options.decay_steps == full.training.num_steps
     for size in sizes:
         full.data.image_size = size
-        build.algorithm(full)
+        builders.algorithm(full)
     full.update_from_flattened_dict({"training.num_steps": 300_000})
     assert options.decay_steps == 300_000
     options.decay_steps = 200_000
     with pytest.raises(UserError, match="From config.optimizer.decay_steps=200000 on the learning rate is 0"):
-        build.algorithm(full)
+        builders.algorithm(full)
 
 
 def test_pacgan_has_as_many_packs_as_other_methods_have_samples():
@@ -133,11 +133,11 @@ def test_batches_that_packs_do_not_divide_are_refused():
     wrong = load("ring", "pacgan")
     wrong.discriminator.pack = 3
     with pytest.raises(UserError, match=r"batch_size 512 cannot be cut into packs of 3 .* multiple of 3, such as 513"):
-        build.algorithm(wrong)
+        builders.algorithm(wrong)
     wrong.training.batch_size = 516  # a multiple of 3 and of 4 devices, but not of both at once on each
     wrong.discriminator.pack = 2
     with pytest.raises(UserError, match="packs of 2 on each of 4 .* multiple of 8, such as 512"):
-        build.algorithm(wrong, "batch")
+        builders.algorithm(wrong, "batch")
 
 
 @pytest.mark.parametrize(
@@ -161,14 +161,14 @@ def test_choices_that_do_not_go_together_are_refused(name, argument, changes, me
     wrong = load(name, argument)
     wrong.update_from_flattened_dict(changes)
     with pytest.raises(UserError, match=message):
-        build.algorithm(wrong)
+        builders.algorithm(wrong)
 
 
 def test_image_sizes_that_no_network_supports_are_refused():
     wrong = load("image_folder", "bures")
     wrong.data.image_size = 17
     with pytest.raises(UserError, match="17x17"):
-        build.algorithm(wrong)
+        builders.algorithm(wrong)
 
 
 def test_keys_that_change_nothing_are_known():
@@ -186,9 +186,9 @@ def test_keys_that_change_nothing_are_known():
 def test_penalties_may_look_at_a_random_part_of_the_batch():
     part = load("ring", "bures,smoke")
     part.penalty.max_samples = 4
-    algorithm, all_rows = build.algorithm(part), build.algorithm(load("ring", "bures,smoke"))
+    algorithm, all_rows = builders.algorithm(part), builders.algorithm(load("ring", "bures,smoke"))
     state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(2, np.float32))
-    real = build.source(part).fetch(np.arange(8))[None]
+    real = builders.source(part).fetch(np.arange(8))[None]
     _, metrics = jax.jit(algorithm.update)(state, real, jax.random.key(1))
     _, full = jax.jit(all_rows.update)(state, real, jax.random.key(1))
     assert 0 < metrics["bures"] < 8  # at most twice the number of rows

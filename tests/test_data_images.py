@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from test_configs import load
 
-from buresgan_jax import build
+from buresgan_jax import builders
 from buresgan_jax.data import IMAGE_SETS, image_set, stacked_source, tfds_source
 from buresgan_jax.errors import UserError
 
@@ -138,15 +138,15 @@ def test_config_for_any_set_of_tfds(data_dir):
     settings = load("tfds", "bures")
     settings.data.update({"base": "oxford_flowers102", "data_dir": data_dir, "image_size": 20, "channels": 1})
     expected = tfds_source("oxford_flowers102", data_dir=data_dir, image_size=20, channels=1)
-    np.testing.assert_array_equal(_all(build.source(settings)), _all(expected))
+    np.testing.assert_array_equal(_all(builders.source(settings)), _all(expected))
     settings.data.crop = "none"
     squeezed = tfds_source("oxford_flowers102", data_dir=data_dir, image_size=20, channels=1, crop="none")
-    np.testing.assert_array_equal(_all(build.source(settings)), _all(squeezed))
+    np.testing.assert_array_equal(_all(builders.source(settings)), _all(squeezed))
     assert not np.array_equal(_all(squeezed), _all(expected))
     settings.data.update({"base": "celeb_a", "image_size": 64, "channels": 3, "crop": "center"})
-    np.testing.assert_array_equal(_all(build.source(settings)), _all(tfds_source("celeb_a", data_dir=data_dir)))
+    np.testing.assert_array_equal(_all(builders.source(settings)), _all(tfds_source("celeb_a", data_dir=data_dir)))
     settings.data.crop = "108"
-    np.testing.assert_array_equal(_all(build.source(settings)), _all(tfds_source("celeb_a", data_dir=data_dir)))
+    np.testing.assert_array_equal(_all(builders.source(settings)), _all(tfds_source("celeb_a", data_dir=data_dir)))
 
 
 def test_set_by_name_is_brought_to_size_and_channels(data_dir):

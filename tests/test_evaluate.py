@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import build, evaluate, metrics, writers
+from buresgan_jax import builders, evaluate, metrics, writers
 from buresgan_jax.extractors import pixels
 
 BY = "ema_kernel_distance_pixels"
@@ -98,7 +98,7 @@ def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches)
     config, algorithm, state = evaluate.load(workdir)
     key = jax.random.key(0)
     samples = evaluate.make_sampler(algorithm)(state, key, 16, ema=True)
-    images = build.source(config).fetch(np.arange(32)), np.rint((samples + 1) * 127.5).astype(np.uint8)
+    images = builders.source(config).fetch(np.arange(32)), np.rint((samples + 1) * 127.5).astype(np.uint8)
     expected = metrics.frechet_distance(*(pixels().function(each)[0] for each in images))
     assert values["ema_frechet_distance_pixels"] == pytest.approx(expected, rel=1e-6)
 

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from buresgan_jax import build, extractors, metrics
+from buresgan_jax import builders, extractors, metrics
 from buresgan_jax.evaluation import image_metrics, statistics_cache, summaries
 from buresgan_jax.evaluation.image_metrics import Options
 
@@ -113,7 +113,7 @@ def test_bins_and_both_protocols_of_patches():
 
 
 def test_the_names_of_the_canonical_network_are_understood_with_it():
-    assert build.image_metric_names("fid, kid,fid,", "inception_v3") == ("frechet_distance", "kernel_distance")
+    assert builders.image_metric_names("fid, kid,fid,", "inception_v3") == ("frechet_distance", "kernel_distance")
 
 
 def test_a_set_against_itself_is_perfect():

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from test_image_metrics import PIXELS, make_images
 
-from buresgan_jax import build, data, metrics
+from buresgan_jax import builders, data, metrics
 
 command = importlib.import_module("buresgan_jax.metrics.__main__")
 
@@ -57,7 +57,7 @@ def test_the_command_writes_a_table_and_every_fact(run, places, tmp_path):
 
 
 def test_the_command_finds_what_it_kept_of_the_real_set(run, places, tmp_path, monkeypatch):
-    monkeypatch.setitem(build.EXTRACTORS, "pixels", lambda: PIXELS._replace(sha256="ab" * 32))
+    monkeypatch.setitem(builders.EXTRACTORS, "pixels", lambda: PIXELS._replace(sha256="ab" * 32))
     flags = [f"--real={places[0]}", f"--fake={places[1]}", "--metrics=frechet_distance,kernel_distance"]
     flags.append("--subset_size=20")
     status, out, _ = run(*flags)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import build, evaluate
+from buresgan_jax import builders, evaluate
 from buresgan_jax.data import Source, decode_images, stacked_source
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, digit_classifier
@@ -211,7 +211,7 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
     def sampler(state, key, n, *, ema):
         return (real if ema else collapsed)[:n]
 
-    metric = build.evaluation(config, tmp_path)
+    metric = builders.evaluation(config, tmp_path)
     assert trainings == []  # not before it is needed
     values = evaluate.evaluate(config, metric, sampler, None, None)
     num_modes = len(np.unique(stacks.labels(np.arange(300))))
@@ -221,9 +221,9 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
     assert values["judge_accuracy"] == _trained().metadata["test_accuracy"]
     assert values["ema_reverse_kl_floor"] == values["reverse_kl_floor"] > 0
     # From now on the file of the workdir serves; a path in the config comes before it.
-    assert evaluate.evaluate(config, build.evaluation(config, tmp_path), sampler, None, None) == values
+    assert evaluate.evaluate(config, builders.evaluation(config, tmp_path), sampler, None, None) == values
     config.evaluation.judge = str(tmp_path / "shared.npz")
-    build.evaluation(config, tmp_path)(real[:2])
+    builders.evaluation(config, tmp_path)(real[:2])
     assert trainings == [("mnist", None)] * 2
     assert (tmp_path / "shared.npz").exists()
 
@@ -232,4 +232,4 @@ def test_a_judge_of_other_data_is_refused_before_training(config, tmp_path):
     digit_classifier.save_judge(_trained(), tmp_path / "judge.npz")
     config.data.base = "fashion_mnist"
     with pytest.raises(UserError, match="is for 'mnist', not for 'fashion_mnist'"):
-        build.evaluation(config, tmp_path)
+        builders.evaluation(config, tmp_path)

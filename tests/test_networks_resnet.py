@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from buresgan_jax import algorithms, build
+from buresgan_jax import algorithms, builders
 from buresgan_jax.errors import UserError
 from buresgan_jax.networks import ResNetDiscriminator, ResNetGenerator, resnet_discriminator, resnet_generator
 
@@ -152,11 +152,11 @@ def _cifar_config(image_size=32):
 
 
 def test_a_config_chooses_both_networks_and_their_widths():
-    game = build.game(_cifar_config(), "batch")
+    game = builders.game(_cifar_config(), "batch")
     assert game.generator == ResNetGenerator(start_size=4, num_blocks=3, width=6, axis_name="batch")
     assert game.discriminator == ResNetDiscriminator(num_halvings=3, width=4, axis_name="batch")
     with pytest.raises(UserError, match="ResNets do not support images of 64x64. Allowed: 32, 48, 96"):
-        build.game(_cifar_config(image_size=64), None)
+        builders.game(_cifar_config(image_size=64), None)
 
 
 def test_one_update_moves_every_parameter():
@@ -164,7 +164,7 @@ def test_one_update_moves_every_parameter():
         "generator": ResNetGenerator(start_size=2, num_blocks=1, width=4),
         "discriminator": ResNetDiscriminator(num_halvings=1, width=4),
     }
-    algorithm = algorithms.gan(build.game(_cifar_config(), None)._replace(**small))
+    algorithm = algorithms.gan(builders.game(_cifar_config(), None)._replace(**small))
     state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros((4, 4, 3), np.float32))
     real = np.random.default_rng(0).uniform(-1, 1, (1, 4, 4, 4, 3)).astype(np.float32)
     new, metrics = jax.jit(algorithm.update)(state, real, jax.random.key(1))

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from test_train import assert_close_parameters, assert_same
 
-from buresgan_jax import build, data, devices, evaluate, train, writers
+from buresgan_jax import builders, data, devices, evaluate, train, writers
 
 LAST = 2500
 OPTIONS = {
@@ -126,8 +126,8 @@ def start_pair(workdir, **options):
 
 def one_device_state(config, num_steps):
     """The state after a few steps of a run, computed without pmap on one device."""
-    algorithm, source = build.algorithm(config), build.source(config)
-    key, example = jax.random.key(config.seed), np.zeros(build.example_shape(config), np.float32)
+    algorithm, source = builders.algorithm(config), builders.source(config)
+    key, example = jax.random.key(config.seed), np.zeros(builders.example_shape(config), np.float32)
     state = jax.jit(algorithm.init)(jax.random.fold_in(key, 2**31 - 1), example)
     size, per_update = config.training.batch_size, algorithm.batches_per_update
     options = {"seed": config.seed, "batch_size": size, "batches_per_update": per_update}

@@ -14,7 +14,7 @@ import command_line
 import jax
 import pytest
 
-from buresgan_jax import build, cells, config, devices, sweep, together, train
+from buresgan_jax import builders, cells, config, devices, sweep, together, train
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.data import DataMemory
 from buresgan_jax.errors import UserError
@@ -228,8 +228,8 @@ def call_sweep(monkeypatch, *arguments):
 
 
 def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeypatch, tmp_path, capfd):
-    opened, source = [], build.source
-    monkeypatch.setattr(build, "source", lambda config: opened.append(config.seed) or source(config))
+    opened, source = [], builders.source
+    monkeypatch.setattr(builders, "source", lambda config: opened.append(config.seed) or source(config))
     arguments = [f"--workdir={tmp_path}", "--together=vmap", "--seeds=1", "--grid=penalty.weight=1,2"]
     arguments += ["--config.data.num_examples=20", "--config.data.resident=True"]
     assert call_sweep(monkeypatch, *arguments) == 0

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from buresgan_jax import algorithms, build, penalties
+from buresgan_jax import algorithms, builders, penalties
 from buresgan_jax.latents.base import base
 
 torch = pytest.importorskip("torch")
@@ -29,13 +29,13 @@ class Pair:
         config, rng = importlib.import_module(f"configs.{data}").get_config(method), np.random.default_rng(0)
         self.z = z = rng.normal(size=(batch, config.latent.dim)).astype(np.float32)
         # Every draw of z is the same: JAX and PyTorch have different random numbers.
-        game = build.game(config, None)._replace(latent=base.Latent(lambda key: (), lambda arrays, key, n: z))
+        game = builders.game(config, None)._replace(latent=base.Latent(lambda key: (), lambda arrays, key, n: z))
         if optimizer is not None:
             game = game._replace(generator_optimizer=optimizer, discriminator_optimizer=optimizer)
         self.game = game
         make = algorithms.alternating if method == "alternating_bures" else algorithms.gan
         self.algorithm = make(game)
-        shape = (self.algorithm.batches_per_update, batch, *build.example_shape(config))
+        shape = (self.algorithm.batches_per_update, batch, *builders.example_shape(config))
         self.real = rng.uniform(-1, 1, shape).astype(np.float32)
         self.state = jax.jit(self.algorithm.init)(jax.random.key(0), self.real[0, 0])
         self.update = jax.jit(self.algorithm.update)
@@ -105,8 +105,8 @@ def assert_moved_alike(ours, theirs):
 @pytest.mark.parametrize("data", torch_peer.DATA)
 def test_networks_have_as_many_parameters(data):
     config = importlib.import_module(f"configs.{data}").get_config()
-    init = build.algorithm(config).init
-    state = jax.eval_shape(init, jax.random.key(0), np.zeros(build.example_shape(config), np.float32))
+    init = builders.algorithm(config).init
+    state = jax.eval_shape(init, jax.random.key(0), np.zeros(builders.example_shape(config), np.float32))
     with torch.device("meta"):
         networks = torch_peer.make_networks(data)
     for ours, theirs in zip((state.generator, state.discriminator), networks, strict=True):

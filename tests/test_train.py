@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from buresgan_jax import build, checkpoint, devices, evaluate, run, train, writers
+from buresgan_jax import builders, checkpoint, devices, evaluate, run, train, writers
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StoppedError
@@ -140,7 +140,7 @@ def test_a_signal_before_the_first_step_stops_at_once(tmp_path, monkeypatch):
     def slow_source(config):
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(build, "source", slow_source)
+    monkeypatch.setattr(builders, "source", slow_source)
     with pytest.raises(StoppedError, match="SIGINT: stopped before the first step"):
         train.train_and_evaluate(make_config(), tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -220,12 +220,12 @@ def test_logs_wait_until_the_next_calls_are_dispatched_and_are_written_before_a_
 
 
 def test_diverged_training_names_step_metric_and_checkpoint_and_saves_nothing_after(tmp_path, monkeypatch):
-    source = build.source(make_config())
+    source = builders.source(make_config())
 
     def fetch(indices):  # eight a step, in order: NaN in the steps 9 and 10
         return np.where((indices // 16 == 4)[:, None], np.float32("nan"), source.fetch(indices))
 
-    monkeypatch.setattr(build, "source", lambda config: source._replace(fetch=fetch))
+    monkeypatch.setattr(builders, "source", lambda config: source._replace(fetch=fetch))
     message = r"^step 9: discriminator_loss is not finite. The last good checkpoint is step 6 \(.*\)"
     with pytest.raises(train.DivergedError, match=message):
         train.train_and_evaluate(make_config(), tmp_path)
@@ -254,7 +254,7 @@ def test_evaluation_counts_samples_that_are_not_finite():
         return samples if ema else samples + np.inf
 
     config = make_config()
-    values = evaluate.evaluate(config, build.evaluation(config, "unused"), sampler, None, None)
+    values = evaluate.evaluate(config, builders.evaluation(config, "unused"), sampler, None, None)
     assert values == {"non_finite_samples": 16, "ema_non_finite_samples": 3}
 
 

@@ -14,7 +14,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from buresgan_jax import build, data
+from buresgan_jax import builders, data
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import image_metrics
 from buresgan_jax.evaluation.image_metrics import METRICS, Options
@@ -43,7 +43,7 @@ def _parse(arguments):
     parser.add_argument("--real", required=True, help="the real images: a folder, an .npz file, or tfds:NAME:SPLIT")
     parser.add_argument("--fake", required=True, help="the generated images, the same")
     parser.add_argument("--metrics", required=True, help=f"names with commas between them: {', '.join(METRICS)}")
-    parser.add_argument("--extractor", default="pixels", help=f"of features: {', '.join(build.EXTRACTORS)}")
+    parser.add_argument("--extractor", default="pixels", help=f"of features: {', '.join(builders.EXTRACTORS)}")
     parser.add_argument("--weights", help="of the extractor, where it needs a file")
     parser.add_argument("--resizer", help="of the extractor: legacy_tensorflow, legacy_pytorch or clean")
     parser.add_argument("--num", type=_at_least(1), help="so many images of each set, drawn by the seed (default: all)")
@@ -74,10 +74,10 @@ def _parse(arguments):
 def _run(flags):
     if flags.out and not pathlib.Path(flags.out).absolute().parent.is_dir():
         raise UserError(f"The folder of --out={flags.out} does not exist. Create it, or give another file.")
-    names = build.image_metric_names(flags.metrics, flags.extractor)
+    names = builders.image_metric_names(flags.metrics, flags.extractor)
     if not names:
         raise UserError(f"--metrics is empty. Give names with commas between them: {', '.join(METRICS)}.")
-    extractor = build.extractor(flags.extractor, flags.weights, flags.resizer)
+    extractor = builders.extractor(flags.extractor, flags.weights, flags.resizer)
     options = Options(flags.seed, flags.subset_size, flags.num_splits, flags.num_neighbours)
     sizes = {"image_size": flags.image_size, "channels": flags.channels, "data_dir": flags.data_dir}
     sources = [data.image_set(place, **sizes) for place in (flags.real, flags.fake)]
@@ -88,7 +88,7 @@ def _run(flags):
             f"got {shapes}. Give --image_size or --channels, which folders and TFDS sets obey."
         )
     real, fake = (data.ImageBatches(source, num=flags.num, seed=flags.seed) for source in sources)
-    evaluation = build.ImageEvaluation(
+    evaluation = builders.ImageEvaluation(
         names,
         extractor,
         options,

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from buresgan_jax import data, extractors
-from buresgan_jax.build._choose import choose, user_error
-from buresgan_jax.build._data import is_mixture, source
+from buresgan_jax.builders._choose import choose, user_error
+from buresgan_jax.builders._data import is_mixture, source
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import image_metrics, statistics_cache
 from buresgan_jax.evaluation.image_metrics import METRICS, Options

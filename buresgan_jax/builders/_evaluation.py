@@ -8,9 +8,9 @@ import numpy as np
 from etils import epath
 
 from buresgan_jax import data, metrics
-from buresgan_jax.build._choose import choose
-from buresgan_jax.build._data import is_mixture, mixture, stacked_source
-from buresgan_jax.build._image_evaluation import OF_ALL_METRICS, ImageEvaluation
+from buresgan_jax.builders._choose import choose
+from buresgan_jax.builders._data import is_mixture, mixture, stacked_source
+from buresgan_jax.builders._image_evaluation import OF_ALL_METRICS, ImageEvaluation
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training
 

@@ -6,8 +6,8 @@ import jax
 import optax
 
 from buresgan_jax import algorithms, losses, penalties
-from buresgan_jax.build._choose import choose
-from buresgan_jax.build._networks import discriminator, encoder, generator, reconstructor
+from buresgan_jax.builders._choose import choose
+from buresgan_jax.builders._networks import discriminator, encoder, generator, reconstructor
 from buresgan_jax.config import METHODS
 from buresgan_jax.errors import UserError
 from buresgan_jax.latents.base import base

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from buresgan_jax import networks
-from buresgan_jax.build._choose import choose, user_error
-from buresgan_jax.build._data import example_shape
+from buresgan_jax.builders._choose import choose, user_error
+from buresgan_jax.builders._data import example_shape
 from buresgan_jax.errors import UserError
 
 _KINDS = dict.fromkeys(("mlp", "dcgan", "resnet"))
