@@ -18,9 +18,10 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-from buresgan_jax import builders, data, devices
+from buresgan_jax import builders, data
 from buresgan_jax.algorithms import game as moves
 from buresgan_jax.errors import UserError
+from buresgan_jax.training import devices
 
 DTYPES = ("float32", "tf32", "bfloat16")  # of the networks' arithmetic
 # Examples of the real data sets, for the stand-ins where one is not prepared.

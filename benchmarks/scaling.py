@@ -25,7 +25,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import scaling_model as model
 
-from buresgan_jax import builders, data, devices
+from buresgan_jax import builders, data
+from buresgan_jax.training import devices
 
 WORKS = ("cifar", "stl10", "ring")  # configs
 SIMULATED = (2, 4, 8)  # numbers of devices

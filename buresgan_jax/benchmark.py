@@ -26,7 +26,7 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from buresgan_jax import builders, cells, evaluate, together
+from buresgan_jax import builders, cells, together
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.cli import command_flags, flag_errors
@@ -34,6 +34,7 @@ from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import pictures, tables
 from buresgan_jax.sweep import parse_seeds
+from buresgan_jax.training import saved_run
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _TRAIN = flags.DEFINE_bool("train", True, "Whether to run what is not finished; --notrain only makes the tables.")
@@ -182,10 +183,10 @@ def write_pictures(all_cells, outcomes, path: pathlib.Path) -> None:
 
 
 def _panel(cell):
-    config, algorithm, state = evaluate.load(cell.workdir)
+    config, algorithm, state = saved_run.load(cell.workdir)
     is_points = builders.is_mixture(config)
     number = _NUM_DRAWN if is_points else 64
-    samples = evaluate.make_sampler(algorithm)(state, jax.random.key(0), number, ema=False)
+    samples = saved_run.make_sampler(algorithm)(state, jax.random.key(0), number, ema=False)
     if not is_points:
         return pictures.Panel(image=pictures.image_grid(samples))
     truth = builders.mixture(config)

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
-from buresgan_jax import writers
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
 from buresgan_jax.runtime import accelerators
 from buresgan_jax.runtime.cores import available_cores
 from buresgan_jax.runtime.signals import StoppedError
+from buresgan_jax.training import workdir
 
 _POLL_SECONDS = 0.1
 _ROOT = pathlib.Path(__file__).parents[1]  # where the package is importable from, installed or not
@@ -69,10 +69,10 @@ def finished(cell: Cell) -> Outcome | None:
     Raises:
         UserError: its workdir belongs to a run of another config, or one that went on for longer.
     """
-    final, num_steps = writers.read_final(cell.workdir), cell.config.training.num_steps
+    final, num_steps = workdir.read_final(cell.workdir), cell.config.training.num_steps
     if final.get("step", -1) < num_steps:
         return None
-    changed = writers.check_same_run(cell.config, cell.workdir)
+    changed = workdir.check_same_run(cell.config, cell.workdir)
     if final["step"] > num_steps:
         raise UserError(
             f"{cell.workdir} is at step {final['step']} already, training.num_steps is {num_steps}. Use another "
@@ -196,7 +196,7 @@ def _start(cell, place):
 
 def _outcome(cell, status):
     if status == 0:
-        return Outcome("done", writers.read_final(cell.workdir))
+        return Outcome("done", workdir.read_final(cell.workdir))
     lines = (cell.workdir / "log.txt").read_text().splitlines()
     message = lines[-1] if lines else ""
     if status in (128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM):
@@ -219,7 +219,7 @@ def rows(cells: Iterable[Cell], outcomes: Iterable[Outcome]) -> list[dict[str, A
 
 def metric_names(table: Iterable[Mapping[str, Any]], labels: Iterable[str]) -> list[str]:
     """The columns of `rows` that hold metrics, in the order of appearance."""
-    known = {*labels, *writers.RUN_FACTS, tables.STATUS, "message"}
+    known = {*labels, *workdir.RUN_FACTS, tables.STATUS, "message"}
     return list(dict.fromkeys(name for row in table for name in row if name not in known))
 
 

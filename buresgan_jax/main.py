@@ -8,12 +8,12 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from buresgan_jax import config as config_lib
-from buresgan_jax import evaluate, train
 from buresgan_jax.cli import cluster, evaluation_flags, flag_errors
 from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, CONFIG, WORKDIR
 from buresgan_jax.cli.evaluation_flags import CHECKPOINT, EMA, NUM_SAMPLES, OUT, SEED
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime import compilation_cache, process
+from buresgan_jax.training import loop, saved_run
 
 for _name in ("config", "workdir", "compilation_cache", "compilation_cache_dir"):  # so that --help shows them
     flags.declare_key_flag(_name)
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         _run(argv)
     except UserError as error:
         return _fail(str(error))
-    except train.DivergedError as error:
+    except loop.DivergedError as error:
         return _fail(f"Training diverged at {error}", status=1)
     except OSError as error:  # such as a full disk
         return _fail(f"Cannot read or write: {error}. The same command goes on from the last checkpoint.", status=1)
@@ -55,15 +55,15 @@ def _run(argv):
         overrides = config_flags.get_override_values(flags.FLAGS["config"])
         for key, reason in config_lib.unread(CONFIG.value, overrides).items():
             logging.warning("--config.%s changes nothing: %s.", key, reason)
-        train.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
+        loop.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
     elif _MODE.value == "evaluate":
         options = {"seed": SEED.value, "checkpoint": CHECKPOINT.value, "changes": evaluation_flags.changes()}
-        for values in evaluate.run_evaluation(WORKDIR.value, **options):
+        for values in saved_run.run_evaluation(WORKDIR.value, **options):
             print(json.dumps(values), flush=True)
     else:
         num_samples = NUM_SAMPLES.value or 64
         options = {"seed": SEED.value, "ema": EMA.value, "checkpoint": CHECKPOINT.value}
-        evaluate.run_sampling(WORKDIR.value, OUT.value, num_samples=num_samples, **options)
+        saved_run.run_sampling(WORKDIR.value, OUT.value, num_samples=num_samples, **options)
         print(f"Wrote {num_samples} samples to {OUT.value}.")
 
 

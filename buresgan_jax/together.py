@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 import jax
 from absl import logging
 
-from buresgan_jax import builders, cells, train
+from buresgan_jax import builders, cells
 from buresgan_jax import config as config_lib
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, TOGETHER, cache_arguments
 from buresgan_jax.errors import UserError
-from buresgan_jax.parallel import Stacked
-from buresgan_jax.run import Run
 from buresgan_jax.runtime import compilation_cache, process
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
+from buresgan_jax.training import loop
+from buresgan_jax.training.layouts import Stacked
+from buresgan_jax.training.run import Run
 
 
 def call(program: Callable[[], int], argv: list[str]) -> int:
@@ -126,7 +127,7 @@ def _run_group(group, all_cells):
         for runs in by_start.values():  # those that had diverged are behind the others
             begin = time.monotonic()
             stacked = Stacked(list(runs.values()), all_cells[group[0]].workdir.parent)
-            diverged = train.train(stacked, signals, begin=begin)
+            diverged = loop.train(stacked, signals, begin=begin)
             for position, (index, opened) in enumerate(runs.items()):
                 outcome = Outcome("done", opened.final)
                 if opened.evaluation_error:  # as in a process of its own, which ends with status 2

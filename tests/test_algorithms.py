@@ -9,9 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from buresgan_jax import algorithms, builders, config, devices, losses, networks, penalties
-from buresgan_jax.checkpoint import Checkpointer
+from buresgan_jax import algorithms, builders, config, losses, networks, penalties
 from buresgan_jax.latents.base import base
+from buresgan_jax.training import devices
+from buresgan_jax.training.checkpoint import Checkpointer
 
 METHODS = list(config.METHODS)
 

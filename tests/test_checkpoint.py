@@ -9,8 +9,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
+from buresgan_jax.training.checkpoint import Checkpointer
 
 # What a read of a damaged file leaves behind in orbax's and tensorstore's threads is theirs.
 pytestmark = [

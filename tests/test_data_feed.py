@@ -4,9 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import data, devices
+from buresgan_jax import data
 from buresgan_jax.data import DataMemory, make_feed
 from buresgan_jax.errors import UserError
+from buresgan_jax.training import devices
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1030, 4, 4, 3), dtype=np.uint8)  # more than one chunk of loading
 IMAGE_SOURCE = data.Source("images", len(IMAGES), IMAGES.shape[1:], IMAGES.__getitem__, data.decode_images)

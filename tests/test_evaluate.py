@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import builders, evaluate, metrics, writers
+from buresgan_jax import builders, metrics
 from buresgan_jax.extractors import pixels
+from buresgan_jax.training import saved_run
 
 BY = "ema_kernel_distance_pixels"
 IMAGES = "--config=configs/mnist.py:gan,smoke"
@@ -65,7 +66,7 @@ def test_training_evaluates_the_average_and_keeps_the_best(finished):
     assert not (finished / "evaluation.json").exists()
     record = json.loads((finished / "best.json").read_text())
     assert record.items() >= {"step": best, "by": BY, "value": found[best][BY], "num_samples": 16}.items()
-    assert int(evaluate.load(finished, "best")[2].step) == best
+    assert int(saved_run.load(finished, "best")[2].step) == best
     assert [path.name for path in (finished / "best_checkpoint").iterdir() if path.name.isdigit()] == [str(best)]
     assert json.loads((finished / "final.json").read_text())[BY] == found[5][BY]
 
@@ -77,7 +78,7 @@ def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches)
     values = json.loads(result.out)
     (document,) = json.loads((workdir / "evaluation.json").read_text())
     entries = document.pop("metrics")
-    options = {name: document.pop(name) for name in evaluate._OPTIONS}
+    options = {name: document.pop(name) for name in saved_run._OPTIONS}
     assert (options["subset_size"], options["split"]) == (8, None)
     assert document == {"step": 5, "num_samples": 16, "seed": 0}
     assert list(entries) == [f"{p}{name}_distance_pixels" for p in ("", "ema_") for name in ("frechet", "kernel")]
@@ -95,9 +96,9 @@ def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches)
     (workdir / "evaluation.json").write_text("{")
     assert "evaluation.json is damaged. Move it away" in run("--mode=evaluate", f"--workdir={workdir}").err
 
-    config, algorithm, state = evaluate.load(workdir)
+    config, algorithm, state = saved_run.load(workdir)
     key = jax.random.key(0)
-    samples = evaluate.make_sampler(algorithm)(state, key, 16, ema=True)
+    samples = saved_run.make_sampler(algorithm)(state, key, 16, ema=True)
     images = builders.source(config).fetch(np.arange(32)), np.rint((samples + 1) * 127.5).astype(np.uint8)
     expected = metrics.frechet_distance(*(pixels().function(each)[0] for each in images))
     assert values["ema_frechet_distance_pixels"] == pytest.approx(expected, rel=1e-6)
@@ -126,14 +127,14 @@ def test_a_failed_evaluation_costs_no_training_and_the_best_outlives_a_restart(
     finished, run, tmp_path, monkeypatch, caplog
 ):
     workdir = pathlib.Path(shutil.copytree(finished, tmp_path / "run"))
-    good = evaluate.evaluate_images
+    good = saved_run.evaluate_images
 
     def fails_at_6(*args, **kwargs):
         if int(args[3].step) == 6:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED:\nno space left")
         return good(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate, "evaluate_images", fails_at_6)
+    monkeypatch.setattr(saved_run, "evaluate_images", fails_at_6)
     result = run(IMAGES, f"--workdir={workdir}", *METRICS, *STEPS, "--config.training.num_steps=7")
     assert result.status == 2
     assert "Training is done and saved in " in result.err.splitlines()[-1]
@@ -141,9 +142,9 @@ def test_a_failed_evaluation_costs_no_training_and_the_best_outlives_a_restart(
     assert "The evaluation failed at step 6: RESOURCE_EXHAUSTED: no space left" in caplog.text
     found = evaluations(workdir)
     assert list(found) == [1, 2, 3, 4, 5, 7]
-    assert writers.read_final(workdir)[BY] == found[7][BY]
+    assert workdir.read_final(workdir)[BY] == found[7][BY]
     assert json.loads((workdir / "best.json").read_text())["step"] == min(found, key=lambda step: found[step][BY])
-    assert int(evaluate.load(workdir)[2].step) == 7
+    assert int(saved_run.load(workdir)[2].step) == 7
 
 
 MISTAKES = {

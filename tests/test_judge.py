@@ -9,11 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import builders, evaluate
+from buresgan_jax import builders
 from buresgan_jax.data import Source, decode_images, stacked_source
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, digit_classifier
 from buresgan_jax.networks import DigitClassifier
+from buresgan_jax.training import saved_run
 
 ROOT = pathlib.Path(__file__).parents[1]
 _SMALL = DigitClassifier(filters=(4, 4), hidden=16)
@@ -213,7 +214,7 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
 
     metric = builders.evaluation(config, tmp_path)
     assert trainings == []  # not before it is needed
-    values = evaluate.evaluate(config, metric, sampler, None, None)
+    values = saved_run.evaluate(config, metric, sampler, None, None)
     num_modes = len(np.unique(stacks.labels(np.arange(300))))
     assert abs(values["ema_modes"] - num_modes) < 0.1 * num_modes
     assert values["modes"] == 1
@@ -221,7 +222,7 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
     assert values["judge_accuracy"] == _trained().metadata["test_accuracy"]
     assert values["ema_reverse_kl_floor"] == values["reverse_kl_floor"] > 0
     # From now on the file of the workdir serves; a path in the config comes before it.
-    assert evaluate.evaluate(config, builders.evaluation(config, tmp_path), sampler, None, None) == values
+    assert saved_run.evaluate(config, builders.evaluation(config, tmp_path), sampler, None, None) == values
     config.evaluation.judge = str(tmp_path / "shared.npz")
     builders.evaluation(config, tmp_path)(real[:2])
     assert trainings == [("mnist", None)] * 2

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import train
+from buresgan_jax.training import loop
 
 RING = "--config=configs/ring.py:smoke"
 
@@ -55,7 +55,7 @@ def listing(folder):
 
 
 def test_an_override_that_changes_nothing_is_told(run, monkeypatch, tmp_path, caplog):
-    monkeypatch.setattr(train, "train_and_evaluate", lambda *args, **kwargs: None)
+    monkeypatch.setattr(loop, "train_and_evaluate", lambda *args, **kwargs: None)
     arguments = ["--config=configs/ring.py:gan", f"--workdir={tmp_path}", "--config.seed=1"]
     assert run(*arguments).status == 0
     assert caplog.text == ""

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from test_train import assert_close_parameters, make_config, read_metrics
 
-from buresgan_jax import devices, parallel, run, train
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StopSignals
+from buresgan_jax.training import devices, layouts, loop, run
 
 RATES = [1e-3, 1e38, 5e-3]  # three runs on two devices; the second diverges
 
@@ -23,8 +23,8 @@ def train_together(workdir, configs):
         runs = [run.Run(config, workdir / str(i), signals, rows=rows) for i, config in enumerate(configs)]
         for each in runs:
             stack.enter_context(contextlib.closing(each))
-        stacked = parallel.Stacked(runs, workdir)
-        diverged = train.train(stacked, signals, begin=time.monotonic())
+        stacked = layouts.Stacked(runs, workdir)
+        diverged = loop.train(stacked, signals, begin=time.monotonic())
         return stacked.states(), diverged
 
 
@@ -41,7 +41,7 @@ def test_stacked_runs_equal_single_ones_and_divergence_stops_only_one(tmp_path, 
     assert list(diverged) == [1]
     assert "not finite" in str(diverged[1])
     assert not (tmp_path / "1" / "final.json").exists()
-    alone = train.train_and_evaluate(make(2, RATES[2], False), tmp_path / "alone")
+    alone = loop.train_and_evaluate(make(2, RATES[2], False), tmp_path / "alone")
     assert_close_parameters(states[2], alone)
     assert not np.array_equal(*(jax.tree.leaves(states[i].generator.params)[0] for i in (0, 2)))
     lines = [read_metrics(tmp_path / name) for name in ("2", "alone")]
@@ -109,7 +109,7 @@ def test_a_gpu_makes_several_steps_of_images_in_a_call(monkeypatch):
 
 def test_bfloat16_networks_keep_parameters_statistics_and_losses_in_float32(tmp_path):
     dtypes = {"generator__dtype": "bfloat16", "discriminator__dtype": "bfloat16", "training__num_steps": 2}
-    state = train.train_and_evaluate(make_config("bures", **dtypes), tmp_path)
+    state = loop.train_and_evaluate(make_config("bures", **dtypes), tmp_path)
     floating = {leaf.dtype for leaf in jax.tree.leaves(state) if np.issubdtype(leaf.dtype, np.floating)}
     assert floating == {np.dtype(np.float32)}
     penalty = next(line["bures"] for line in read_metrics(tmp_path) if line["split"] == "train")
@@ -118,6 +118,6 @@ def test_bfloat16_networks_keep_parameters_statistics_and_losses_in_float32(tmp_
 
 def test_a_profile_is_written(tmp_path, capfd):
     config = make_config("gan")
-    train.train_and_evaluate(config, tmp_path / "traced", profile=True)
+    loop.train_and_evaluate(config, tmp_path / "traced", profile=True)
     assert list((tmp_path / "traced" / "profile").rglob("*.xplane.pb"))
     assert "tensorboard --logdir=" in capfd.readouterr().err

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from test_train import assert_close_parameters, assert_same
 
-from buresgan_jax import builders, data, devices, evaluate, train, writers
+from buresgan_jax import builders, data
+from buresgan_jax.training import devices, loop, saved_run
 
 LAST = 2500
 OPTIONS = {
@@ -58,12 +59,12 @@ def read_metrics(workdir):
 
 
 def load_state(workdir):
-    return evaluate.load(workdir)[2]
+    return saved_run.load(workdir)[2]
 
 
 def run_here(workdir):
     """The rest of a run in this process, on its four devices."""
-    return train.train_and_evaluate(writers.read_config(workdir), workdir)
+    return loop.train_and_evaluate(workdir.read_config(workdir), workdir)
 
 
 def test_killed_and_stopped_runs_end_in_the_same_bits_as_an_uninterrupted_one(tmp_path):
@@ -148,13 +149,13 @@ def test_two_processes_are_one_and_stop_together(tmp_path):
     for process in pair:
         command_line.finish(process)
 
-    config = writers.read_config(workdir)
+    config = workdir.read_config(workdir)
     first = tmp_path / "first"
     shutil.copytree(workdir / "checkpoints" / "3", first / "checkpoints" / "3")
     shutil.copy(workdir / "config.json", first)
     two_processes = load_state(first)
     config.training.num_steps = 3
-    one_process = train.train_and_evaluate(config, tmp_path / "one_process")
+    one_process = loop.train_and_evaluate(config, tmp_path / "one_process")
     one_device = one_device_state(config, 3)
     assert int(two_processes.step) == 3
     assert_close_parameters(two_processes, one_process)

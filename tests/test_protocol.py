@@ -10,10 +10,11 @@ import numpy as np
 import optax
 import pytest
 
-from buresgan_jax import algorithms, devices, losses, networks
+from buresgan_jax import algorithms, losses, networks
 from buresgan_jax.algorithms import game as moves
 from buresgan_jax.algorithms.gan import make_algorithm
 from buresgan_jax.latents.base import base
+from buresgan_jax.training import devices
 
 BATCH, STEPS = 8, 2
 OPTIMIZER = algorithms.Optimizer(optax.scale_by_adam(0.5, 0.999), 1e-3)

@@ -14,12 +14,13 @@ import command_line
 import jax
 import pytest
 
-from buresgan_jax import builders, cells, config, devices, sweep, together, train
+from buresgan_jax import builders, cells, config, sweep, together
 from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.data import DataMemory
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
 from buresgan_jax.runtime.cores import available_cores
+from buresgan_jax.training import devices, loop
 
 # ml_collections loads config files in a way that Python 3.12 deprecates louder.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -276,7 +277,7 @@ def test_the_command_of_a_cell_is_understood_by_main(monkeypatch, tmp_path):
         return [Outcome("failed", {}, "")] * len(all_cells)
 
     monkeypatch.setattr(cells, "run_cells", run_cells)
-    monkeypatch.setattr(train, "train_and_evaluate", lambda config, workdir, **_: configs.append(config))
+    monkeypatch.setattr(loop, "train_and_evaluate", lambda config, workdir, **_: configs.append(config))
     grid = "--grid=generator.hidden=(4,4),(5,)"
     options = ["--together=processes", "--seeds=7", "--nocompilation_cache", f"--compilation_cache_dir={tmp_path}"]
     assert call_sweep(monkeypatch, f"--workdir={tmp_path}", *options, grid) == 1

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from buresgan_jax import builders, checkpoint, devices, evaluate, run, train, writers
+from buresgan_jax import builders
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StoppedError
+from buresgan_jax.training import checkpoint, devices, loop, run, saved_run, workdir
 
 
 def make_config(method="gan", data_set="ring", **changes) -> config_dict.ConfigDict:
@@ -69,7 +70,7 @@ def test_a_batch_that_the_devices_cannot_share_is_refused():
 
 
 def test_calls_end_at_every_interval_and_cover_every_step():
-    calls = list(train.plan_calls(7, 50, 8, (10, 15)))
+    calls = list(loop.plan_calls(7, 50, 8, (10, 15)))
     assert [start for start, _ in calls] == [7, *(stop for _, stop in calls[:-1])]
     assert calls[-1][1] == 50
     assert {10, 15, 20, 30, 40, 45} <= {stop for _, stop in calls}
@@ -83,19 +84,19 @@ def test_calls_end_at_every_interval_and_cover_every_step():
 def uninterrupted(tmp_path_factory):
     """A workdir, and the state at its end."""
     workdir = tmp_path_factory.mktemp("uninterrupted")
-    return workdir, train.train_and_evaluate(make_config("alternating_bures"), workdir)
+    return workdir, loop.train_and_evaluate(make_config("alternating_bures"), workdir)
 
 
 def send_at_log(monkeypatch, number, count=1):
     """Sends a signal to this process at its first log."""
-    take, numbers = train.DataParallel.take_trackers, [number] * count
+    take, numbers = loop.DataParallel.take_trackers, [number] * count
 
     def take_and_send(parallel):
         while numbers:
             os.kill(os.getpid(), numbers.pop())
         return take(parallel)
 
-    monkeypatch.setattr(train.DataParallel, "take_trackers", take_and_send)
+    monkeypatch.setattr(loop.DataParallel, "take_trackers", take_and_send)
 
 
 def test_a_signal_saves_and_the_next_run_goes_on_exactly(uninterrupted, tmp_path, monkeypatch):
@@ -104,35 +105,35 @@ def test_a_signal_saves_and_the_next_run_goes_on_exactly(uninterrupted, tmp_path
     with monkeypatch.context() as patch:
         send_at_log(patch, number)
         with pytest.raises(StoppedError, match=f"{number.name}: stopped at step [0-9]+, saved in ") as stopped:
-            train.train_and_evaluate(config, tmp_path)
+            loop.train_and_evaluate(config, tmp_path)
     assert stopped.value.signal_number == number
     assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
     assert 4 < checkpoint.Checkpointer(tmp_path, read_only=True).latest_step() < 12
-    assert_same(train.train_and_evaluate(config, tmp_path), uninterrupted[1])
+    assert_same(loop.train_and_evaluate(config, tmp_path), uninterrupted[1])
     # The means of the metrics too, though the stop came between two logs.
     assert read_metrics(tmp_path) == read_metrics(uninterrupted[0])
 
 
 def test_two_runs_in_one_workdir_are_refused_while_the_first_one_goes_on(tmp_path):
-    with writers.lock_workdir(tmp_path):
+    with workdir.lock_workdir(tmp_path):
         with pytest.raises(UserError, match=f"is in use by process {os.getpid()}, which trains there. Wait until"):
-            train.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
+            loop.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
         assert not (tmp_path / "config.json").exists()
-    train.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
-    writers.lock_workdir(tmp_path).close()  # it was given back
+    loop.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
+    workdir.lock_workdir(tmp_path).close()  # it was given back
 
 
 @pytest.mark.parametrize("method", ["bures", "wgan_gp", "veegan"])
 def test_training_is_in_float32_where_float64_is_enabled(x64, tmp_path, method):
-    train.train_and_evaluate(make_config(method, training__num_steps=2), tmp_path)
-    leaves = jax.tree.leaves(evaluate.load(tmp_path)[2])
+    loop.train_and_evaluate(make_config(method, training__num_steps=2), tmp_path)
+    leaves = jax.tree.leaves(saved_run.load(tmp_path)[2])
     assert {str(leaf.dtype) for leaf in leaves if np.issubdtype(leaf.dtype, np.floating)} == {"float32"}
 
 
 def test_ctrl_c_twice_stops_without_saving(tmp_path, monkeypatch):
     send_at_log(monkeypatch, signal.SIGINT, count=2)
     with pytest.raises(StoppedError, match="SIGINT again: stopped at once"):
-        train.train_and_evaluate(make_config(), tmp_path)
+        loop.train_and_evaluate(make_config(), tmp_path)
     assert checkpoint.Checkpointer(tmp_path, read_only=True).latest_step() is None
 
 
@@ -142,12 +143,12 @@ def test_a_signal_before_the_first_step_stops_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(builders, "source", slow_source)
     with pytest.raises(StoppedError, match="SIGINT: stopped before the first step"):
-        train.train_and_evaluate(make_config(), tmp_path)
+        loop.train_and_evaluate(make_config(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_training_in_another_thread_works(tmp_path):
-    thread = threading.Thread(target=train.train_and_evaluate, args=(make_config(training__num_steps=2), tmp_path))
+    thread = threading.Thread(target=loop.train_and_evaluate, args=(make_config(training__num_steps=2), tmp_path))
     thread.start()
     thread.join()
     assert checkpoint.Checkpointer(tmp_path, read_only=True).latest_step() == 2
@@ -155,14 +156,14 @@ def test_training_in_another_thread_works(tmp_path):
 
 def test_more_steps_go_on_from_a_finished_run(uninterrupted, tmp_path, capfd):
     config = make_config("alternating_bures", training__num_steps=5)
-    train.train_and_evaluate(config, tmp_path)
+    loop.train_and_evaluate(config, tmp_path)
     lines = read_metrics(tmp_path)
     capfd.readouterr()
-    assert int(train.train_and_evaluate(config, tmp_path).step) == 5  # again: there is nothing to do
+    assert int(loop.train_and_evaluate(config, tmp_path).step) == 5  # again: there is nothing to do
     assert json.loads(capfd.readouterr().out.removeprefix("final "))["ema_modes"] >= 0
     assert read_metrics(tmp_path) == lines
     free = {"training__log_every_steps": 3, "training__keep_checkpoints": 1, "evaluation__num_samples": 32}
-    state = train.train_and_evaluate(make_config("alternating_bures", **free), tmp_path)
+    state = loop.train_and_evaluate(make_config("alternating_bures", **free), tmp_path)
     assert_same(state, uninterrupted[1])
     assert [line["step"] for line in read_metrics(tmp_path) if line["split"] == "train"] == [4, 5, 6, 9, 12]
 
@@ -171,7 +172,7 @@ def test_more_steps_go_on_from_a_finished_run(uninterrupted, tmp_path, capfd):
 def test_data_may_lie_on_the_devices_or_be_streamed_even_in_turn(tmp_path):
     def run_to(step, name, resident):
         config = make_config(data__num_examples=60, data__resident=resident, training__num_steps=step)
-        return train.train_and_evaluate(config, tmp_path / name)
+        return loop.train_and_evaluate(config, tmp_path / name)
 
     run_to(6, "in_turn", True)  # 12 steps are two epochs
     assert_same(run_to(12, "in_turn", False), run_to(12, "resident", True))
@@ -186,7 +187,7 @@ def test_one_program_is_compiled_for_calls_of_all_lengths(tmp_path, monkeypatch)
         return lambda *inputs: (traces.append(1), run_steps(*inputs))[1]
 
     monkeypatch.setattr(devices, "make_run_steps", make_counted)
-    train.train_and_evaluate(make_config(training__log_every_steps=3), tmp_path)
+    loop.train_and_evaluate(make_config(training__log_every_steps=3), tmp_path)
     assert len(traces) == 1
 
 
@@ -198,10 +199,10 @@ def test_logs_wait_until_the_next_calls_are_dispatched_and_are_written_before_a_
         monkeypatch.setattr(owner, name, lambda *args: (events.append((name, step_of(args))), function(*args))[1])
 
     dispatched = itertools.count(2, 2)  # two steps a call
-    noted(train.DataParallel, "step", lambda args: next(dispatched))
+    noted(loop.DataParallel, "step", lambda args: next(dispatched))
     noted(run.Run, "log", lambda args: args[1])
     noted(run.Run, "save", lambda args: args[1])
-    train.train_and_evaluate(make_config(training__checkpoint_every_steps=12), tmp_path)
+    loop.train_and_evaluate(make_config(training__checkpoint_every_steps=12), tmp_path)
     steps = {name: [step for other, step in events if other == name] for name, _ in events}
     assert steps == {"step": [2, 4, 6, 8, 10, 12], "log": [4, 8, 12], "save": [12]}
     assert events.index(("step", 8)) < events.index(("log", 4))
@@ -227,26 +228,26 @@ def test_diverged_training_names_step_metric_and_checkpoint_and_saves_nothing_af
 
     monkeypatch.setattr(builders, "source", lambda config: source._replace(fetch=fetch))
     message = r"^step 9: discriminator_loss is not finite. The last good checkpoint is step 6 \(.*\)"
-    with pytest.raises(train.DivergedError, match=message):
-        train.train_and_evaluate(make_config(), tmp_path)
+    with pytest.raises(loop.DivergedError, match=message):
+        loop.train_and_evaluate(make_config(), tmp_path)
     assert checkpoint.Checkpointer(tmp_path, read_only=True).latest_step() == 6
     assert max(line["step"] for line in read_metrics(tmp_path)) == 8
 
 
 def test_huge_learning_rate_ends_before_anything_is_saved(tmp_path):
     config = make_config(optimizer__discriminator_learning_rate=1e38, training__checkpoint_every_steps=1)
-    with pytest.raises(train.DivergedError, match=r"step \d+: .* is not finite"):
-        train.train_and_evaluate(config, tmp_path)
+    with pytest.raises(loop.DivergedError, match=r"step \d+: .* is not finite"):
+        loop.train_and_evaluate(config, tmp_path)
     with contextlib.closing(checkpoint.Checkpointer(tmp_path, read_only=True)) as checkpointer:
         step = checkpointer.latest_step()
     assert step is None or step < 4
     # No checkpoint, nothing to lose: another config may have the workdir.
     if step is None:
-        train.train_and_evaluate(make_config(), tmp_path)
+        loop.train_and_evaluate(make_config(), tmp_path)
 
 
 def test_evaluation_counts_samples_that_are_not_finite():
-    from buresgan_jax import evaluate
+    from buresgan_jax.training import saved_run
 
     def sampler(state, key, n, *, ema):
         samples = np.zeros((n, 2), np.float32)
@@ -254,7 +255,7 @@ def test_evaluation_counts_samples_that_are_not_finite():
         return samples if ema else samples + np.inf
 
     config = make_config()
-    values = evaluate.evaluate(config, builders.evaluation(config, "unused"), sampler, None, None)
+    values = saved_run.evaluate(config, builders.evaluation(config, "unused"), sampler, None, None)
     assert values == {"non_finite_samples": 16, "ema_non_finite_samples": 3}
 
 
@@ -273,5 +274,5 @@ def test_evaluation_counts_samples_that_are_not_finite():
 )
 def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        train.train_and_evaluate(make_config(**changes), tmp_path)
+        loop.train_and_evaluate(make_config(**changes), tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from buresgan_jax import builders, data, devices
-from buresgan_jax.run import Run
+from buresgan_jax import builders, data
 from buresgan_jax.runtime.signals import StopSignals
+from buresgan_jax.training import devices
+from buresgan_jax.training.run import Run
 
 
 class DataParallel:

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from buresgan_jax import best_checkpoint, builders, data, devices, evaluate, writers
+from buresgan_jax import builders, data
 from buresgan_jax import config as config_lib
-from buresgan_jax.best_checkpoint import BestCheckpoint
-from buresgan_jax.checkpoint import Checkpointer
 from buresgan_jax.errors import UserError
+from buresgan_jax.training import best_checkpoint, devices, saved_run, workdir
+from buresgan_jax.training.best_checkpoint import BestCheckpoint
+from buresgan_jax.training.checkpoint import Checkpointer
 
 
 class DivergedError(RuntimeError):
@@ -53,10 +54,10 @@ class Run:
         self.algorithm = builders.algorithm(config)
         self.key = jax.random.key(config.seed)
         with devices.raised_together():
-            self.workdir = writers.open_workdir(config, workdir, write=self.is_writer)
+            self.workdir = workdir.open_workdir(config, workdir, write=self.is_writer)
             # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
             self._open_data(signals, rows, open_source, devices.data_memory(data_copies))
-            self._lock = writers.lock_workdir(self.workdir) if self.is_writer else None
+            self._lock = workdir.lock_workdir(self.workdir) if self.is_writer else None
         try:
             self._open_workdir()
         except BaseException:
@@ -73,15 +74,15 @@ class Run:
         self._best = None
         with devices.raised_together():
             if self.is_writer and self._saved_step is None:  # what lies here is of another run
-                writers.forget_results(self.workdir, best_checkpoint.RECORD)
+                workdir.forget_results(self.workdir, best_checkpoint.RECORD)
             if self.is_writer:
-                writers.save_config(config, self.workdir)
+                workdir.save_config(config, self.workdir)
         if config.evaluation.best_by is not None:
             self._best = BestCheckpoint(self.workdir, config.evaluation.best_by, **self._best_choice)
-        self._sampler = evaluate.make_sampler(self.algorithm)
+        self._sampler = saved_run.make_sampler(self.algorithm)
         self.evaluated, self.evaluation_error, self.final = {}, None, {}
         self._has_failed = False  # whether the last evaluation did
-        self._writer = writers.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
+        self._writer = workdir.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
 
     def _open_data(self, signals, rows, open_source, memory):
         config = self.config
@@ -164,8 +165,8 @@ class Run:
         key = jax.random.fold_in(self.key, 2**31 - 2)
         self.evaluated, self._has_failed = {}, False
         try:
-            self.evaluated = evaluate.evaluate(self.config, self._metric, self._sampler, state, key)
-            images = evaluate.evaluate_images(self.config, self._images, self._sampler, state, key, ema=True)
+            self.evaluated = saved_run.evaluate(self.config, self._metric, self._sampler, state, key)
+            images = saved_run.evaluate_images(self.config, self._images, self._sampler, state, key, ema=True)
             for name, entry in images.items():
                 if entry["value"] is None:
                     logging.warning("At step %d %s is undefined: %s", step, name, entry["undefined"])
@@ -186,7 +187,7 @@ class Run:
         folder = self.workdir / "samples"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"step_{step:08d}.png"
-        evaluate.draw_picture(self.config, path, samples, title=f"{self.config.method}, step {step}")
+        saved_run.draw_picture(self.config, path, samples, title=f"{self.config.method}, step {step}")
         return path
 
     def finish(self, values, *, write):
@@ -194,14 +195,14 @@ class Run:
 
         A run that had ended before keeps its times; one whose last evaluation failed has no `final.json`.
         """
-        old = writers.read_final(self.workdir)
+        old = workdir.read_final(self.workdir)
         if not write and old.get("step") == values["step"]:
-            values = {name: old[name] for name in writers.RUN_FACTS if name in old}
+            values = {name: old[name] for name in workdir.RUN_FACTS if name in old}
         self.final = {**values, **self.evaluated}
         if self.is_writer and self._has_failed:
-            (self.workdir / writers.FINAL).unlink(missing_ok=True)
+            (self.workdir / workdir.FINAL).unlink(missing_ok=True)
         elif self.is_writer:
-            writers.save_final(self.final, self.workdir)
+            workdir.save_final(self.final, self.workdir)
 
     def close(self):
         """Waits for everything that is being written."""
