@@ -17,13 +17,13 @@ import pathlib
 from absl import app, flags
 from ml_collections import config_flags
 
-from buresgan_jax import cells, together
 from buresgan_jax import config as config_lib
-from buresgan_jax.cells import Cell
 from buresgan_jax.cli import command_flags, flag_errors
 from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
+from buresgan_jax.launch import processes, scheduler
+from buresgan_jax.launch.processes import Cell
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _SEEDS = flags.DEFINE_string("seeds", "0:1", "Seeds, such as 0:10 (ten) or 3,5,8.")
@@ -98,14 +98,14 @@ def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Ce
 def _run():
     if CONFIG.value is None or WORKDIR.value is None:
         raise UserError("Give a config file and a folder: --config=configs/ring.py --workdir=runs/sweep.")
-    config, workdir = CONFIG.value, together.local_folder(WORKDIR.value)
+    config, workdir = CONFIG.value, scheduler.local_folder(WORKDIR.value)
     grid = parse_grid(_GRID.value, config)
     all_cells = make_cells(config, workdir, parse_seeds(_SEEDS.value), grid, _config_arguments())
     workdir.mkdir(parents=True, exist_ok=True)
-    outcomes = together.run(all_cells, workdir, how=TOGETHER.value, jobs=JOBS.value)
-    rows = cells.rows(all_cells, outcomes)
+    outcomes = scheduler.run(all_cells, workdir, how=TOGETHER.value, jobs=JOBS.value)
+    rows = processes.rows(all_cells, outcomes)
     (workdir / "results.csv").write_text(tables.to_csv(rows))
-    columns = ["seconds_per_step", *cells.metric_names(rows, all_cells[0].labels)]
+    columns = ["seconds_per_step", *processes.metric_names(rows, all_cells[0].labels)]
     print(tables.to_markdown(rows, by=list(grid), columns=columns))
     return 0 if all(outcome.status == "done" for outcome in outcomes) else 1
 
@@ -122,7 +122,7 @@ def _config_arguments():
 
 def main(argv: list[str]) -> int:
     """Does what the flags say; returns the exit status: 0 if all runs are done, 1 if one is not."""
-    return together.call(_run, argv)
+    return scheduler.call(_run, argv)
 
 
 if __name__ == "__main__":

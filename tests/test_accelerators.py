@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from buresgan_jax import cells
 from buresgan_jax.errors import UserError
+from buresgan_jax.launch import processes
 from buresgan_jax.runtime import accelerators
 from buresgan_jax.runtime.cores import available_cores
 
@@ -67,7 +67,7 @@ def test_the_users_gpus_and_share_of_memory_stay():
 def test_runs_on_accelerators_are_not_pinned_to_cores(platform, jobs, gpus, monkeypatch):
     monkeypatch.setattr(accelerators, "of_children", lambda: (platform, 2))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    places = cells._places(jobs)
+    places = processes._places(jobs)
     assert [(place.core, place.environment.get("CUDA_VISIBLE_DEVICES")) for place in places] == [
         (None, gpu) for gpu in gpus
     ]
@@ -75,6 +75,6 @@ def test_runs_on_accelerators_are_not_pinned_to_cores(platform, jobs, gpus, monk
 
 @pytest.mark.parametrize("jobs", [None, 1, 5])
 def test_runs_on_cpus_are_pinned_to_cores_in_turn(jobs):
-    cores, places = available_cores(), cells._places(jobs)
+    cores, places = available_cores(), processes._places(jobs)
     assert [place.core for place in places] == [cores[i % len(cores)] for i in range(jobs or len(cores))]
     assert not any(place.environment for place in places)

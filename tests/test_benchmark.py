@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import benchmark, cells, together
-from buresgan_jax.cells import Outcome
+from buresgan_jax import suite
 from buresgan_jax.config import METHODS
 from buresgan_jax.evaluation import classifier_training, tables
+from buresgan_jax.launch import processes, scheduler
+from buresgan_jax.launch.processes import Outcome
 
 # ml_collections loads config files in a way that Python 3.12 deprecates louder.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -20,7 +21,7 @@ SUITE = "--config=configs/suites/synthetic.py"
 
 
 def call(monkeypatch, *arguments):
-    return command_line.call(monkeypatch, ["benchmark", SUITE, *map(str, arguments)], benchmark.main)
+    return command_line.call(monkeypatch, ["benchmark", SUITE, *map(str, arguments)], suite.main)
 
 
 def test_a_small_suite_ends_in_tables_and_a_picture(monkeypatch, tmp_path, capfd):
@@ -66,7 +67,7 @@ def test_runs_of_other_machines_count_as_done(monkeypatch, tmp_path, capfd):
         trained.extend(cell.name for cell in all_cells)
         return [Outcome("done", {"step": 25_000, "seconds": 3.0, "modes": 6}) for _ in all_cells]
 
-    monkeypatch.setattr(cells, "run_cells", run_cells)
+    monkeypatch.setattr(processes, "run_cells", run_cells)
     rows = [("gan", 0, "done", 25_000, ""), ("gan", 1, "diverged", "", ""), ("bures", 0, "done", 25_000, "")]
     arguments = ["--config.data=ring", "--config.methods=gan", "--config.seeds=0:2", f"--workdir={tmp_path / 'here'}"]
     arguments += [f"--results={_elsewhere(tmp_path, rows)}", "--together=processes"]
@@ -98,7 +99,7 @@ def test_what_is_missing_or_failed_is_in_the_table(monkeypatch, tmp_path, capfd)
     def run_cells(all_cells, **_):
         return [Outcome("diverged", {}, "Training diverged at step 3"), Outcome("stopped", {})]
 
-    monkeypatch.setattr(cells, "run_cells", run_cells)
+    monkeypatch.setattr(processes, "run_cells", run_cells)
     arguments = ["--config.data=grid", "--config.methods=gan", "--config.seeds=0:2", f"--workdir={tmp_path}"]
     assert call(monkeypatch, *arguments, "--together=processes") == 1
     assert "| grid | gan | 2 (1 diverged, 1 stopped) | - |" in capfd.readouterr().out
@@ -128,9 +129,9 @@ def test_mistakes_end_in_one_line_before_anything_runs(monkeypatch, tmp_path, ca
 
 @pytest.mark.parametrize("file", sorted(pathlib.Path("configs/suites").glob("*.py")), ids=lambda file: file.stem)
 def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
-    suite = benchmark._load(file).get_config()
+    suite = suite._load(file).get_config()
     suite.seeds = "0:1"
-    made = benchmark.make_cells(suite, pathlib.Path("configs").resolve(), tmp_path)
+    made = suite.make_cells(suite, pathlib.Path("configs").resolve(), tmp_path)
     assert {cell.labels["method"] for cell in made} == set(METHODS)
     assert f"--config=configs/suites/{file.stem}.py --workdir=" in file.read_text()
 
@@ -138,9 +139,9 @@ def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
 def test_runs_share_one_judge(monkeypatch, tmp_path):
     trained = []
     monkeypatch.setattr(classifier_training, "judge_when_needed", lambda *args, **_: lambda: trained.append(args))
-    config = benchmark._load(pathlib.Path("configs/stacked_mnist.py")).get_config()
-    made = [cells.Cell({"data": "stacked_mnist", "seed": i}, tmp_path, ("--x",), config) for i in range(2)]
-    shared = together.share(made, tmp_path)
+    config = suite._load(pathlib.Path("configs/stacked_mnist.py")).get_config()
+    made = [processes.Cell({"data": "stacked_mnist", "seed": i}, tmp_path, ("--x",), config) for i in range(2)]
+    shared = scheduler.share(made, tmp_path)
     assert trained == [("mnist", tmp_path / "judge_mnist.npz")]
     assert all(cell.arguments == ("--x", f"--config.evaluation.judge={tmp_path}/judge_mnist.npz") for cell in shared)
 
@@ -151,7 +152,7 @@ def test_runs_of_the_first_seed_come_first(tmp_path):
     suite = synthetic.get_config()
     suite.seeds, suite.data, suite.methods = "3,5", "ring,grid", "gan,bures"
     suite.overrides = "penalty.weight=2 training.num_steps=7"
-    made = benchmark.make_cells(suite, pathlib.Path("configs").resolve(), tmp_path)
+    made = suite.make_cells(suite, pathlib.Path("configs").resolve(), tmp_path)
     assert [cell.labels["seed"] for cell in made] == [3] * 4 + [5] * 4
     last = made[-1]
     assert last.name == "data=grid method=bures seed=5"

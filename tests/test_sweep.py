@@ -14,11 +14,12 @@ import command_line
 import jax
 import pytest
 
-from buresgan_jax import builders, cells, config, sweep, together
-from buresgan_jax.cells import Cell, Outcome
+from buresgan_jax import builders, config, sweep
 from buresgan_jax.data import DataMemory
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
+from buresgan_jax.launch import processes, scheduler
+from buresgan_jax.launch.processes import Cell, Outcome
 from buresgan_jax.runtime.cores import available_cores
 from buresgan_jax.training import devices, loop
 
@@ -51,7 +52,7 @@ def fake(monkeypatch, tmp_path):
     def command(cell):
         return [sys.executable, "-c", PROGRAM, cell.labels["kind"], str(cell.workdir), cell.config.to_json()]
 
-    monkeypatch.setattr(cells, "command", command)
+    monkeypatch.setattr(processes, "command", command)
     five_steps = config.default()
     five_steps.training.num_steps = 5
     return lambda *kinds: [
@@ -61,15 +62,15 @@ def fake(monkeypatch, tmp_path):
 
 def test_what_fails_or_diverges_is_told_and_stops_nothing(fake, capfd):
     made = fake("failed", "done", "diverged", "done")
-    outcomes = cells.run_cells(made, jobs=2, report=cells.Report(4, 0))
+    outcomes = processes.run_cells(made, jobs=2, report=processes.Report(4, 0))
     assert [outcome.status for outcome in outcomes] == ["failed", "done", "diverged", "done"]
     assert outcomes[0].message == "exit status 2: No such data set."
     assert outcomes[2].message.startswith("Training diverged at step 3")
     said = capfd.readouterr().err
     assert "[4/4]" in said
     assert "kind=done seed=1: done" in said
-    rows = cells.rows(made, outcomes)
-    assert cells.metric_names(rows, ["kind", "seed"]) == ["modes"]
+    rows = processes.rows(made, outcomes)
+    assert processes.metric_names(rows, ["kind", "seed"]) == ["modes"]
     text = tables.to_markdown(rows, by=["kind"], columns=["modes"])
     assert "| done | 2 | 8 (0) |" in text
     assert "| diverged | 1 (1 diverged) | - |" in text
@@ -94,24 +95,24 @@ def test_a_table_comes_back_from_csv_as_it_was():
 def test_finished_cells_are_not_run_again(fake, tmp_path):
     made = fake("done", "failed")
     for _ in range(2):
-        assert [o.status for o in cells.run_cells(made, report=lambda *_: None)] == ["done", "failed"]
+        assert [o.status for o in processes.run_cells(made, report=lambda *_: None)] == ["done", "failed"]
     begun = [(cell.workdir / "begun").read_text().count("\n") for cell in made]
     assert begun == [1, 2]
     made[0].config.penalty.weight = 7.0
     with pytest.raises(UserError, match=r"belongs to a run with another config: penalty.weight \(there 1.0, now 7.0"):
-        cells.finished(made[0])
+        processes.finished(made[0])
     made[0].config.penalty.weight = 1.0
     made[0].config.evaluation.num_samples = 7  # it would have to be evaluated again
-    assert cells.finished(made[0]) is None
+    assert processes.finished(made[0]) is None
     made[0].config.training.num_steps = 4
     with pytest.raises(UserError, match="is at step 5 already, training.num_steps is 4"):
-        cells.finished(made[0])
+        processes.finished(made[0])
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot pin processes")
 def test_each_run_has_a_core_of_its_own(fake):
     cores, made = available_cores(), fake("done", "done")
-    cells.run_cells(made, jobs=len(cores), report=lambda *_: None)
+    processes.run_cells(made, jobs=len(cores), report=lambda *_: None)
     used = {(cell.workdir / "begun").read_text().strip() for cell in made}
     assert used == {f"[{core}]" for core in cores[:2]}
 
@@ -128,7 +129,7 @@ def test_a_signal_lets_the_runs_save_and_ends(fake, tmp_path):
     thread.start()
     reported = []
     with pytest.raises(KeyboardInterrupt, match="The same command goes on"):
-        cells.run_cells(made, jobs=2, report=lambda cell, outcome, _: reported.append(outcome.status))
+        processes.run_cells(made, jobs=2, report=lambda cell, outcome, _: reported.append(outcome.status))
     thread.join()
     assert reported == ["stopped", "stopped"]
     assert not (tmp_path / "2").exists()
@@ -142,7 +143,7 @@ import subprocess, sys
 from buresgan_jax import cells
 subprocess.run([sys.executable, "-c", cells._LAUNCHER, "", sys.executable, "-c", {child!r}])
 """
-    path = str(pathlib.Path(cells.__file__).parents[1])
+    path = str(pathlib.Path(processes.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": path}
     process = subprocess.Popen([sys.executable, "-c", sweep_of_one], cwd=tmp_path, env=environment)
     end = time.monotonic() + 50
@@ -251,19 +252,19 @@ def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeyp
 
 def test_a_vmap_has_at_most_as_many_runs_as_jobs(monkeypatch):
     groups = []
-    monkeypatch.setattr(together, "_run_group", lambda group, _: groups.append(group) or [])
+    monkeypatch.setattr(scheduler, "_run_group", lambda group, _: groups.append(group) or [])
     made = [
         Cell({"seed": seed}, pathlib.Path("w"), (), config.default("gan" if seed < 3 else "bures")) for seed in range(5)
     ]
-    monkeypatch.setattr(cells, "finished", lambda cell: None)
-    together.run(made, pathlib.Path("w"), how="vmap", jobs=2)
+    monkeypatch.setattr(processes, "finished", lambda cell: None)
+    scheduler.run(made, pathlib.Path("w"), how="vmap", jobs=2)
     assert groups == [[0, 1], [2], [3, 4]]
 
 
 def test_a_program_of_processes_leaves_the_gpus_to_them(monkeypatch, tmp_path):
     settings = {}
     monkeypatch.setattr(jax.config, "update", settings.__setitem__)
-    monkeypatch.setattr(together, "run", lambda *_, **__: [Outcome("failed", {}, "")])
+    monkeypatch.setattr(scheduler, "run", lambda *_, **__: [Outcome("failed", {}, "")])
     for how, platforms in {"auto": None, "vmap": None, "processes": "cpu"}.items():
         assert call_sweep(monkeypatch, f"--workdir={tmp_path}", f"--together={how}", "--nocompilation_cache") == 1
         assert settings.get("jax_platforms") == platforms
@@ -276,13 +277,13 @@ def test_the_command_of_a_cell_is_understood_by_main(monkeypatch, tmp_path):
         made.extend(all_cells)
         return [Outcome("failed", {}, "")] * len(all_cells)
 
-    monkeypatch.setattr(cells, "run_cells", run_cells)
+    monkeypatch.setattr(processes, "run_cells", run_cells)
     monkeypatch.setattr(loop, "train_and_evaluate", lambda config, workdir, **_: configs.append(config))
     grid = "--grid=generator.hidden=(4,4),(5,)"
     options = ["--together=processes", "--seeds=7", "--nocompilation_cache", f"--compilation_cache_dir={tmp_path}"]
     assert call_sweep(monkeypatch, f"--workdir={tmp_path}", *options, grid) == 1
     assert made[1].arguments[-2:] == ("--nocompilation_cache", f"--compilation_cache_dir={tmp_path}")
-    argv = cells.command(made[1])[2:]
+    argv = processes.command(made[1])[2:]
     assert command_line.call(monkeypatch, argv) == 0
     assert (configs[0].seed, configs[0].generator.hidden, configs[0].smoke) == (7, (5,), True)
     assert configs[0].training.sample_every_steps == 0

@@ -1,6 +1,6 @@
 """CIFAR-10: every method of the BuresGAN paper, https://arxiv.org/abs/2006.09096, and the hinge loss.
 
-    python -m buresgan_jax.benchmark --config=configs/suites/cifar.py --workdir=runs/cifar_suite
+    python -m buresgan_jax.suite --config=configs/suites/cifar.py --workdir=runs/cifar_suite
 
 100,000 steps of batch 256: for a GPU. The table holds the Frechet and kernel distance to the training images and the
 authors' sliced Wasserstein distance, of 10,000 images of the averaged generator. Their features are coarse colours,

@@ -1,6 +1,6 @@
 """Stacked MNIST: modes and KL of every method of the BuresGAN paper, https://arxiv.org/abs/2006.09096, and hinge.
 
-    python -m buresgan_jax.benchmark --config=configs/suites/stacked_mnist.py --workdir=runs/stacked_mnist_suite
+    python -m buresgan_jax.suite --config=configs/suites/stacked_mnist.py --workdir=runs/stacked_mnist_suite
 
 25,000 steps of batch 256: for a GPU. The classifier that counts modes is trained first, once for all runs, into the
 workdir. Part of it on a CPU, 83 minutes on two cores: `--config.methods=gan,bures --config.seeds=0:1

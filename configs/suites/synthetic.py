@@ -1,6 +1,6 @@
 """Ring and grid as in the BuresGAN paper, https://arxiv.org/abs/2006.09096, and unbalanced (arXiv 2104.02373).
 
-    python -m buresgan_jax.benchmark --config=configs/suites/synthetic.py --workdir=runs/synthetic
+    python -m buresgan_jax.suite --config=configs/suites/synthetic.py --workdir=runs/synthetic
 
 This is the whole table: 12 methods (all of the paper, and the hinge loss), 4 data sets, 10 seeds. Part of it:
 `--config.methods=gan,bures --config.data=ring --config.seeds=0:3`; the runs are kept and the whole takes them over.

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 import jax
 from absl import logging
 
-from buresgan_jax import builders, cells
+from buresgan_jax import builders
 from buresgan_jax import config as config_lib
-from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, TOGETHER, cache_arguments
 from buresgan_jax.errors import UserError
+from buresgan_jax.launch import processes
+from buresgan_jax.launch.processes import Cell, Outcome
 from buresgan_jax.runtime import compilation_cache, process
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
 from buresgan_jax.training import loop
@@ -80,14 +81,14 @@ def run(all_cells: Sequence[Cell], workdir: pathlib.Path, *, how: str, jobs: int
     """
     is_vmap = how == "vmap" or (how == "auto" and jax.default_backend() != "cpu")
     print(f"{len(all_cells)} runs, {'under vmap' if is_vmap else 'one process each'}", file=sys.stderr, flush=True)
-    found = [cells.finished(cell) for cell in all_cells]
+    found = [processes.finished(cell) for cell in all_cells]
     left = share([cell for cell, outcome in zip(all_cells, found, strict=True) if outcome is None], workdir)
-    report = cells.Report(len(all_cells), len(all_cells) - len(left))
+    report = processes.Report(len(all_cells), len(all_cells) - len(left))
     if is_vmap:
         new = iter(_run_stacked(left, jobs, report))
     else:
         left = [cell._replace(arguments=(*cell.arguments, *cache_arguments())) for cell in left]
-        new = iter(cells.run_cells(left, jobs=jobs, report=report))
+        new = iter(processes.run_cells(left, jobs=jobs, report=report))
     return [outcome or next(new) for outcome in found]
 
 

@@ -1,7 +1,7 @@
-"""`python -m buresgan_jax.benchmark`: methods x data sets x seeds, with the tables and the pictures, in one command.
+"""`python -m buresgan_jax.suite`: methods x data sets x seeds, with the tables and the pictures, in one command.
 
-    python -m buresgan_jax.benchmark --config=configs/suites/synthetic.py --workdir=runs/synthetic
-    python -m buresgan_jax.benchmark --config=configs/suites/synthetic.py --workdir=runs/synthetic \
+    python -m buresgan_jax.suite --config=configs/suites/synthetic.py --workdir=runs/synthetic
+    python -m buresgan_jax.suite --config=configs/suites/synthetic.py --workdir=runs/synthetic \
         --config.methods=gan,bures --config.data=ring --config.seeds=0:3 --config.overrides=training.num_steps=2000
 
 Every run has a folder of its own, `WORKDIR/DATA/METHOD/seed_N`, as if `buresgan_jax.main` had made it; what is finished
@@ -26,13 +26,14 @@ import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
-from buresgan_jax import builders, cells, together
+from buresgan_jax import builders
 from buresgan_jax import config as config_lib
-from buresgan_jax.cells import Cell, Outcome
 from buresgan_jax.cli import command_flags, flag_errors
 from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import pictures, tables
+from buresgan_jax.launch import processes, scheduler
+from buresgan_jax.launch.processes import Cell, Outcome
 from buresgan_jax.sweep import parse_seeds
 from buresgan_jax.training import saved_run
 
@@ -137,12 +138,12 @@ def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
 
 def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> str:
     """Writes `results.csv` and `results.md`; returns the table."""
-    rows = [{**row, _OVERRIDES: overrides} for row in cells.rows(all_cells, outcomes)]
+    rows = [{**row, _OVERRIDES: overrides} for row in processes.rows(all_cells, outcomes)]
     (workdir / "results.csv").write_text(tables.to_csv(rows))
     order = list(dict.fromkeys(cell.labels["data"] for cell in all_cells))
     ceilings = perfect_rows(all_cells)
     rows = sorted(rows + ceilings, key=lambda row: order.index(row["data"]))
-    columns = [*cells.metric_names(rows, (*_LABELS, "seed", _OVERRIDES)), "seconds_per_step"]
+    columns = [*processes.metric_names(rows, (*_LABELS, "seed", _OVERRIDES)), "seconds_per_step"]
     table = tables.to_markdown(rows, by=_LABELS, columns=columns)
     steps = {f"{cell.config.training.num_steps:,}" for cell in all_cells}
     hours = sum(outcome.final.get("seconds", 0) for outcome in outcomes) / 3600
@@ -151,7 +152,7 @@ def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> 
         for name in ("versions", "device")
     }
     facts = {
-        "Command": f"`python -m buresgan_jax.benchmark {shlex.join(sys.argv[1:])}`",
+        "Command": f"`python -m buresgan_jax.suite {shlex.join(sys.argv[1:])}`",
         "Table made": f"{datetime.date.today()}",
         "Versions of the runs": machines["versions"],
         "Device of a run": machines["device"],
@@ -174,7 +175,7 @@ def write_pictures(all_cells, outcomes, path: pathlib.Path) -> None:
     """
     first = {}
     for cell, outcome in zip(all_cells, outcomes, strict=True):
-        if outcome.status == "done" and cells.finished(cell):
+        if outcome.status == "done" and processes.finished(cell):
             first.setdefault(tuple(cell.labels[name] for name in _LABELS), cell)
     rows, columns = (list(dict.fromkeys(key[i] for key in first)) for i in range(2))
     panels = [[_panel(first[row, column]) if (row, column) in first else None for column in columns] for row in rows]
@@ -208,7 +209,7 @@ def update_file(file: pathlib.Path, text: str) -> None:
 def _run():
     if CONFIG.value is None or WORKDIR.value is None:
         raise UserError("Give a suite and a folder: --config=configs/suites/synthetic.py --workdir=runs/synthetic.")
-    workdir = together.local_folder(WORKDIR.value)
+    workdir = scheduler.local_folder(WORKDIR.value)
     if _UPDATE.value and not pathlib.Path(_UPDATE.value).is_file():
         raise UserError(f"--update={_UPDATE.value} does not exist.")
     folder = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).resolve().parents[1]
@@ -216,12 +217,12 @@ def _run():
     for cell in all_cells:  # a misspelt name ends here, before hours of work
         builders.algorithm(cell.config)
     elsewhere = read_results(_RESULTS.value, all_cells, CONFIG.value.overrides)
-    own = [cell for cell in all_cells if cell.name not in elsewhere or cells.finished(cell)]
+    own = [cell for cell in all_cells if cell.name not in elsewhere or processes.finished(cell)]
     workdir.mkdir(parents=True, exist_ok=True)
     if _TRAIN.value:
-        outcomes = together.run(own, workdir, how=TOGETHER.value, jobs=JOBS.value)
+        outcomes = scheduler.run(own, workdir, how=TOGETHER.value, jobs=JOBS.value)
     else:
-        outcomes = [cells.finished(cell) or Outcome("missing", {}) for cell in own]
+        outcomes = [processes.finished(cell) or Outcome("missing", {}) for cell in own]
     found = elsewhere | {cell.name: outcome for cell, outcome in zip(own, outcomes, strict=True)}
     outcomes = [found[cell.name] for cell in all_cells]
     table = write_tables(all_cells, outcomes, workdir, CONFIG.value.overrides)
@@ -234,7 +235,7 @@ def _run():
 
 def main(argv: list[str]) -> int:
     """Does what the flags say; returns the exit status."""
-    return together.call(_run, argv)
+    return scheduler.call(_run, argv)
 
 
 if __name__ == "__main__":
