@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 from buresgan_jax import builders, data
-from buresgan_jax.algorithms import game as moves
+from buresgan_jax.algorithms import moves as moves
 from buresgan_jax.errors import UserError
 from buresgan_jax.training import devices
 

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from buresgan_jax import algorithms, losses, networks
-from buresgan_jax.algorithms import game as moves
+from buresgan_jax.algorithms import moves as moves
 from buresgan_jax.algorithms.gan import make_algorithm
 from buresgan_jax.latents.base import base
 from buresgan_jax.training import devices

@@ -2,7 +2,7 @@
 
 import jax
 
-from buresgan_jax.algorithms import game as moves
+from buresgan_jax.algorithms import moves as moves
 from buresgan_jax.algorithms.gan import make_algorithm
 from buresgan_jax.algorithms.protocol import Algorithm, Game
 

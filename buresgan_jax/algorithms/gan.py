@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from buresgan_jax.algorithms import game as moves
+from buresgan_jax.algorithms import moves as moves
 from buresgan_jax.algorithms.protocol import Algorithm, Game
 
 

@@ -3,7 +3,7 @@
 import jax
 import optax
 
-from buresgan_jax.algorithms import game as moves
+from buresgan_jax.algorithms import moves as moves
 from buresgan_jax.algorithms.gan import make_algorithm
 from buresgan_jax.algorithms.inference import InferenceOnly
 from buresgan_jax.algorithms.protocol import Algorithm, Game

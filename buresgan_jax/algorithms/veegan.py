@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from buresgan_jax.algorithms import game as moves
+from buresgan_jax.algorithms import moves as moves
 from buresgan_jax.algorithms.gan import make_algorithm
 from buresgan_jax.algorithms.protocol import Algorithm, Auxiliary, Game
 
