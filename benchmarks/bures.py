@@ -5,7 +5,7 @@
       taskset -c 0 python benchmarks/bures.py --dtypes $dtype --out=docs/results/bures_cpu_$dtype.md
     done                             # also --dims 2 16 64 128 256 512 --repeats 5
 
-From covariances, float32 and float64, every spectrum of `tests/golden_bures.py`; from features, batches n x dim. Exact
+From covariances, float32 and float64, every spectrum of `tests/golden/bures.py`; from features, batches n x dim. Exact
 means 50 digits (tests/golden) up to dim 64. Above, float32 rows are compared with the float64 residual form on the same
 float32 input, float64 rows with pairs built to have a known answer: B = T A T in extended precision, whose distance is
 tr A + tr B - 2 tr(T A) and whose gradient is I - T. Errors of the value are relative to the traces, errors of the
@@ -36,7 +36,7 @@ from buresgan_jax import sqrtm, squared_bures_distance, squared_bures_distance_f
 from buresgan_jax.runtime import blas
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
-import golden_bures  # noqa: E402
+from golden import bures as golden_bures  # noqa: E402
 
 FEATURES = [(64, 4096), (256, 128), (256, 4096)]
 _ENOUGH_SECONDS = 2.0  # of repeats, for peers that take seconds a call
@@ -105,8 +105,8 @@ def feature_case(n: int, dim: int, dtype) -> Case:
     x, y = ((rng.normal(size=(n, dim)) / np.arange(1, dim + 1)).astype(dtype) for _ in range(2))
     exact = jax.jit(jax.value_and_grad(functools.partial(squared_bures_distance_from_features, scale="sum")))
     value, gradient = exact(x.astype(np.float64), y.astype(np.float64))
-    centred = [batch - batch.mean(0) for batch in (x.astype(float), y.astype(float))]
-    return Case(x, y, float(value), np.asarray(gradient), sum(float(np.sum(batch**2)) for batch in centred))
+    centerd = [batch - batch.mean(0) for batch in (x.astype(float), y.astype(float))]
+    return Case(x, y, float(value), np.asarray(gradient), sum(float(np.sum(batch**2)) for batch in centerd))
 
 
 def _traces(x, y):

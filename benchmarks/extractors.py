@@ -29,7 +29,7 @@ from buresgan_jax.extractors.resize import find_resizer, resize
 from buresgan_jax.runtime import process
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
-import golden_features as golden  # noqa: E402
+from golden import features as golden  # noqa: E402
 
 
 def differences(size: int) -> list[str]:
@@ -91,7 +91,7 @@ def speed(num_images: int, batch_size: int) -> list[str]:
 
 
 def record() -> None:
-    """Writes the results of the packages on the inputs of tests/golden_features.py."""
+    """Writes the results of the packages on the inputs of tests/golden/features.py."""
     activations = extractor_peers.pytorch_fid_activations(
         inception.random_state_dict(golden.SEED), golden.inception_images()
     )

@@ -57,8 +57,8 @@ def make_source(config) -> data.Source:
     with contextlib.suppress(UserError, ImportError):
         return builders.source(config)
     if config.data.name == "stacked_mnist":
-        grey = _random_source(config.data.base, (*builders.example_shape(config)[:2], 1))
-        return data.stacked_source(grey, num_examples=config.data.num_examples, seed=config.seed)
+        gray = _random_source(config.data.base, (*builders.example_shape(config)[:2], 1))
+        return data.stacked_source(gray, num_examples=config.data.num_examples, seed=config.seed)
     return _random_source(config.data.name, builders.example_shape(config))
 
 
@@ -84,7 +84,7 @@ class Steps:
     """
 
     def __init__(self, config):
-        """Initialises the state; compiles nothing."""
+        """Initializes the state; compiles nothing."""
         self._config = config
         self._algorithm, self._source = builders.algorithm(config, devices.axis()), make_source(config)
         self.per_call = _steps_per_call(config, self._algorithm, self._source)
@@ -242,8 +242,8 @@ class Parts:
 
         return jax.value_and_grad(value)(fake)
 
-    def _optimise(self, state, by_generator, by_discriminator):
-        """Both optimisers and the moving averages."""
+    def _optimize(self, state, by_generator, by_discriminator):
+        """Both optimizers and the moving averages."""
         for _ in range(1 + self._is_alternating):
             state = moves.step_generator(self._game, state, by_generator, state.generator.batch_stats)
         state = moves.step_discriminator(self._game, state, by_discriminator, state.discriminator.batch_stats)
@@ -256,26 +256,26 @@ class Parts:
         generator, discriminator, latent = jax.tree.map(jnp.copy, networks)  # the state is donated
         shapes = (self._images, self._z, self._judged)
         images, z, judged = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(0), leaf.shape), shapes)
-        optimise, generate = jax.jit(self._optimise, donate_argnums=0), jax.jit(self._generator)
-        discriminate, penalise = jax.jit(self._discriminator), jax.jit(self._penalty)
+        optimize, generate = jax.jit(self._optimize, donate_argnums=0), jax.jit(self._generator)
+        discriminate, penalize = jax.jit(self._discriminator), jax.jit(self._penalty)
 
-        def optimise_in_place():
+        def optimize_in_place():
             nonlocal state
-            state = optimise(state, generator.params, discriminator.params)
+            state = optimize(state, generator.params, discriminator.params)
             return state
 
         shares = {
             "generator": [partial(generate, generator, z, images)] * generator_moves,
             "discriminator": [partial(discriminate, discriminator, images, images, judged, judged)],
             "penalty": [],
-            "optimisers and averages": [optimise_in_place],
+            "optimizers and averages": [optimize_in_place],
             "z and data": [partial(jax.jit(self._draw), latent, jax.random.key(0))] * generator_moves,
         }
         if self._is_alternating:
             penalty_pass = jax.jit(self._penalty_pass)
             shares["discriminator"].append(partial(penalty_pass, discriminator, images, images, judged))
         if self._game.generator_penalties:
-            shares["penalty"].append(partial(penalise, judged[1], judged[1][::-1]))
+            shares["penalty"].append(partial(penalize, judged[1], judged[1][::-1]))
         if images.ndim == 4:
             pixels = np.zeros(images.shape, np.uint8)
             shares["z and data"] += [partial(jax.jit(data.decode_images), pixels)] * generator_moves

@@ -129,8 +129,8 @@ def _torch_fidelity_inception_score():
 def _prdc():
     from prdc import compute_prdc
 
-    def numbers(real, fake, num_neighbours):
-        return {name: float(value) for name, value in compute_prdc(real, fake, num_neighbours).items()}
+    def numbers(real, fake, num_neighbors):
+        return {name: float(value) for name, value in compute_prdc(real, fake, num_neighbors).items()}
 
     return numbers
 

@@ -5,7 +5,7 @@
     python benchmarks/metrics.py --record                   # writes tests/golden/metrics.json, and nothing else
 
 Differences are relative, the largest of all numbers that a metric returns, on the small inputs of
-tests/golden_metrics.py and on random features of the size asked for. Frechet distances are those of statistics with
+tests/golden/metrics.py and on random features of the size asked for. Frechet distances are those of statistics with
 spectra 1 / k; "half" has half as many samples as dimensions, and "equal" the same statistics twice (difference relative
 to the traces). Times are medians of calls in turn with one BLAS thread and one of PyTorch; prdc asks for eight of
 its own. A ratio above 1 says that ours is faster. Exit status 0.
@@ -30,7 +30,7 @@ from buresgan_jax import metrics
 from buresgan_jax.runtime import blas
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "tests"))
-import golden_metrics  # noqa: E402
+from golden import metrics as golden_metrics  # noqa: E402
 
 
 class Row(NamedTuple):
@@ -52,7 +52,7 @@ OURS: dict[str, Callable] = {
     "frechet": metrics.frechet_distance_from_statistics,
     "kernel": _kernel,
     "inception score": lambda logits, num_splits: metrics.inception_score(logits, num_splits=num_splits)._asdict(),
-    "precision, recall": lambda real, fake, k: metrics.precision_recall(real, fake, num_neighbours=k)._asdict(),
+    "precision, recall": lambda real, fake, k: metrics.precision_recall(real, fake, num_neighbors=k)._asdict(),
     "vendi": lambda features, order: metrics.vendi_score(features, order=order),
     "ms-ssim": lambda first, second: metrics.ms_ssim(first, second).tolist(),
     "sliced Wasserstein": lambda real, fake, variant: metrics.sliced_wasserstein(real, fake, variant=variant).mean,

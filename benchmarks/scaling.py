@@ -3,7 +3,7 @@
     python benchmarks/scaling.py [--works=cifar] [--update=docs/scaling.md]
 
 The step is lowered for 2, 4 and 8 simulated CPU devices with 64 examples on each, and compiled for 8. Collectives are
-read from the program before optimisation, where each still has its own name, and their sizes must add up to those of
+read from the program before optimization, where each still has its own name, and their sizes must add up to those of
 the compiled program. The rest is arithmetic: see docs/scaling.md for the model and its sources. One to three minutes.
 """
 
@@ -88,8 +88,8 @@ def network_shapes(config):
         for name in ("generator", "discriminator")
     }
     discriminator = builders.discriminator(config, None)
-    judge = functools.partial(discriminator.init_with_output, train=True)
-    (outputs, features), _ = jax.eval_shape(judge, jax.random.key(0), example[None])
+    classifier = functools.partial(discriminator.init_with_output, train=True)
+    (outputs, features), _ = jax.eval_shape(classifier, jax.random.key(0), example[None])
     rows = {(config.latent.dim,): "z", example.shape: "real or fake examples"}
     return parameters, rows | {outputs.shape[1:]: "outputs", features.shape[1:]: "features"}, features.shape[1]
 
@@ -148,13 +148,13 @@ def load(name, method):
 
 
 def check_sizes(lowered, compiled):
-    """Raises an error if optimisation removed or added communication."""
+    """Raises an error if optimization removed or added communication."""
     totals = [collections.Counter(), collections.Counter()]
     for total, arrays in zip(totals, (lowered, compiled), strict=True):
         for array in arrays:
             total[array.kind] += array.size
     if totals[0] != totals[1]:
-        raise RuntimeError(f"Bytes before optimisation {totals[0]}, after it {totals[1]}.")
+        raise RuntimeError(f"Bytes before optimization {totals[0]}, after it {totals[1]}.")
 
 
 # The tables
@@ -170,7 +170,7 @@ def number(value):
 
 
 def spread(function, *arguments, factor=1.0):
-    """The smallest and the largest value over the assumed utilisations."""
+    """The smallest and the largest value over the assumed utilizations."""
     low, high = (number(factor * value) for value in sorted(function(*arguments, u) for u in model.UTILISATION))
     return low if low == high else f"{low} - {high}"
 

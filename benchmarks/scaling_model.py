@@ -150,13 +150,13 @@ class Step(NamedTuple):
     latency: float
 
 
-def predict(work, hardware, num_devices, utilisation, variant=AS_IT_IS):
+def predict(work, hardware, num_devices, utilization, variant=AS_IT_IS):
     """The parts of a step; no part is hidden behind another."""
     rows, dim = round(num_devices * PER_DEVICE * variant.growth), work.feature_dim
     looked_at = min(rows, variant.max_samples or rows)
     flops = covariance_flops(rows // num_devices, dim) if variant.covariances else penalty_flops(looked_at, dim)
-    penalty = flops / (utilisation * hardware.float32_peak)
-    networks = variant.growth * work.flops / (utilisation * hardware.peak)
+    penalty = flops / (utilization * hardware.float32_peak)
+    networks = variant.growth * work.flops / (utilization * hardware.peak)
     if num_devices == 1:
         return Step(networks, penalty, 0.0, 0.0)
     launches, size = dict(work.launches), 0.0
@@ -174,17 +174,17 @@ def predict(work, hardware, num_devices, utilisation, variant=AS_IT_IS):
     return Step(networks, penalty, size / hardware.bandwidth(num_devices), latency)
 
 
-def efficiency(work, hardware, num_devices, utilisation, variant=AS_IT_IS):
+def efficiency(work, hardware, num_devices, utilization, variant=AS_IT_IS):
     """Time of a step on one device, from features, divided by that on several with as many examples on each."""
-    one = predict(work, hardware, 1, utilisation, variant._replace(covariances=False))
-    return sum(one) / sum(predict(work, hardware, num_devices, utilisation, variant))
+    one = predict(work, hardware, 1, utilization, variant._replace(covariances=False))
+    return sum(one) / sum(predict(work, hardware, num_devices, utilization, variant))
 
 
-def speed_up(work, hardware, num_devices, utilisation):
+def speed_up(work, hardware, num_devices, utilization):
     """Time of a step with the global batch on one device, divided by that with its parts on several."""
     growth = GLOBAL_BATCH / PER_DEVICE
-    one = predict(work, hardware, 1, utilisation, Variant(growth=growth))
-    return sum(one) / sum(predict(work, hardware, num_devices, utilisation, Variant(growth=growth / num_devices)))
+    one = predict(work, hardware, 1, utilization, Variant(growth=growth))
+    return sum(one) / sum(predict(work, hardware, num_devices, utilization, Variant(growth=growth / num_devices)))
 
 
 def break_even(work, hardware):

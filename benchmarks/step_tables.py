@@ -107,13 +107,13 @@ def tables(results: list[Measured], speed: Speed) -> list[str]:
         known = [result for result in results if result.shares]
         titles = ["row", "batch", *known[0].shares, "the rest", "whole step ms"]
         lines += [_PARTS, "", *_table(titles, map(_shares, known))]
-    if penalised := [result for result in results if result.ms_without_penalty is not None]:
+    if penalized := [result for result in results if result.ms_without_penalty is not None]:
         titles = ["row", "batch", "ms/step", "without the penalty", "share of the penalty"]
         lines += [
             "",
             "The same step with and without the penalty, in turn:",
             "",
-            *_table(titles, map(_penalty, penalised)),
+            *_table(titles, map(_penalty, penalized)),
         ]
     for result in results:
         if result.kernels:

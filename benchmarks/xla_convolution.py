@@ -1,4 +1,4 @@
-"""Gradients of convolutions that XLA compiles to unoptimised loops on a CPU: a minimal example, for openxla/xla.
+"""Gradients of convolutions that XLA compiles to unoptimized loops on a CPU: a minimal example, for openxla/xla.
 
 Run it on one core: taskset -c 0 python benchmarks/xla_convolution.py
 """

@@ -4,7 +4,7 @@ This namespace is the array API: pure functions for any JAX program. It loads ne
 none of JAX's settings. Training is `python -m buresgan_jax.main`.
 """
 
-from buresgan_jax.distances import bures_barycentre as bures_barycentre
+from buresgan_jax.distances import bures_barycenter as bures_barycenter
 from buresgan_jax.distances import bures_distance as bures_distance
 from buresgan_jax.distances import bures_distance_from_features as bures_distance_from_features
 from buresgan_jax.distances import bures_geodesic as bures_geodesic

@@ -45,10 +45,10 @@ FREE_KEYS = (
     "evaluation.best_by",
     "evaluation.every_steps",
     "evaluation.extractor",
-    "evaluation.judge",
+    "evaluation.classifier",
     "evaluation.metrics",
     "evaluation.min_hits",
-    "evaluation.num_neighbours",
+    "evaluation.num_neighbors",
     "evaluation.num_real",
     "evaluation.num_samples",
     "evaluation.num_splits",
@@ -134,7 +134,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.data = config_dict.ConfigDict()
     config.data.name = "ring"  # ring, grid, unbalanced_*, one of data.IMAGE_SETS, stacked_mnist, tfds, image_folder
     config.data.num_examples = config_dict.placeholder(int)  # points drawn once (None: endless); images stacked
-    config.data.base = "mnist"  # tfds: the set; stacked_mnist: the grey one that the digits come from
+    config.data.base = "mnist"  # tfds: the set; stacked_mnist: the gray one that the digits come from
     config.data.split = "train"  # of a TFDS set
     config.data.data_dir = config_dict.placeholder(str)  # of TFDS; None: its own default
     config.data.path = config_dict.placeholder(str)  # image_folder: the folder
@@ -221,7 +221,9 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.evaluation.every_steps = 1_000
     config.evaluation.num_samples = 2_500  # the paper's protocol for ring and grid
     config.evaluation.min_hits = 1  # samples within 3 standard deviations that make a mode count
-    config.evaluation.judge = config_dict.placeholder(str)  # stacked_mnist: the classifier's file; None: in the workdir
+    config.evaluation.classifier = config_dict.placeholder(
+        str
+    )  # stacked_mnist: the classifier's file; None: in the workdir
 
     config.evaluation.metrics = ""  # of images, with commas between them: see image_metrics.METRICS
     config.evaluation.extractor = "pixels"  # of the features that they are made from: see build.EXTRACTORS
@@ -231,7 +233,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     config.evaluation.num_real = config_dict.placeholder(int)  # so many of them, drawn once; None: all
     config.evaluation.subset_size = 1_000  # of kernel_distance
     config.evaluation.num_splits = 10  # of inception_score and inception_variance
-    config.evaluation.num_neighbours = 5  # of precision_recall
+    config.evaluation.num_neighbors = 5  # of precision_recall
     config.evaluation.best_by = config_dict.placeholder(str)  # keep the best state by it, such as ema_reverse_kl
 
     for key, value in METHODS.get(config.method, {}).items():
@@ -262,7 +264,7 @@ def use_images(config: config_dict.ConfigDict, *, image_size: int, channels: int
 
 
 def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
-    """What the paper's ResNets share, on top of `use_images`: networks, z, batch and optimiser."""
+    """What the paper's ResNets share, on top of `use_images`: networks, z, batch and optimizer."""
     config.generator.name = "resnet"
     config.discriminator.name = "resnet"
     config.latent.dim = 128

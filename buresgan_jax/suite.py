@@ -33,8 +33,8 @@ from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import pictures, tables
 from buresgan_jax.launch import processes, scheduler
+from buresgan_jax.launch.grid import parse_seeds
 from buresgan_jax.launch.processes import Cell, Outcome
-from buresgan_jax.sweep import parse_seeds
 from buresgan_jax.training import saved_run
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them

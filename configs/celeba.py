@@ -1,4 +1,4 @@
-"""CelebA, centre crop at 64x64. Not in the BuresGAN paper: its DCGAN family at 64x64.
+"""CelebA, center crop at 64x64. Not in the BuresGAN paper: its DCGAN family at 64x64.
 
     python -m buresgan_jax.main --config=configs/celeba.py --workdir=runs/celeba
 

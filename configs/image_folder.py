@@ -2,8 +2,8 @@
 
     python -m buresgan_jax.main --config=configs/image_folder.py --workdir=runs/mine --config.data.path=FOLDER
 
-Images are cropped to a centred square and resized to `data.image_size` (such as 28, 32, 48, 64, 96, 128: a start of 7
-to 13 doubled a few times); `data.channels=1` for grey. Broken files are skipped with a warning that counts them;
+Images are cropped to a centerd square and resized to `data.image_size` (such as 28, 32, 48, 64, 96, 128: a start of 7
+to 13 doubled a few times); `data.channels=1` for gray. Broken files are skipped with a warning that counts them;
 `data.on_broken=error` refuses them.
 
 Measured so far: 600 steps at batch 64 on 50,000 pictures of 32x32 (docs/results/images.md); 0.4 to 0.6 s per step on

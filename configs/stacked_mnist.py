@@ -9,9 +9,10 @@ The smaller-batch setting of the same paper (4 layers, batch 64) is
 --config.optimizer.generator_learning_rate=2e-4 --config.optimizer.discriminator_learning_rate=2e-4`.
 
 Every evaluation reports modes out of 1000 and the divergence from the data's histogram (`reverse_kl`, in nats, with its
-floor for a perfect generator and judge) of 26,000 samples, by a classifier of the digits, with its accuracy. The first
-one trains it (a few minutes on a CPU core) and keeps it in the workdir; several runs share one with
-`--config.evaluation.judge=judge.npz`, which `python -m buresgan_jax.evaluation.classifier_training --data=mnist --out=judge.npz` writes.
+floor for a perfect generator and classifier) of 26,000 samples, by a classifier of the digits, with its accuracy. The
+first one trains it (a few minutes on a CPU core) and keeps it in the workdir; several runs share one with
+`--config.evaluation.classifier=digit_classifier.npz`, which
+`python -m buresgan_jax.train_classifier --data=mnist --out=digit_classifier.npz` writes.
 `--config.data.base=fashion_mnist` stacks clothes.
 On a CPU core an evaluation takes one to three minutes, most of it for the samples, hence its interval.
 

@@ -7,8 +7,8 @@ builder's config. A set of your own needs no entry in TFDS: one that lies prepar
 Pictures are the feature `image`, or the only one that holds some, of 8 or 16 bits, stored as PNG or JPEG. Few sets need
 TensorFlow, or another package, for reading too; a line says so.
 
-Pictures are cropped to a centred square and resized to `data.image_size` (such as 28, 32, 48, 64, 96, 128: a start of 7
-to 13 doubled a few times); `data.channels=1` for grey, `data.split=train+test` for more of them.
+Pictures are cropped to a centerd square and resized to `data.image_size` (such as 28, 32, 48, 64, 96, 128: a start of 7
+to 13 doubled a few times); `data.channels=1` for gray, `data.split=train+test` for more of them.
 
 Tried with `--config.data.base=fashion_mnist` for some steps; no full run has been made.
 """

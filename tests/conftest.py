@@ -8,7 +8,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before jax is imported
 
 import jax
 import pytest
-from quick_compilation import xla_flags
+from helpers import xla_flags
 
 from buresgan_jax.runtime import blas, xla
 
@@ -25,7 +25,7 @@ if not _is_worker:
 
 # The files that take longest begin first, so that the workers end together.
 _LONGEST = ("algorithms", "train", "main", "distances", "public_functions", "convolution", "processes", "methods")
-_LONGEST += ("geometry", "evaluate", "parallel", "networks", "networks_resnet", "penalties", "steps", "judge")
+_LONGEST += ("geometry", "evaluate", "parallel", "networks", "networks_resnet", "penalties", "steps", "classifier")
 
 
 def pytest_collection_modifyitems(items):

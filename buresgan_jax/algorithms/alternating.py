@@ -10,12 +10,12 @@ from buresgan_jax.algorithms.protocol import Algorithm, Game
 def alternating(game: Game) -> Algorithm:
     """First the generator moves on its penalties alone, then both players move on the adversarial losses alone.
 
-    The two moves use different real batches and different z; the generator's one optimiser serves both, so its moments
+    The two moves use different real batches and different z; the generator's one optimizer serves both, so its moments
     mix both gradients and its step count advances by two per update.
 
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
-        https://arxiv.org/abs/2006.09096. As in the authors' code, the shared optimiser included.
+        https://arxiv.org/abs/2006.09096. As in the authors' code, the shared optimizer included.
     """
     adversarial_game = game._replace(generator_penalties=(), generator_objective_scale=1.0)
 

@@ -13,7 +13,7 @@ def gan(game: Game, *, discriminator_steps: int = 1, simultaneous: bool = True) 
     """An algorithm of plain moves.
 
     Args:
-        game: networks, loss, penalties, optimisers.
+        game: networks, loss, penalties, optimizers.
         discriminator_steps: discriminator updates per generator update, each on a fresh real batch and fresh z.
         simultaneous: with one discriminator step, move both players at once on the same batch and z (the authors'
             BuresGAN); otherwise the discriminator moves first, and the generator answers with fresh z.

@@ -32,14 +32,14 @@ def mdgan_v1(
     mode_weight: float = 0.4,
     reference_compat: bool = False,
 ) -> Algorithm:
-    """The mode regulariser: discriminator, encoder, generator move in turn, on one real batch and one z.
+    """The mode regularizer: discriminator, encoder, generator move in turn, on one real batch and one z.
 
-    Encoder and generator minimise `reconstruction_weight` times the mean squared error of G(E(x)) plus `mode_weight`
+    Encoder and generator minimize `reconstruction_weight` times the mean squared error of G(E(x)) plus `mode_weight`
     times the generator's loss of the discriminator's outputs on G(E(x)); the generator its loss on G(z) as well. Moving
     statistics of batch norm are those of G(z), which is what is sampled.
 
     Args:
-        game: networks, loss, penalties, optimisers. The encoder has the generator's optimiser, with its own state.
+        game: networks, loss, penalties, optimizers. The encoder has the generator's optimizer, with its own state.
         encoder: Linen module, `(samples, *, train) -> z`.
         reconstruction_weight: initial value of this hyperparameter.
         mode_weight: initial value of this hyperparameter.
@@ -107,13 +107,13 @@ def mdgan_v2(
 ) -> Algorithm:
     """Manifold and diffusion: one discriminator brings G(E(x)) to the data, another G(z) to G(E(x)).
 
-    On a first real batch, the manifold discriminator tells x from G(E(x)), then encoder and generator minimise
+    On a first real batch, the manifold discriminator tells x from G(E(x)), then encoder and generator minimize
     `reconstruction_weight` times the squared error (summed over the axis after the batch, the mean of the others) plus
     `mode_weight` times the generator's loss on G(E(x)). On a second one, the discriminator tells G(E(x)) from G(z), and
     the generator answers with the same z. Losses without a prefix are those of the second half.
 
     Args:
-        game: networks, loss, penalties, optimisers; the manifold discriminator is a second one of the same kind.
+        game: networks, loss, penalties, optimizers; the manifold discriminator is a second one of the same kind.
         encoder: Linen module, `(samples, *, train) -> z`.
         reconstruction_weight: initial value of this hyperparameter.
         mode_weight: initial value of this hyperparameter.
@@ -192,7 +192,7 @@ def _autoencoder_game(game, encoder, terms, inference):
 
 
 def _autoencoder_state(state, discriminator):
-    """The state as the autoencoder's game sees it; nothing steps it, so it has no optimiser state."""
+    """The state as the autoencoder's game sees it; nothing steps it, so it has no optimizer state."""
     networks = {"encoder": state.auxiliary["encoder"], "generator": state.generator}
     params, batch_stats = (
         {name: getattr(network, part) for name, network in networks.items()} for part in ("params", "batch_stats")

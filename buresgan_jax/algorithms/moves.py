@@ -29,14 +29,14 @@ from buresgan_jax.algorithms.protocol import (
 
 
 def init_network(module: nn.Module, optimizer: Optimizer, key: jax.Array, example: jax.Array) -> NetworkState:
-    """Initialises a module on `example` (with its batch axis) and its optimiser."""
+    """Initializes a module on `example` (with its batch axis) and its optimizer."""
     variables = module.init(key, example, train=True)
     params = variables["params"]
     return NetworkState(params, variables.get("batch_stats", {}), optimizer.transform.init(params))
 
 
 def init(game: Game, key: jax.Array, example: jax.Array, *, judged: Callable = lambda z, x: x) -> GANState:
-    """The state before the first step; the discriminator is initialised on `judged(z, samples)`."""
+    """The state before the first step; the discriminator is initialized on `judged(z, samples)`."""
     latent_key, z_key, generator_key, discriminator_key = jax.random.split(key, 4)
     latent = game.latent.init(latent_key)
     z = game.latent.sample(latent, z_key, 2)
@@ -125,7 +125,7 @@ def forward(game: Game, state: GANState, real: jax.Array, z: jax.Array):
     def networks(generator_params, discriminator_params):
         fake, generator_stats = apply_train(game.generator, generator_params, state.generator.batch_stats, z)
         discriminate = partial(apply_train, game.discriminator, discriminator_params)
-        # Two separate passes: each batch is normalised by its own statistics.
+        # Two separate passes: each batch is normalized by its own statistics.
         (real_outputs, real_features), stats = discriminate(state.discriminator.batch_stats, real)
         (fake_outputs, fake_features), stats = discriminate(stats, fake)
         outputs = StepOutputs(z, real, fake, real_outputs, fake_outputs, real_features, fake_features)
@@ -207,7 +207,7 @@ def discriminator_gradient(game: Game, state: GANState, outputs, pullback, key):
 
 
 def apply_gradient(network: NetworkState, gradient, optimizer: Optimizer, learning_rate, step) -> NetworkState:
-    """One optimiser step."""
+    """One optimizer step."""
     updates, opt_state = optimizer.transform.update(gradient, network.opt_state, network.params)
     rate = learning_rate * optimizer.schedule(step)
     params = optax.apply_updates(network.params, jax.tree.map(lambda update: -rate * update, updates))
@@ -220,19 +220,19 @@ def _stepped(state, name, network, optimizer, gradient, batch_stats):
 
 
 def step_generator(game: Game, state: GANState, gradient, batch_stats) -> GANState:
-    """The state after one optimiser step of the generator."""
+    """The state after one optimizer step of the generator."""
     optimizer = game.generator_optimizer
     return state.replace(generator=_stepped(state, "generator", state.generator, optimizer, gradient, batch_stats))
 
 
 def step_discriminator(game: Game, state: GANState, gradient, batch_stats) -> GANState:
-    """The state after one optimiser step of the discriminator."""
+    """The state after one optimizer step of the discriminator."""
     network, optimizer = state.discriminator, game.discriminator_optimizer
     return state.replace(discriminator=_stepped(state, "discriminator", network, optimizer, gradient, batch_stats))
 
 
 def step_auxiliary(game: Game, state: GANState, name: str, gradient, batch_stats) -> GANState:
-    """The state after one optimiser step of a further network."""
+    """The state after one optimizer step of a further network."""
     (optimizer,) = (each.optimizer for each in game.auxiliary if each.name == name)
     stepped = _stepped(state, name, state.auxiliary[name], optimizer, gradient, batch_stats)
     return state.replace(auxiliary=state.auxiliary | {name: stepped})

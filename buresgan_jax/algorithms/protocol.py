@@ -8,7 +8,7 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from buresgan_jax.latents.base.base import Latent
+from buresgan_jax.latents.base import Latent
 from buresgan_jax.losses import AdversarialLoss
 
 PyTree = Any
@@ -16,7 +16,7 @@ PyTree = Any
 
 @struct.dataclass
 class NetworkState:
-    """One network in training: its parameters, moving statistics and optimiser state."""
+    """One network in training: its parameters, moving statistics and optimizer state."""
 
     params: PyTree
     batch_stats: PyTree
@@ -129,7 +129,7 @@ class Penalty(NamedTuple):
 
 
 class Auxiliary(NamedTuple):
-    """A further network of a method, initialised on samples; it lies in the state's `auxiliary` under its name.
+    """A further network of a method, initialized on samples; it lies in the state's `auxiliary` under its name.
 
     Attributes:
         name: its learning rate is the hyperparameter `<name>_learning_rate`.

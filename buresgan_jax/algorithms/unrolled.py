@@ -15,10 +15,10 @@ def unrolled(
     """The generator moves against a discriminator that has made `unrolled_steps` updates, of which the first is kept.
 
     Every one of these updates has its own real batch and z. All of the discriminator goes back to where it was after
-    the first one, optimiser state included, as nothing else was kept.
+    the first one, optimizer state included, as nothing else was kept.
 
     Args:
-        game: networks, loss, penalties, optimisers. The gradient goes through the discriminator's optimiser: with Adam,
+        game: networks, loss, penalties, optimizers. The gradient goes through the discriminator's optimizer: with Adam,
             something above 0 belongs under its root (`eps_root`), or a gradient of exactly 0 makes it NaN.
         unrolled_steps: discriminator updates, at least 1.
         first_order: treat the updated discriminator as a constant: cheaper, and no longer the paper's gradient.

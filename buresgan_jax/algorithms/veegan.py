@@ -15,12 +15,12 @@ from buresgan_jax.algorithms.protocol import Algorithm, Auxiliary, Game
 def veegan(game: Game, reconstructor: nn.Module) -> Algorithm:
     """All three networks move at once; the losses are the method's own, and there are no penalties.
 
-    The discriminator tells pairs (z, G(z)), label 1, from pairs (F(x), x), label 0. The generator minimises its output
-    on the former; generator and reconstructor maximise the likelihood of z under F(G(z)).
+    The discriminator tells pairs (z, G(z)), label 1, from pairs (F(x), x), label 0. The generator minimizes its output
+    on the former; generator and reconstructor maximize the likelihood of z under F(G(z)).
 
     Args:
-        game: networks, latent, optimisers; its discriminator judges pairs (z, samples). The reconstructor has the
-            generator's optimiser, with a state of its own.
+        game: networks, latent, optimizers; its discriminator judges pairs (z, samples). The reconstructor has the
+            generator's optimizer, with a state of its own.
         reconstructor: Linen module, `(samples, *, train) -> mean of z`; F is the normal distribution around it with
             unit variance.
 

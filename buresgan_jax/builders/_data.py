@@ -64,14 +64,14 @@ def _tfds_source(config):
 
 def _any_tfds_source(config):
     options = {name: config.data[name] for name in ("split", "data_dir", "image_size", "channels")}
-    crop = None if config.data.crop == "center" else _crop(config)  # None: the set's own, from the centre too
+    crop = None if config.data.crop == "center" else _crop(config)  # None: the set's own, from the center too
     return data.tfds_source(config.data.base, crop=crop, **options)
 
 
 def stacked_source(config) -> data.Source:
     """Stacked MNIST."""
-    grey = data.tfds_source(config.data.base, split=config.data.split, data_dir=config.data.data_dir)
-    return data.stacked_source(grey, num_examples=config.data.num_examples or 128_000, seed=config.seed)
+    gray = data.tfds_source(config.data.base, split=config.data.split, data_dir=config.data.data_dir)
+    return data.stacked_source(gray, num_examples=config.data.num_examples or 128_000, seed=config.seed)
 
 
 def _folder_source(config):

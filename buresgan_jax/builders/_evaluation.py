@@ -35,8 +35,8 @@ def _mixture_evaluation(config):
 
 
 def _stacked_evaluation(config, workdir):
-    file = config.evaluation.judge or epath.Path(workdir) / "judge.npz"
-    find_judge = classifier_training.judge_when_needed(config.data.base, file, data_dir=config.data.data_dir)
+    file = config.evaluation.classifier or epath.Path(workdir) / "digit_classifier.npz"
+    find_classifier = classifier_training.classifier_when_needed(config.data.base, file, data_dir=config.data.data_dir)
 
     @functools.cache
     def reference_counts():
@@ -45,10 +45,10 @@ def _stacked_evaluation(config, workdir):
 
     def evaluate(samples):
         channels = np.split(samples, samples.shape[-1], axis=-1)
-        found = find_judge()
+        found = find_classifier()
         labels = data.stacked_labels(np.stack([found.classify(channel) for channel in channels], axis=-1))
         coverage = metrics.class_coverage(labels, reference_counts())
-        return {**coverage._asdict(), "judge_accuracy": found.metadata["test_accuracy"]}
+        return {**coverage._asdict(), "classifier_accuracy": found.metadata["test_accuracy"]}
 
     return evaluate
 
@@ -56,7 +56,7 @@ def _stacked_evaluation(config, workdir):
 def about_evaluation(config) -> dict[str, Any]:
     """How `evaluation` makes its numbers, for who reads them."""
     if not is_mixture(config):
-        return {"made_from": f"labels by the judge of {config.data.base}"}
+        return {"made_from": f"labels by the classifier of {config.data.base}"}
     min_hits = config.evaluation.min_hits
     return {"made_from": f"points of {config.data.name}, 3 std, min_hits {min_hits}", "min_hits": min_hits}
 
@@ -67,11 +67,11 @@ def shared_by_runs(config, folder: epath.PathLike) -> dict[str, str]:
     Returns:
         Config keys and their values with which the runs find it.
     """
-    if config.data.name != "stacked_mnist" or config.smoke or config.evaluation.judge is not None:
+    if config.data.name != "stacked_mnist" or config.smoke or config.evaluation.classifier is not None:
         return {}
-    file = epath.Path(folder) / f"judge_{config.data.base}.npz"
-    classifier_training.judge_when_needed(config.data.base, file, data_dir=config.data.data_dir)()
-    return {"evaluation.judge": str(file)}
+    file = epath.Path(folder) / f"classifier_{config.data.base}.npz"
+    classifier_training.classifier_when_needed(config.data.base, file, data_dir=config.data.data_dir)()
+    return {"evaluation.classifier": str(file)}
 
 
 _LARGER_IS_BETTER = {"modes": True, "high_quality_share": True, "reverse_kl": False}

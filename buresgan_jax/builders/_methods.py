@@ -5,12 +5,11 @@ import functools
 import jax
 import optax
 
-from buresgan_jax import algorithms, losses, penalties
+from buresgan_jax import algorithms, latents, losses, penalties
 from buresgan_jax.builders._choose import choose
 from buresgan_jax.builders._networks import discriminator, encoder, generator, reconstructor
 from buresgan_jax.config import METHODS
 from buresgan_jax.errors import UserError
-from buresgan_jax.latents.base import base
 
 
 def algorithm(config, axis_name: str | None = None) -> algorithms.Algorithm:
@@ -64,7 +63,7 @@ def _unrolled(config, game):
     options = {name: config.algorithm[name] for name in ("unrolled_steps", "first_order", "reference_compat")}
     if config.optimizer.eps_root <= 0 and not (config.algorithm.first_order or config.algorithm.reference_compat):
         raise UserError(
-            f"The algorithm 'unrolled' differentiates through the optimiser, config.optimizer.eps_root is "
+            f"The algorithm 'unrolled' differentiates through the optimizer, config.optimizer.eps_root is "
             f"{config.optimizer.eps_root}. Set it above 0, such as 1e-30, or config.algorithm.first_order=True."
         )
     return algorithms.unrolled(game, **options)
@@ -89,8 +88,8 @@ def _mdgan(algorithm, config, game):
 
 
 def game(config, axis_name: str | None) -> algorithms.Game:
-    """Networks, losses, penalties and optimisers."""
-    latent = {"normal": base.normal, "uniform": base.uniform}
+    """Networks, losses, penalties and optimizers."""
+    latent = {"normal": latents.normal, "uniform": latents.uniform}
     loss = {"non_saturating": losses.non_saturating, "hinge": losses.hinge, "wasserstein": losses.wasserstein}
     terms = _penalties(config)
     return algorithms.Game(

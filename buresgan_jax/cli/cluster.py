@@ -5,7 +5,7 @@ from absl import flags
 
 from buresgan_jax.errors import UserError
 
-_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join a cluster that jax.distributed recognises by itself.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join a cluster that jax.distributed recognizes by itself.")
 _COORDINATOR = flags.DEFINE_string("coordinator_address", None, "Host:port of process 0, where it does not.")
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Number of processes, with --coordinator_address.")
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of this process, with --coordinator_address.")

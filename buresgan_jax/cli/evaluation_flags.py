@@ -22,7 +22,7 @@ _CHANGES = (
     flags.DEFINE_string("resizer", None, "evaluate: how it resizes: legacy_tensorflow, legacy_pytorch, clean."),
     flags.DEFINE_integer("subset_size", None, "evaluate: of kernel_distance.", lower_bound=2),
     flags.DEFINE_integer("num_splits", None, "evaluate: of inception_score and inception_variance.", lower_bound=1),
-    flags.DEFINE_integer("num_neighbours", None, "evaluate: of precision_recall.", lower_bound=1),
+    flags.DEFINE_integer("num_neighbors", None, "evaluate: of precision_recall.", lower_bound=1),
 )
 
 

@@ -34,8 +34,8 @@ class PixelFormat(NamedTuple):
 
     Attributes:
         image_size: height and width in pixels.
-        channels: 1 (grey) or 3 (RGB).
-        crop: side in pixels of the square cut from the centre before resizing, "center" for the largest such square, or
+        channels: 1 (gray) or 3 (RGB).
+        crop: side in pixels of the square cut from the center before resizing, "center" for the largest such square, or
             "none" to squeeze the whole picture into the square.
         resize: a key of `RESIZE_FILTERS`; all of them but "nearest" filter what they shrink.
     """
@@ -55,7 +55,7 @@ class PixelFormat(NamedTuple):
         crop_is_allowed = self.crop in ("center", "none") or (isinstance(self.crop, int) and self.crop >= 1)
         for what, got, allowed, is_allowed in [
             ("image_size", self.image_size, "a number of pixels, at least 1", self.image_size >= 1),
-            ("channels", self.channels, "1 (grey) or 3 (colour)", self.channels in _MODES),
+            ("channels", self.channels, "1 (gray) or 3 (color)", self.channels in _MODES),
             ("crop", self.crop, "center, none, or a number of pixels", crop_is_allowed),
             ("resize", self.resize, ", ".join(RESIZE_FILTERS), self.resize in RESIZE_FILTERS),
         ]:
@@ -65,9 +65,9 @@ class PixelFormat(NamedTuple):
 
 
 def read_pixels(data: bytes, pixel_format: PixelFormat) -> np.ndarray:
-    """Decodes one picture of any size and colour mode.
+    """Decodes one picture of any size and color mode.
 
-    The orientation in the EXIF data is applied, transparency is laid over white, 16-bit grey is scaled to 8 bits.
+    The orientation in the EXIF data is applied, transparency is laid over white, 16-bit gray is scaled to 8 bits.
 
     Args:
         data: a PNG or JPEG file.

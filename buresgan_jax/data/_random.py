@@ -45,7 +45,7 @@ def random_bits(counters: np.ndarray, *, seed: int, stream: Stream, part: int = 
 
 
 def _mix(words: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014); uint64 arithmetic wraps around."""
+    """The finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014); uint64 arithmetic wraps around."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))

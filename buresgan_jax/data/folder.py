@@ -1,4 +1,4 @@
-"""A folder of PNG and JPEG files of any size and colour mode as a data set."""
+"""A folder of PNG and JPEG files of any size and color mode as a data set."""
 
 from collections.abc import Callable
 from typing import IO
@@ -35,14 +35,14 @@ def folder_source(
 
     Files are taken in the order of their paths below the folder, compared character by character, so every machine sees
     the same order. Hidden files and folders (names that begin with a dot) are left out, links to folders not followed.
-    The orientation in EXIF data is applied, transparency laid over white, and grey made of colour and colour of grey as
+    The orientation in EXIF data is applied, transparency laid over white, and gray made of color and color of gray as
     `channels` asks.
 
     Args:
         path: the folder, local or `gs://`.
         image_size: height and width of the examples in pixels.
-        channels: 3 for colour, 1 for grey.
-        crop: what happens before resizing: "center" cuts the largest square from the centre, a number a square of that
+        channels: 3 for color, 1 for gray.
+        crop: what happens before resizing: "center" cuts the largest square from the center, a number a square of that
             side, "none" squeezes the whole picture.
         resize: `lanczos`, `bicubic`, `bilinear`, `box` or `nearest`.
         recursive: read subfolders too.
@@ -85,7 +85,7 @@ def folder_shape(path: epath.PathLike, *, any_size: bool = False) -> tuple[int |
         any_size: whether sizes may differ.
 
     Returns:
-        Height and width in pixels, None with `any_size`; and channels: 1 if all are grey, else 3.
+        Height and width in pixels, None with `any_size`; and channels: 1 if all are gray, else 3.
 
     Raises:
         UserError: no folder, no pictures, or pictures that are not all squares of one size.

@@ -23,8 +23,8 @@ def image_set(
         place: a folder of PNG and JPEG files; an `.npz` file whose array `samples` is `[n, height, width, 1 or 3]`,
             uint8 or floating within [-1, 1]; or `tfds:NAME:SPLIT`, such as `tfds:cifar10:test`.
         image_size: height and width to which folders and TFDS sets are brought: the largest square is cut from the
-            centre and resized by Lanczos. Default: as they are, if all images of a folder are squares of one size.
-        channels: 1 or 3, for folders and TFDS sets. Default: 1 if all files, or the set, are grey.
+            center and resized by Lanczos. Default: as they are, if all images of a folder are squares of one size.
+        channels: 1 or 3, for folders and TFDS sets. Default: 1 if all files, or the set, are gray.
         data_dir: where the TFDS set was prepared.
 
     Returns:

@@ -12,7 +12,7 @@ from absl import logging
 from etils import epath
 
 from buresgan_jax.data import _pixels
-from buresgan_jax.data.source import Source, decode_images, memoised
+from buresgan_jax.data.source import Source, decode_images, memoized
 from buresgan_jax.errors import UserError, did_you_mean
 
 IMAGE_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "stl10", "celeb_a")  # those with a config of their own
@@ -43,8 +43,8 @@ def tfds_source(
             environment variable `TFDS_DATA_DIR`.
         image_size: height and width in pixels to resize to. Default: the set's own size, if all its pictures are
             squares of one; 64 for `celeb_a`.
-        channels: 1 or 3. Default: 1 for grey sets.
-        crop: side in pixels of the square cut from the centre before resizing, "center" for the largest such square, or
+        channels: 1 or 3. Default: 1 for gray sets.
+        crop: side in pixels of the square cut from the center before resizing, "center" for the largest such square, or
             "none" to squeeze the whole picture. Default: 108 for `celeb_a` (of 218x178; 140 and 178 are common too),
             "center" for the others.
         resize: filter of the resizing, `lanczos` (the paper's), `bicubic`, `bilinear`, `box` or `nearest`.
@@ -72,11 +72,11 @@ def tfds_source(
 
     fetch = records.fetcher(records.image, lambda data: _pixels.read_pixels(data, pixel_format), shape, np.uint8)
     if in_memory and _fits(name, num_examples * int(np.prod(shape)), memory_limit_bytes):
-        fetch = memoised(fetch, num_examples=num_examples, example_shape=shape)
+        fetch = memoized(fetch, num_examples=num_examples, example_shape=shape)
     labels = None
     if records.has_labels and "unlabelled" not in split:  # that split of stl10 has the label -1 everywhere
         labels = records.fetcher("label", int, (), np.int64)
-        labels = memoised(labels, num_examples=num_examples, example_shape=(), dtype=np.int64)
+        labels = memoized(labels, num_examples=num_examples, example_shape=(), dtype=np.int64)
     return Source(name, num_examples, shape, fetch, decode_images, labels)
 
 

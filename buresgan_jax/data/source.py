@@ -66,7 +66,7 @@ def decode_points(points: jax.Array) -> jax.Array:
     return points
 
 
-def memoised(
+def memoized(
     fetch: Callable[[np.ndarray], np.ndarray],
     *,
     num_examples: int,
@@ -90,11 +90,11 @@ def memoised(
     examples = np.empty((num_examples, *example_shape), dtype)
     known = np.zeros(num_examples, bool)
 
-    def fetch_memoised(indices: np.ndarray) -> np.ndarray:
+    def fetch_memoized(indices: np.ndarray) -> np.ndarray:
         missing = np.unique(indices[~known[indices]])
         if missing.size:
             examples[missing] = fetch(missing)
             known[missing] = True  # only now: another thread may read between the two lines
         return examples[indices]
 
-    return fetch_memoised
+    return fetch_memoized

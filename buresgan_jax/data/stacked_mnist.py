@@ -1,4 +1,4 @@
-"""Stacked MNIST: three grey digits in the three colour channels, a thousand modes with known labels."""
+"""Stacked MNIST: three gray digits in the three color channels, a thousand modes with known labels."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ _NUM_CHANNELS = 3
 _PLACE_VALUES = np.array([100, 10, 1])
 
 
-def stacked_source(grey: Source, *, num_examples: int = 128_000, seed: int) -> Source:
-    """Stacks three pictures, drawn independently and uniformly with replacement, into one colour picture.
+def stacked_source(gray: Source, *, num_examples: int = 128_000, seed: int) -> Source:
+    """Stacks three pictures, drawn independently and uniformly with replacement, into one color picture.
 
     Args:
-        grey: a labelled source of one-channel uint8 images with labels 0 to 9, such as `mnist` or `fashion_mnist`.
+        gray: a labeled source of one-channel uint8 images with labels 0 to 9, such as `mnist` or `fashion_mnist`.
         num_examples: how many stacks.
         seed: which stacks.
 
@@ -23,29 +23,29 @@ def stacked_source(grey: Source, *, num_examples: int = 128_000, seed: int) -> S
         first channel.
 
     Raises:
-        UserError: the source is not grey, has no labels or never ends, `num_examples` is below 1, or the seed is
+        UserError: the source is not gray, has no labels or never ends, `num_examples` is below 1, or the seed is
             negative.
 
     References:
         L. Metz et al., "Unrolled Generative Adversarial Networks", ICLR 2017. https://arxiv.org/abs/1611.02163.
         128,000 is the usual number in the VEEGAN and PacGAN line. Differs from it in: nothing.
     """
-    _check_stackable(grey, num_examples)
+    _check_stackable(gray, num_examples)
 
     def members(indices: np.ndarray) -> np.ndarray:
         bits = random_bits(indices, seed=seed, stream=Stream.STACKED_DIGITS, num_words=_NUM_CHANNELS)
-        return (bits % np.uint64(grey.num_examples)).astype(np.int64)  # the bias of % is below 1e-13
+        return (bits % np.uint64(gray.num_examples)).astype(np.int64)  # the bias of % is below 1e-13
 
     def fetch(indices: np.ndarray) -> np.ndarray:
-        digits = grey.fetch(members(indices).ravel())[..., 0]
+        digits = gray.fetch(members(indices).ravel())[..., 0]
         return np.moveaxis(digits.reshape(len(indices), _NUM_CHANNELS, *digits.shape[1:]), 1, -1)
 
     def labels(indices: np.ndarray) -> np.ndarray:
-        return stacked_labels(grey.labels(members(indices).ravel()).reshape(len(indices), _NUM_CHANNELS))
+        return stacked_labels(gray.labels(members(indices).ravel()).reshape(len(indices), _NUM_CHANNELS))
 
-    shape = (*grey.example_shape[:-1], _NUM_CHANNELS)
+    shape = (*gray.example_shape[:-1], _NUM_CHANNELS)
     members(np.zeros(0, np.int64))  # a bad seed is refused here, not at the first batch
-    return Source(f"stacked_{grey.name}", num_examples, shape, fetch, decode_images, labels)
+    return Source(f"stacked_{gray.name}", num_examples, shape, fetch, decode_images, labels)
 
 
 def stacked_labels(digits: np.ndarray) -> np.ndarray:
@@ -60,13 +60,13 @@ def stacked_labels(digits: np.ndarray) -> np.ndarray:
     return digits @ _PLACE_VALUES
 
 
-def _check_stackable(grey: Source, num_examples: int) -> None:
-    if len(grey.example_shape) != 3 or grey.example_shape[-1] != 1:
+def _check_stackable(gray: Source, num_examples: int) -> None:
+    if len(gray.example_shape) != 3 or gray.example_shape[-1] != 1:
         raise UserError(
-            f"Cannot stack {grey.name!r}: its examples have shape {grey.example_shape}, stacking needs grey images of "
+            f"Cannot stack {gray.name!r}: its examples have shape {gray.example_shape}, stacking needs gray images of "
             "shape (height, width, 1). Choose mnist or fashion_mnist."
         )
-    if grey.labels is None or grey.num_examples is None:
-        raise UserError(f"Cannot stack {grey.name!r}: it is endless or has no labels. Choose mnist or fashion_mnist.")
+    if gray.labels is None or gray.num_examples is None:
+        raise UserError(f"Cannot stack {gray.name!r}: it is endless or has no labels. Choose mnist or fashion_mnist.")
     if num_examples < 1:
-        raise UserError(f"num_examples {num_examples} of stacked {grey.name!r} is below 1. Set at least 1.")
+        raise UserError(f"num_examples {num_examples} of stacked {gray.name!r} is below 1. Set at least 1.")

@@ -14,7 +14,7 @@ class Mixture(NamedTuple):
     """A mixture of isotropic Gaussians in the plane.
 
     Attributes:
-        means: centres of the modes, float64, shape `[modes, 2]`.
+        means: centers of the modes, float64, shape `[modes, 2]`.
         std: standard deviation of every mode along each axis, in units of `means`.
         weights: probability of each mode, float64, shape `[modes]`, sums to 1.
     """
@@ -33,7 +33,7 @@ def ring_mixture(
         num_modes: number of modes; mode k lies at `radius * (sin t, cos t)`, `t = 2 pi k / num_modes`.
         radius: of the circle.
         std: standard deviation of a mode.
-        weights: relative weight of each mode, normalised here; None for equal weights.
+        weights: relative weight of each mode, normalized here; None for equal weights.
 
     Returns:
         The mixture.
@@ -52,14 +52,14 @@ def ring_mixture(
 def grid_mixture(
     *, points_per_side: int = 5, spacing: float = 2.0, std: float = 0.05, weights: Sequence[float] | None = None
 ) -> Mixture:
-    """Gaussians on a square grid centred at the origin; the defaults are the paper's grid.
+    """Gaussians on a square grid centerd at the origin; the defaults are the paper's grid.
 
     Args:
         points_per_side: the grid has `points_per_side ** 2` modes; mode `i * points_per_side + j` lies in column i
             (from the left) and row j (from below).
-        spacing: distance of neighbours.
+        spacing: distance of neighbors.
         std: standard deviation of a mode.
-        weights: relative weight of each mode, normalised here; None for equal weights.
+        weights: relative weight of each mode, normalized here; None for equal weights.
 
     Returns:
         The mixture.

@@ -15,7 +15,7 @@ from buresgan_jax.distances.frobenius import (
 )
 from buresgan_jax.distances.gaussians import bures_wasserstein_distance as bures_wasserstein_distance
 from buresgan_jax.distances.gaussians import squared_bures_wasserstein_distance as squared_bures_wasserstein_distance
-from buresgan_jax.distances.geometry import bures_barycentre as bures_barycentre
+from buresgan_jax.distances.geometry import bures_barycenter as bures_barycenter
 from buresgan_jax.distances.geometry import bures_geodesic as bures_geodesic
 from buresgan_jax.distances.geometry import bures_transport_map as bures_transport_map
 from buresgan_jax.distances.linalg import inv_sqrtm as inv_sqrtm

@@ -16,17 +16,17 @@ def prepare_features(
     features: jax.Array,
     weights: jax.Array | None = None,
     *,
-    centre: bool = True,
-    normalise: bool = False,
+    center: bool = True,
+    normalize: bool = False,
     scale: Scale,
 ) -> jax.Array:
-    """Centres, row-normalises, weights and scales a batch, so that `F^T F` is the wanted second-moment matrix.
+    """Centers, row-normalizes, weights and scales a batch, so that `F^T F` is the wanted second-moment matrix.
 
     Args:
         features: `[..., n, dim]`, float32 or float64.
         weights: of the examples, at least 0, `[..., n]`. Default: all one.
-        centre: subtract the (weighted) mean of the batch.
-        normalise: afterwards divide each row by its length, with a floor of 1e-6 on the length: a row of zeros stays
+        center: subtract the (weighted) mean of the batch.
+        normalize: afterwards divide each row by its length, with a floor of 1e-6 on the length: a row of zeros stays
             zero, with a finite gradient.
         scale: `"mean"` divides the second moments by the sum of the weights (n without), `"sum"` leaves the sum.
 
@@ -39,11 +39,11 @@ def prepare_features(
         total = jnp.sum(weights, axis=-1)[..., None, None]
         total = jnp.where(total > 0, total, 1)
         weights = weights[..., None]
-    if centre and weights is None:
+    if center and weights is None:
         features = features - jnp.mean(features, axis=-2, keepdims=True)
-    elif centre:
+    elif center:
         features = features - jnp.sum(weights * features, axis=-2, keepdims=True) / total
-    if normalise:
+    if normalize:
         squared_norms = jnp.sum(features**2, axis=-1, keepdims=True)
         features = features * jax.lax.rsqrt(jnp.maximum(squared_norms, 1e-12))
     if weights is None:
@@ -72,7 +72,7 @@ def _same_rank(batch, weights):
     return batch, weights.reshape((1,) * (rank + 1 - weights.ndim) + weights.shape)
 
 
-_FEATURE_OPTIONS = ("centre", "normalise", "scale", "method", "rtol")
+_FEATURE_OPTIONS = ("center", "normalize", "scale", "method", "rtol")
 
 
 @functools.partial(jax.jit, static_argnames=_FEATURE_OPTIONS)
@@ -82,8 +82,8 @@ def squared_bures_distance_from_features(
     weights_x: jax.Array | None = None,
     weights_y: jax.Array | None = None,
     *,
-    centre: bool = True,
-    normalise: bool = False,
+    center: bool = True,
+    normalize: bool = False,
     scale: Scale = "mean",
     method: Method = "svd",
     rtol: float | None = None,
@@ -100,8 +100,8 @@ def squared_bures_distance_from_features(
         weights_x: of the rows of x, at least 0, shape `[..., n]`, same dtype. Default: all one. A weight of exactly 0
             gets no gradient through its row, where the true one is finite: start from small positive weights.
         weights_y: of the rows of y, shape `[..., m]`.
-        centre: subtract each batch's own (weighted) mean (a covariance); False gives uncentred second moments.
-        normalise: divide each (centred) row by its length, as BuresGAN does. Lengths below 1e-6 are divided by 1e-6.
+        center: subtract each batch's own (weighted) mean (a covariance); False gives uncenterd second moments.
+        normalize: divide each (centerd) row by its length, as BuresGAN does. Lengths below 1e-6 are divided by 1e-6.
         scale: `"mean"` compares covariances divided by the sum of the weights (n and m without); `"sum"` the sums of
             outer products (the authors').
         method: `"svd"` never squares the features: accurate to 2e-7 of the traces in float32. `"eigh"` works on the
@@ -127,9 +127,9 @@ def squared_bures_distance_from_features(
 
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
-        https://arxiv.org/abs/2006.09096. The authors' loss is `centre=True, normalise=True, scale="sum"`.
+        https://arxiv.org/abs/2006.09096. The authors' loss is `center=True, normalize=True, scale="sum"`.
     """
-    x, y = prepare_pair(x, y, weights_x, weights_y, centre=centre, normalise=normalise, scale=scale)
+    x, y = prepare_pair(x, y, weights_x, weights_y, center=center, normalize=normalize, scale=scale)
     checks.check_choice("method", method, METHODS)
     of_rows = functools.partial(_squared_bures_of_rows, method=method, rtol=rtol)
     return linalg.over_leading_axes(of_rows, "(n,d),(m,d)->()", x, y)
@@ -157,8 +157,8 @@ def bures_distance_from_features(
     weights_x: jax.Array | None = None,
     weights_y: jax.Array | None = None,
     *,
-    centre: bool = True,
-    normalise: bool = False,
+    center: bool = True,
+    normalize: bool = False,
     scale: Scale = "mean",
     method: Method = "svd",
     rtol: float | None = None,
@@ -167,5 +167,5 @@ def bures_distance_from_features(
 
     Arguments, errors and cost as in `squared_bures_distance_from_features`, of which it is the root.
     """
-    options = {"centre": centre, "normalise": normalise, "scale": scale, "method": method, "rtol": rtol}
+    options = {"center": center, "normalize": normalize, "scale": scale, "method": method, "rtol": rtol}
     return linalg.safe_sqrt(squared_bures_distance_from_features(x, y, weights_x, weights_y, **options))

@@ -35,9 +35,9 @@ def frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
     return linalg.safe_sqrt(squared_frobenius_distance(cov_x, cov_y))
 
 
-@functools.partial(jax.jit, static_argnames=("centre", "normalise", "scale"))
+@functools.partial(jax.jit, static_argnames=("center", "normalize", "scale"))
 def squared_frobenius_distance_from_features(
-    x: jax.Array, y: jax.Array, *, centre: bool = True, normalise: bool = False, scale: Scale = "mean"
+    x: jax.Array, y: jax.Array, *, center: bool = True, normalize: bool = False, scale: Scale = "mean"
 ) -> jax.Array:
     r"""Squared Frobenius distance between the covariances of two batches of features.
 
@@ -47,8 +47,8 @@ def squared_frobenius_distance_from_features(
     Args:
         x: features of one batch, shape `[..., n, dim]`, float32 or float64.
         y: features of the other, shape `[..., m, dim]`; n and m may differ, leading axes broadcast.
-        centre: see `squared_bures_distance_from_features`.
-        normalise: see `squared_bures_distance_from_features`.
+        center: see `squared_bures_distance_from_features`.
+        normalize: see `squared_bures_distance_from_features`.
         scale: see `squared_bures_distance_from_features`.
 
     Returns:
@@ -62,7 +62,7 @@ def squared_frobenius_distance_from_features(
     Note:
         Cost O((n + m) dim min(dim, n + m)).
     """
-    x, y = prepare_pair(x, y, centre=centre, normalise=normalise, scale=scale)
+    x, y = prepare_pair(x, y, center=center, normalize=normalize, scale=scale)
     return linalg.over_leading_axes(_frobenius_of_rows, "(n,d),(m,d)->()", x, y)
 
 

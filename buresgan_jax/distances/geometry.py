@@ -1,6 +1,6 @@
-"""Bures-Wasserstein geometry of covariance matrices: transport map, geodesic, barycentre.
+"""Bures-Wasserstein geometry of covariance matrices: transport map, geodesic, barycenter.
 
-Notation: A, B are symmetric positive semidefinite `[dim, dim]`, seen as centred Gaussians. Everything is computed from
+Notation: A, B are symmetric positive semidefinite `[dim, dim]`, seen as centerd Gaussians. Everything is computed from
 square roots and the rotation that aligns them, so singular matrices are allowed throughout.
 
 References:
@@ -70,7 +70,7 @@ def _transport_tangent(cov_x, cov_y, rotation, tangent_x, tangent_y):
 
 @jax.jit
 def bures_transport_map(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
-    r"""The linear map that carries one centred Gaussian to the other at least cost.
+    r"""The linear map that carries one centerd Gaussian to the other at least cost.
 
     Computes the symmetric positive semidefinite :math:`T = A^{-1/2} (A^{1/2} B A^{1/2})^{1/2} A^{-1/2}`, with
     :math:`T A T = B`.
@@ -155,12 +155,12 @@ def _point_on_geodesic_jvp(primals, tangents):
 
 
 @functools.partial(jax.jit, static_argnames=("max_iterations", "rtol"))
-def bures_barycentre(
+def bures_barycenter(
     covs: jax.Array, weights: jax.Array | None = None, *, max_iterations: int = 100, rtol: float | None = None
 ) -> jax.Array:
-    r"""Weighted barycentre (Frechet mean) of covariance matrices in the Bures distance.
+    r"""Weighted barycenter (Frechet mean) of covariance matrices in the Bures distance.
 
-    The minimiser S of :math:`\sum_i w_i B^2(S, A_i)`, that is :math:`\sum_i w_i T_{S \to A_i} = I`, by the fixed-point
+    The minimizer S of :math:`\sum_i w_i B^2(S, A_i)`, that is :math:`\sum_i w_i T_{S \to A_i} = I`, by the fixed-point
     iteration of Alvarez-Esteban et al. on a factor of S: :math:`X \leftarrow \sum_i w_i Q_i A_i^{1/2}`, each root
     turned to lie nearest to X. The objective falls in every step. No inverse is taken: singular matrices are allowed.
 
@@ -179,8 +179,8 @@ def bures_barycentre(
 
     Note:
         Cost per iteration: n SVDs; matrices that commute need two iterations, generic ones about ten. The derivative is
-        that of the exact barycentre by the implicit function theorem (a linear system, solved at the same rate), in
-        `covs` and `weights`, in forward and reverse mode, twice; right where the barycentre is regular.
+        that of the exact barycenter by the implicit function theorem (a linear system, solved at the same rate), in
+        `covs` and `weights`, in forward and reverse mode, twice; right where the barycenter is regular.
     """
     checks.check_square("covs", covs)
     if covs.ndim < 3 or covs.shape[-3] == 0:
@@ -193,7 +193,7 @@ def bures_barycentre(
 
     def of_stack(covs, weights):
         scale = linalg.unit_scale(covs)
-        return scale * _barycentre(covs / scale, weights / jnp.sum(weights), max_iterations, rtol)
+        return scale * _barycenter(covs / scale, weights / jnp.sum(weights), max_iterations, rtol)
 
     return linalg.over_leading_axes(of_stack, "(n,d,d),(n)->(d,d)", covs, weights)
 
@@ -203,12 +203,12 @@ def _weighted_sum(weights, matrices):
 
 
 def _average_roots(factor, roots, weights):
-    """One step of the fixed-point iteration on a factor of the barycentre."""
+    """One step of the fixed-point iteration on a factor of the barycenter."""
     aligned = jax.vmap(functools.partial(_align_roots, factor))(roots)
     return _weighted_sum(weights, aligned)
 
 
-def _barycentre(covs, weights, max_iterations, rtol):
+def _barycenter(covs, weights, max_iterations, rtol):
     def iterate(step, start):
         def go_on(carry):
             iteration, current, change = carry
@@ -227,11 +227,11 @@ def _barycentre(covs, weights, max_iterations, rtol):
         factor = iterate(lambda factor: _average_roots(factor, roots, weights), start)
         return matmul(factor.T, factor)
 
-    def shortfall(barycentre):
-        """Zero at the barycentre only."""
-        maps = jax.vmap(transport_map_of_pair, (None, 0))(barycentre, covs)
+    def shortfall(barycenter):
+        """Zero at the barycenter only."""
+        maps = jax.vmap(transport_map_of_pair, (None, 0))(barycenter, covs)
         mean_map = _weighted_sum(weights, maps)
-        return barycentre - matmul(matmul(mean_map, barycentre), mean_map)
+        return barycenter - matmul(matmul(mean_map, barycenter), mean_map)
 
     def solve_linear(matvec, right):
         # The derivative of the fixed-point map is a contraction, so this converges at the rate of the iteration itself.

@@ -108,7 +108,7 @@ def _root(matrix, basis, roots):
 def _root_jvp(primals, tangents):
     _, basis, roots = primals
     root = _root(*primals)
-    # eigh symmetrises its input, so the derivative does too.
+    # eigh symmetrizes its input, so the derivative does too.
     return root, _solve_for_root(root, basis, roots, symmetric_part(tangents[0]))
 
 

@@ -1,1 +1,1 @@
-""""""
+"""Metrics, pictures and tables of samples."""

@@ -1,19 +1,11 @@
-"""The classifier that judges stacked MNIST: its training and its file of weights.
-
-    python -m buresgan_jax.evaluation.classifier_training --data=mnist --out=judge.npz
-
-A run of `stacked_mnist` trains one by itself, at its first evaluation, where `config.evaluation.judge` (by default
-`judge.npz` in the workdir) does not exist yet.
+"""Training of the digit classifier that counts the modes of stacked MNIST.
 
 Accuracy on the test set after the default three epochs, seed 0: 99.26 % for `mnist`, 89.9 % for `fashion_mnist`, where
 more (`--num_epochs`) were not tried. Four minutes of CPU time each, on two busy cores.
 """
 
-import argparse
 import functools
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,12 +18,11 @@ from scipy.special import logsumexp
 from buresgan_jax import __version__
 from buresgan_jax.data import Source, batch_indices, decode_images, tfds_source
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation.digit_classifier import Judge, load_judge, save_judge
+from buresgan_jax.evaluation.digit_classifier import Classifier, load_classifier, save_classifier
 from buresgan_jax.networks import DigitClassifier
-from buresgan_jax.runtime import compilation_cache, process
 
 
-def train_judge(
+def train_classifier(
     train: Source,
     test: Source,
     *,
@@ -41,12 +32,12 @@ def train_judge(
     learning_rate: float = 1e-3,
     seed: int = 0,
     network: DigitClassifier | None = None,
-) -> Judge:
+) -> Classifier:
     """Trains a classifier with Adam, the learning rate falling to 0, and keeps the best epoch.
 
     Args:
-        train: labelled grey pictures. `num_validation` of them, drawn by the seed, are held out.
-        test: labelled grey pictures on which the accuracy in the metadata is measured, after every choice is made.
+        train: labeled gray pictures. `num_validation` of them, drawn by the seed, are held out.
+        test: labeled gray pictures on which the accuracy in the metadata is measured, after every choice is made.
         num_validation: the epoch with the smallest loss on these is kept.
         num_epochs: passes over the rest of `train`.
         batch_size: pictures per step.
@@ -68,7 +59,7 @@ def train_judge(
         set. Differs from it in: a larger batch and learning rate for fewer epochs, and the held-out pictures.
     """
     if num_epochs < 1:
-        raise UserError(f"num_epochs of the judge must be at least 1, got {num_epochs}.")
+        raise UserError(f"num_epochs of the classifier must be at least 1, got {num_epochs}.")
     network = network or DigitClassifier()
     images, labels = _read(train)
     if len(images) < num_validation + batch_size:
@@ -87,18 +78,18 @@ def train_judge(
         batch = rest[batch_indices(len(rest), seed=seed, batch_size=batch_size, batch_number=step)]
         params, opt_state = update(params, opt_state, images[batch], labels[batch], key, step)
         if (step + 1) % steps_per_epoch == 0:
-            candidate = Judge(network, jax.device_get(params), {})
+            candidate = Classifier(network, jax.device_get(params), {})
             loss, accuracy = _score(candidate, images[held_out], labels[held_out])
             if best is None or loss < best[0]:
                 best = (loss, accuracy, (step + 1) // steps_per_epoch, candidate)
-    _, validation_accuracy, best_epoch, judge = best
+    _, validation_accuracy, best_epoch, classifier = best
     metadata = {
         "data_set": train.name,
         "num_train": len(rest),
         "num_validation": len(held_out),
         "num_test": test.num_examples,
         "validation_accuracy": validation_accuracy,
-        "test_accuracy": _score(judge, *_read(test))[1],
+        "test_accuracy": _score(classifier, *_read(test))[1],
         "best_epoch": best_epoch,
         "num_epochs": num_epochs,
         "batch_size": batch_size,
@@ -106,12 +97,12 @@ def train_judge(
         "seed": seed,
         "version": __version__,
     }
-    return judge._replace(metadata=metadata)
+    return classifier._replace(metadata=metadata)
 
 
 def _read(source: Source) -> tuple[np.ndarray, np.ndarray]:
     if source.labels is None:
-        raise UserError(f"{source.name!r} has no labels to train a judge on. Choose mnist or fashion_mnist.")
+        raise UserError(f"{source.name!r} has no labels to train a classifier on. Choose mnist or fashion_mnist.")
     indices = np.arange(source.num_examples)
     return source.fetch(indices), source.labels(indices)
 
@@ -138,21 +129,21 @@ def _make_init_and_update(
     return init, update
 
 
-def _score(judge: Judge, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+def _score(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Mean cross-entropy and accuracy on uint8 pictures."""
-    logits = judge.logits(np.asarray(decode_images(images)))
+    logits = classifier.logits(np.asarray(decode_images(images)))
     losses = logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]
     return float(losses.mean()), float((logits.argmax(1) == labels).mean())
 
 
-def train_and_save(name: str, file: epath.PathLike, *, data_dir: str | None = None, **options: Any) -> Judge:
-    """Trains a judge of a prepared TFDS set and writes its file.
+def train_and_save(name: str, file: epath.PathLike, *, data_dir: str | None = None, **options: Any) -> Classifier:
+    """Trains a classifier of a prepared TFDS set and writes its file.
 
     Args:
         name: of the set, `mnist` or `fashion_mnist`.
         file: where the weights go.
         data_dir: where the set was prepared; None for TFDS's own folder.
-        **options: of `train_judge`.
+        **options: of `train_classifier`.
 
     Returns:
         The classifier.
@@ -161,13 +152,13 @@ def train_and_save(name: str, file: epath.PathLike, *, data_dir: str | None = No
         UserError: the set is unknown, not prepared, or has no labels.
     """
     train, test = (tfds_source(name, split=split, data_dir=data_dir) for split in ("train", "test"))
-    judge = train_judge(train, test, **options)
-    save_judge(judge, file)
-    return judge
+    classifier = train_classifier(train, test, **options)
+    save_classifier(classifier, file)
+    return classifier
 
 
-def judge_when_needed(name: str, file: epath.PathLike, *, data_dir: str | None = None) -> Callable[[], Judge]:
-    """A judge from its file, trained at the first call where there is no file yet.
+def classifier_when_needed(name: str, file: epath.PathLike, *, data_dir: str | None = None) -> Callable[[], Classifier]:
+    """A classifier from its file, trained at the first call where there is no file yet.
 
     Args:
         name: of the set, `mnist` or `fashion_mnist`.
@@ -175,54 +166,18 @@ def judge_when_needed(name: str, file: epath.PathLike, *, data_dir: str | None =
         data_dir: where the set was prepared; None for TFDS's own folder.
 
     Returns:
-        A function that returns the judge, always the same one.
+        A function that returns the classifier, always the same one.
 
     Raises:
         UserError: there is a file, but damaged or for another set: known now, not hours later.
     """
     if epath.Path(file).exists():
-        judge = load_judge(file, name)
-        return lambda: judge
+        classifier = load_classifier(file, name)
+        return lambda: classifier
 
     @functools.cache
     def train():
-        logging.warning("Training the judge of %s for %s: a few minutes on a CPU core.", name, file)
+        logging.warning("Training the classifier of %s for %s: a few minutes on a CPU core.", name, file)
         return train_and_save(name, file, data_dir=data_dir)
 
     return train
-
-
-# The command line
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line.
-
-    Args:
-        arguments: without the program's name; None for the process's own.
-
-    Returns:
-        Exit status: 0, or 2 for what the user can mend, said in one line on standard error.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m buresgan_jax.evaluation.classifier_training", description=__doc__.partition(":")[0] + "."
-    )
-    parser.add_argument("--data", required=True, choices=["mnist", "fashion_mnist"], help="the prepared TFDS set")
-    parser.add_argument("--out", required=True, help="the file of weights to write, .npz")
-    parser.add_argument("--data_dir", help="where the set was prepared (default: TFDS's own folder)")
-    parser.add_argument("--num_epochs", type=int, default=3, help="default: %(default)s, minutes on one CPU core")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    flags = parser.parse_args(arguments)
-    process.tune_for_cpu()
-    options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
-    try:
-        compilation_cache.enable()
-        print(json.dumps(train_and_save(flags.data, flags.out, **options).metadata))
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

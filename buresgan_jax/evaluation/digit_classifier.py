@@ -1,4 +1,4 @@
-"""A trained judge of stacked MNIST (a classifier of its grey digits) and its file of weights."""
+"""A trained classifier of stacked MNIST (a classifier of its gray digits) and its file of weights."""
 
 import functools
 import hashlib
@@ -19,7 +19,7 @@ from buresgan_jax.networks import DigitClassifier
 _BATCH = 1000
 
 
-class Judge(NamedTuple):
+class Classifier(NamedTuple):
     """A trained classifier.
 
     Attributes:
@@ -66,15 +66,15 @@ def _apply(network, params, images):
     return network.apply({"params": params}, images, train=False)
 
 
-def save_judge(judge: Judge, file: epath.PathLike) -> None:
+def save_classifier(classifier: Classifier, file: epath.PathLike) -> None:
     """Writes weights and metadata to an `.npz` file; a kill leaves the old file or the new one, never a part.
 
     Args:
-        judge: the classifier.
+        classifier: the classifier.
         file: where, local or `gs://`; its folder is created.
     """
-    file, arrays = epath.Path(file), _flatten(judge.params)
-    metadata = json.dumps(judge.metadata, sort_keys=True)
+    file, arrays = epath.Path(file), _flatten(classifier.params)
+    metadata = json.dumps(classifier.metadata, sort_keys=True)
     content = io.BytesIO()
     np.savez(content, metadata=metadata, sha256=_sha256(metadata, arrays), **arrays)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -83,12 +83,12 @@ def save_judge(judge: Judge, file: epath.PathLike) -> None:
     temporary.replace(file)
 
 
-def load_judge(file: epath.PathLike, data_set: str, *, network: DigitClassifier | None = None) -> Judge:
+def load_classifier(file: epath.PathLike, data_set: str, *, network: DigitClassifier | None = None) -> Classifier:
     """Reads weights and checks that they are whole and for this data set.
 
     Args:
-        file: written by `save_judge`.
-        data_set: the grey set that the pictures come from, such as `mnist`.
+        file: written by `save_classifier`.
+        data_set: the gray set that the pictures come from, such as `mnist`.
         network: the module; `DigitClassifier()` by default.
 
     Returns:
@@ -98,27 +98,27 @@ def load_judge(file: epath.PathLike, data_set: str, *, network: DigitClassifier 
         UserError: the file is missing, damaged, for another data set or for another network.
     """
     file, network = epath.Path(file), network or DigitClassifier()
-    mend = f"Remove it, or train another: python -m buresgan_jax.evaluation.classifier_training --data={data_set} --out={file}"
+    mend = f"Remove it, or train another: python -m buresgan_jax.train_classifier --data={data_set} --out={file}"
     if not file.exists():
-        raise UserError(f"The judge's file {file} does not exist. Train one: {mend.partition(': ')[2]}")
+        raise UserError(f"The classifier's file {file} does not exist. Train one: {mend.partition(': ')[2]}")
     try:
         with np.load(io.BytesIO(file.read_bytes())) as content:
             arrays = dict(content)
         metadata, sha256 = str(arrays.pop("metadata")), str(arrays.pop("sha256"))
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise UserError(f"The judge's file {file} is damaged ({' '.join(str(error).split())}). {mend}") from error
+        raise UserError(f"The classifier's file {file} is damaged ({' '.join(str(error).split())}). {mend}") from error
     if sha256 != _sha256(metadata, arrays):
-        raise UserError(f"The judge's file {file} is damaged (its checksum differs). {mend}")
+        raise UserError(f"The classifier's file {file} is damaged (its checksum differs). {mend}")
     metadata = json.loads(metadata)
     if metadata["data_set"] != data_set:
-        raise UserError(f"The judge's file {file} is for {metadata['data_set']!r}, not for {data_set!r}. {mend}")
+        raise UserError(f"The classifier's file {file} is for {metadata['data_set']!r}, not for {data_set!r}. {mend}")
     init = functools.partial(network.init, train=False)
     like = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((1, 28, 28, 1), np.float32))
     like = _flatten(like["params"])
     shapes, expected = ({name: array.shape for name, array in some.items()} for some in (arrays, like))
     if shapes != expected:
-        raise UserError(f"The judge's file {file} has weights {shapes}, expected are {expected}. {mend}")
-    return Judge(network, flax.traverse_util.unflatten_dict(arrays, sep="/"), metadata)
+        raise UserError(f"The classifier's file {file} has weights {shapes}, expected are {expected}. {mend}")
+    return Classifier(network, flax.traverse_util.unflatten_dict(arrays, sep="/"), metadata)
 
 
 def _flatten(params: Any) -> dict[str, Any]:

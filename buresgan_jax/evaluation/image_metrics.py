@@ -1,6 +1,6 @@
 """Metrics of two sets of images: from what was kept of them to numbers, each with how it was made.
 
-Moments make the Frechet distance and the Vendi score, features those by kernels and neighbours, logits the inception
+Moments make the Frechet distance and the Vendi score, features those by kernels and neighbors, logits the inception
 score, and pixels the rest.
 """
 
@@ -27,13 +27,13 @@ class Options(NamedTuple):
         seed: of subsets, splits, pairs and patches.
         subset_size: of the kernel distance, which takes 100 subsets.
         num_splits: of the inception score and variance.
-        num_neighbours: of precision, recall, density and coverage.
+        num_neighbors: of precision, recall, density and coverage.
     """
 
     seed: int = 0
     subset_size: int = 1000
     num_splits: int = 10
-    num_neighbours: int = 5
+    num_neighbors: int = 5
 
 
 class ImageMetric(NamedTuple):
@@ -92,7 +92,7 @@ def _different_bins(real, fake, options):
 
 def _precision_recall(real, fake, options):
     real, fake, counts = _equally_many(real, fake)
-    found = metrics.precision_recall(real, fake, num_neighbours=options.num_neighbours)
+    found = metrics.precision_recall(real, fake, num_neighbors=options.num_neighbors)
     return {name: {"value": value, **counts} for name, value in found._asdict().items()}
 
 
@@ -155,8 +155,8 @@ METRICS: dict[str, ImageMetric] = {
         True,
         dict.fromkeys(("precision", "recall", "density", "coverage"), True),
         _precision_recall,
-        ("num_neighbours",),
-        lambda options: options.num_neighbours + 1,
+        ("num_neighbors",),
+        lambda options: options.num_neighbors + 1,
     ),
     "different_bins": ImageMetric(
         "features",

@@ -96,7 +96,7 @@ def scatter(
     Args:
         path: a local path or a URL; missing folders are made.
         samples: shape `[n, 2]`. Those outside the limits are counted in the picture.
-        real: samples of the data, shape `[m, 2]`, drawn in grey below.
+        real: samples of the data, shape `[m, 2]`, drawn in gray below.
         means: means of the data's modes, shape `[modes, 2]`.
         std: standard deviation of the modes; a circle of three of them is drawn around each mean.
         title: text above the picture.
@@ -136,7 +136,7 @@ class Panel(NamedTuple):
 def gallery(
     path: epath.PathLike, panels: Sequence[Sequence[Panel | None]], *, rows: Sequence[str], columns: Sequence[str]
 ) -> None:
-    """Draws panels in rows and columns, coloured as in `scatter`, and writes the picture as PNG.
+    """Draws panels in rows and columns, colored as in `scatter`, and writes the picture as PNG.
 
     Args:
         path: a local path or a URL; missing folders are made.
@@ -216,10 +216,10 @@ def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> N
     reference = reference[np.isfinite(reference).all(1)]
     low, high = (reference.min(0), reference.max(0)) if len(reference) else (np.zeros(2), np.zeros(2))
     # A single point has no extent of its own.
-    centre, reach = (low + high) / 2, 0.6 * ((high - low).max() or 2.0) + margin
-    axes.set(xlim=centre[0] + reach * np.array([-1, 1]), ylim=centre[1] + reach * np.array([-1, 1]), aspect="equal")
+    center, reach = (low + high) / 2, 0.6 * ((high - low).max() or 2.0) + margin
+    axes.set(xlim=center[0] + reach * np.array([-1, 1]), ylim=center[1] + reach * np.array([-1, 1]), aspect="equal")
     axes.grid(visible=True, alpha=0.2, linewidth=0.5)
-    num_outside = int((~(np.abs(samples - centre) <= reach).all(1)).sum())
+    num_outside = int((~(np.abs(samples - center) <= reach).all(1)).sum())
     if num_outside:
         axes.text(
             0.99, 0.01, f"{num_outside} of {len(samples)} outside", transform=axes.transAxes, ha="right", color=_ORANGE

@@ -148,13 +148,13 @@ def make_extractor(
 
 
 def to_rgb(images: jax.Array) -> jax.Array:
-    """Images `[batch, height, width, 3]` in float32; grey ones `[batch, height, width, 1]` three times over.
+    """Images `[batch, height, width, 3]` in float32; gray ones `[batch, height, width, 1]` three times over.
 
     Raises:
         ValueError: another number of channels.
     """
     if images.shape[-1] not in (1, 3):
-        raise ValueError(f"images must have 1 channel (grey) or 3 (RGB), got shape {images.shape}.")
+        raise ValueError(f"images must have 1 channel (gray) or 3 (RGB), got shape {images.shape}.")
     return jnp.broadcast_to(images, (*images.shape[:-1], 3)).astype(jnp.float32)
 
 

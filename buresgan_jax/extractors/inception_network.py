@@ -209,7 +209,7 @@ def _average_pool(x: jax.Array) -> jax.Array:
 
 
 def _reduce(function, x, axis, stride, padding, fill):
-    """Three neighbours along one axis."""
+    """Three neighbors along one axis."""
     pads = [(0, 0, 0)] * x.ndim
     pads[axis] = (*padding, 0)
     x = lax.pad(x, jnp.asarray(fill, x.dtype), pads)

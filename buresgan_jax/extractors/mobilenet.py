@@ -70,7 +70,7 @@ class MobileNetV2(nn.Module):
         """Computes features and logits.
 
         Args:
-            x: images normalised by ImageNet's statistics, `[batch, height, width, 3]`.
+            x: images normalized by ImageNet's statistics, `[batch, height, width, 3]`.
 
         Returns:
             The last feature maps averaged over their pixels, `[batch, 1280]`, and logits `[batch, 1000]`.

@@ -9,9 +9,9 @@ _SIZE = 8
 
 
 def pixels(weights: str | None = None, *, resizer: str | None = None) -> Extractor:
-    """Mean intensities, from 0 to 1, of 8 x 8 fields of an image; grey counts as three equal channels.
+    """Mean intensities, from 0 to 1, of 8 x 8 fields of an image; gray counts as three equal channels.
 
-    It sees coarse colours and shapes only: a check of the machinery, and a first look at a run.
+    It sees coarse colors and shapes only: a check of the machinery, and a first look at a run.
 
     Args:
         weights: None: there are none.

@@ -31,7 +31,7 @@ def find_resizer(name: str) -> Resizer:
 
     Args:
         name: "legacy_tensorflow" (bilinear, pixel i lies at i times the factor, as in the graph of 2015 and in
-            torch-fidelity), "legacy_pytorch" (bilinear between the centres of pixels, as in pytorch-fid) or "clean"
+            torch-fidelity), "legacy_pytorch" (bilinear between the centers of pixels, as in pytorch-fid) or "clean"
             (Pillow's bicubic filter on floats, which covers all pixels where it shrinks, as in clean-fid).
 
     Raises:
@@ -65,8 +65,8 @@ def _tensorflow_matrix(old: int, new: int) -> np.ndarray:
 
 @functools.cache
 def _pytorch_matrix(old: int, new: int) -> np.ndarray:
-    centres = (np.arange(new) + 0.5) * np.float32(old / new).astype(np.float64) - 0.5  # a fused multiply-add
-    return _linear_matrix(old, np.maximum(centres, 0).astype(np.float32))
+    centers = (np.arange(new) + 0.5) * np.float32(old / new).astype(np.float64) - 0.5  # a fused multiply-add
+    return _linear_matrix(old, np.maximum(centers, 0).astype(np.float32))
 
 
 def _linear_matrix(old: int, positions: np.ndarray) -> np.ndarray:
@@ -85,9 +85,9 @@ def _bicubic_matrix(old: int, new: int) -> np.ndarray:
     scale = old / new
     stretch = max(scale, 1.0)
     matrix = np.zeros((new, old))
-    for row, centre in zip(matrix, (np.arange(new) + 0.5) * scale, strict=True):
-        low, high = max(int(centre - 2 * stretch + 0.5), 0), min(int(centre + 2 * stretch + 0.5), old)
-        weights = _cubic((np.arange(low, high) - centre + 0.5) / stretch)
+    for row, center in zip(matrix, (np.arange(new) + 0.5) * scale, strict=True):
+        low, high = max(int(center - 2 * stretch + 0.5), 0), min(int(center + 2 * stretch + 0.5), old)
+        weights = _cubic((np.arange(low, high) - center + 0.5) / stretch)
         row[low:high] = weights / weights.sum()
     return matrix.astype(np.float32)
 

@@ -27,7 +27,7 @@ class VGG16(nn.Module):
         """Computes features.
 
         Args:
-            x: images normalised by ImageNet's statistics, `[batch, height, width, 3]`, at least 32 x 32.
+            x: images normalized by ImageNet's statistics, `[batch, height, width, 3]`, at least 32 x 32.
 
         Returns:
             The last pooling, averaged over its pixels, `[batch, 512]`.

@@ -1,1 +1,1 @@
-""""""
+"""Many runs at once: processes, one vmap, or one after the other."""

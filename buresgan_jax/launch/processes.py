@@ -25,7 +25,7 @@ from buresgan_jax.runtime.signals import StoppedError
 from buresgan_jax.training import workdir
 
 _POLL_SECONDS = 0.1
-_ROOT = pathlib.Path(__file__).parents[1]  # where the package is importable from, installed or not
+_ROOT = pathlib.Path(__file__).parents[2]  # where the package is importable from, installed or not
 
 
 class Cell(NamedTuple):
@@ -83,7 +83,7 @@ def finished(cell: Cell) -> Outcome | None:
 
 
 # They change nothing in the last evaluation.
-_UNSEEN = ("evaluation.every_steps", "evaluation.judge", "evaluation.best_by")
+_UNSEEN = ("evaluation.every_steps", "evaluation.classifier", "evaluation.best_by")
 
 
 def run_cells(

@@ -57,7 +57,7 @@ def share(all_cells: Sequence[Cell], workdir: pathlib.Path) -> list[Cell]:
     """The cells with what their evaluations have in common, which is made where it is missing, and kept in a folder."""
     found, shared = {}, []
     for cell in all_cells:
-        needs = str((cell.config.data, cell.config.evaluation.judge, cell.config.smoke))
+        needs = str((cell.config.data, cell.config.evaluation.classifier, cell.config.smoke))
         if needs not in found:
             found[needs] = builders.shared_by_runs(cell.config, workdir.absolute())
         config = cell.config.copy_and_resolve_references()

@@ -7,7 +7,7 @@ import jax
 
 
 class AdversarialLoss(NamedTuple):
-    """Two functions `(real_outputs, fake_outputs) -> scalar`, both to be minimised.
+    """Two functions `(real_outputs, fake_outputs) -> scalar`, both to be minimized.
 
     The outputs are those of the discriminator on a real and a fake batch, `[batch, output_dim]`. Both sides see both,
     so that kernel and relativistic losses fit unchanged.

@@ -23,6 +23,6 @@ def hinge() -> AdversarialLoss:
     References:
         Lim & Ye, "Geometric GAN", 2017. https://arxiv.org/abs/1705.02894. Miyato et al., "Spectral Normalization for
         Generative Adversarial Networks", ICLR 2018. https://arxiv.org/abs/1802.05957 (equations 16 and 17). The loss
-        alone: no support vector machine, no spectral normalisation.
+        alone: no support vector machine, no spectral normalization.
     """
     return AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss)

@@ -65,7 +65,7 @@ def _parse(arguments):
         help="of inception_score and inception_variance: %(default)s",
     )
     parser.add_argument(
-        "--num_neighbours", type=_at_least(1), default=default.num_neighbours, help="of precision_recall: %(default)s"
+        "--num_neighbors", type=_at_least(1), default=default.num_neighbors, help="of precision_recall: %(default)s"
     )
     parser.add_argument("--out", help="a .json file for all numbers with how each was made")
     return parser.parse_args(arguments)
@@ -78,7 +78,7 @@ def _run(flags):
     if not names:
         raise UserError(f"--metrics is empty. Give names with commas between them: {', '.join(METRICS)}.")
     extractor = builders.extractor(flags.extractor, flags.weights, flags.resizer)
-    options = Options(flags.seed, flags.subset_size, flags.num_splits, flags.num_neighbours)
+    options = Options(flags.seed, flags.subset_size, flags.num_splits, flags.num_neighbors)
     sizes = {"image_size": flags.image_size, "channels": flags.channels, "data_dir": flags.data_dir}
     sources = [data.image_set(place, **sizes) for place in (flags.real, flags.fake)]
     if len({source.example_shape for source in sources}) > 1:

@@ -43,7 +43,7 @@ def class_coverage(labels: ArrayLike, reference_counts: ArrayLike) -> ClassCover
 
     References:
         The BuresGAN authors' evaluation of stacked MNIST: 26,000 samples, 1000 classes, both histograms clipped to
-        [1e-7, 1] and normalised again. Differs from it in: the floor, which they do not give.
+        [1e-7, 1] and normalized again. Differs from it in: the floor, which they do not give.
     """
     labels, reference_counts = np.asarray(labels), np.asarray(reference_counts, np.float64)
     _check(labels, reference_counts)
@@ -61,7 +61,7 @@ def class_coverage(labels: ArrayLike, reference_counts: ArrayLike) -> ClassCover
 
 
 def _probabilities(counts: np.ndarray) -> np.ndarray:
-    """Histograms `[..., num_classes]` of at least 1e-7 before the second normalisation."""
+    """Histograms `[..., num_classes]` of at least 1e-7 before the second normalization."""
     probabilities = np.clip(counts / counts.sum(-1, keepdims=True), _MIN_PROBABILITY, 1)
     return probabilities / probabilities.sum(-1, keepdims=True)
 

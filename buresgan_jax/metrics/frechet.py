@@ -47,7 +47,7 @@ def frechet_distance_from_statistics(real: GaussianStatistics, fake: GaussianSta
         ValueError: shapes do not fit, not finite, or a covariance that is not positive semidefinite.
 
     Note:
-        Cost: two Cholesky factorisations and the singular values of one `[dim, dim]` matrix by LAPACK on the host.
+        Cost: two Cholesky factorizations and the singular values of one `[dim, dim]` matrix by LAPACK on the host.
         `buresgan_jax.squared_bures_wasserstein_distance` is the same quantity in JAX, differentiable and on any device,
         in the precision of its arguments.
 
@@ -70,7 +70,7 @@ def _factor(name, cov):
     trace = np.trace(cov)
     if abs(np.square(rows).sum() - trace) <= _TRACE_TOLERANCE * abs(trace):
         return rows
-    # Rounded to less than float64, so that it is not quite semidefinite: the factorisation ended early, or broke down.
+    # Rounded to less than float64, so that it is not quite semidefinite: the factorization ended early, or broke down.
     eigenvalues, basis = np.linalg.eigh(cov)
     if eigenvalues[0] < -_NEGATIVE_SHARE * eigenvalues[-1]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Inference via optimisation: how near a generator can come to given images."""
+"""Inference via optimization: how near a generator can come to given images."""
 
 import functools
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def inference_via_optimization(
 
     Args:
         generate: z `[n, latent_dim]` to images `[n, ...]`; a traceable function that treats each example by itself, so
-            batch normalisation by running statistics. Compiled once for one function object and shape of targets.
+            batch normalization by running statistics. Compiled once for one function object and shape of targets.
         targets: images, such as held-out reals, shape `[n, ...]`.
         key: of the starts, which are standard normal. Restart i of a target is the same whatever their number.
         latent_dim: dimension of z.
@@ -91,7 +91,7 @@ def _best_of_restarts(targets, key, num_restarts, num_iterations, tolerance, *, 
 
 
 def _search(generate, num_iterations, tolerance):
-    """Minimises the error of one target from one start."""
+    """Minimizes the error of one target from one start."""
     optimizer = optax.lbfgs()
 
     def of_one(z, target):

@@ -42,7 +42,7 @@ def mode_statistics(
         samples: shape `[n, dim]`.
         means: means of the mixture's components, shape `[modes, dim]`.
         std: standard deviation of every component in every direction.
-        weights: weights of the components, shape `[modes]`; normalised here. A weight of zero counts as 1e-7, so
+        weights: weights of the components, shape `[modes]`; normalized here. A weight of zero counts as 1e-7, so
             that the divergence is finite. Default: equal weights.
         num_stds: radius of a mode in standard deviations.
         min_hits: high-quality samples that make a mode count as reached.

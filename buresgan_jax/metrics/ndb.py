@@ -47,21 +47,21 @@ def number_of_different_bins(
         Richardson, Weiss, "On GANs and GMMs", NeurIPS 2018. https://arxiv.org/abs/1805.12462
     """
     real = inputs.check_features("real", real)
-    centres = k_means(real, num_bins, seed=seed)
-    return compare_bins(bin_counts(real, centres), bin_counts(fake, centres, "fake"), significance=significance)
+    centers = k_means(real, num_bins, seed=seed)
+    return compare_bins(bin_counts(real, centers), bin_counts(fake, centers, "fake"), significance=significance)
 
 
 def k_means(features: ArrayLike, num_bins: int, *, seed: int = 0, max_iterations: int = 100) -> np.ndarray:
-    """Centres of a partition of the features: Lloyd's iteration from a k-means++ start.
+    """Centers of a partition of the features: Lloyd's iteration from a k-means++ start.
 
     Args:
         features: shape `[n, dim]`, at least `num_bins` examples.
-        num_bins: number of centres.
+        num_bins: number of centers.
         seed: of the start.
         max_iterations: where to stop if the partition still changes.
 
     Returns:
-        float64 `[num_bins, dim]`. A centre whose bin runs empty stays where it is.
+        float64 `[num_bins, dim]`. A center whose bin runs empty stays where it is.
 
     Raises:
         ValueError: too few examples, or not finite.
@@ -74,29 +74,29 @@ def k_means(features: ArrayLike, num_bins: int, *, seed: int = 0, max_iterations
     """
     inputs.check_positive_integer(num_bins=num_bins, max_iterations=max_iterations)
     features = inputs.check_features("real", features, min_samples=num_bins, lower="num_bins").astype(np.float64)
-    centres = _spread_out(features, num_bins, np.random.default_rng(seed))
+    centers = _spread_out(features, num_bins, np.random.default_rng(seed))
     assigned = None
     for _ in range(max_iterations):
-        before, assigned = assigned, _nearest(features, centres)
+        before, assigned = assigned, _nearest(features, centers)
         if before is not None and (assigned == before).all():
             break
         counts = np.bincount(assigned, minlength=num_bins)
-        sums = np.zeros_like(centres)
+        sums = np.zeros_like(centers)
         np.add.at(sums, assigned, features)
-        centres[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
-    return centres
+        centers[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
+    return centers
 
 
-def bin_counts(features: ArrayLike, centres: np.ndarray, name: str = "features") -> np.ndarray:
-    """How many features are nearest to each centre, int `[num_bins]`; counts of batches add up.
+def bin_counts(features: ArrayLike, centers: np.ndarray, name: str = "features") -> np.ndarray:
+    """How many features are nearest to each center, int `[num_bins]`; counts of batches add up.
 
     Raises:
-        ValueError: not finite real numbers `[n, dim]`, no example, or another dim than the centres.
+        ValueError: not finite real numbers `[n, dim]`, no example, or another dim than the centers.
     """
     features = inputs.check_features(name, features)
-    if features.shape[1] != centres.shape[1]:
-        raise ValueError(f"{name} must have the dimension of the bins, {centres.shape[1]}, got {features.shape[1]}.")
-    return np.bincount(_nearest(features, centres), minlength=len(centres))
+    if features.shape[1] != centers.shape[1]:
+        raise ValueError(f"{name} must have the dimension of the bins, {centers.shape[1]}, got {features.shape[1]}.")
+    return np.bincount(_nearest(features, centers), minlength=len(centers))
 
 
 def compare_bins(real_counts: ArrayLike, fake_counts: ArrayLike, *, significance: float = 0.05) -> BinComparison:
@@ -130,18 +130,18 @@ def compare_bins(real_counts: ArrayLike, fake_counts: ArrayLike, *, significance
 
 
 def _spread_out(features, num_bins, random):
-    """Starting centres, each drawn with a probability proportional to the squared distance from those before."""
-    centres = [features[random.integers(len(features))]]
+    """Starting centers, each drawn with a probability proportional to the squared distance from those before."""
+    centers = [features[random.integers(len(features))]]
     squares = np.full(len(features), np.inf)
     for _ in range(num_bins - 1):
-        squares = np.minimum(squares, np.square(features - centres[-1]).sum(1))
+        squares = np.minimum(squares, np.square(features - centers[-1]).sum(1))
         total = squares.sum()
-        weights = squares / total if total > 0 else None  # all examples are centres already
-        centres.append(features[random.choice(len(features), p=weights)])
-    return np.stack(centres)
+        weights = squares / total if total > 0 else None  # all examples are centers already
+        centers.append(features[random.choice(len(features), p=weights)])
+    return np.stack(centers)
 
 
-def _nearest(features, centres):
-    half_squares = np.square(centres).sum(1) / 2
+def _nearest(features, centers):
+    half_squares = np.square(centers).sum(1) / 2
     chunks = [features[start : start + _CHUNK_SIZE] for start in range(0, len(features), _CHUNK_SIZE)]
-    return np.concatenate([(half_squares - chunk @ centres.T).argmin(1) for chunk in chunks])
+    return np.concatenate([(half_squares - chunk @ centers.T).argmin(1) for chunk in chunks])

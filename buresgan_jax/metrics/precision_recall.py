@@ -1,4 +1,4 @@
-"""Precision and recall of generated features, and density and coverage, by nearest neighbours."""
+"""Precision and recall of generated features, and density and coverage, by nearest neighbors."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ class PrecisionRecall(NamedTuple):
     Attributes:
         precision: share of the fakes within the real manifold.
         recall: share of the reals within the fake manifold.
-        density: number of real balls that a fake lies in, on average, divided by `num_neighbours`; can exceed 1.
+        density: number of real balls that a fake lies in, on average, divided by `num_neighbors`; can exceed 1.
         coverage: share of the reals whose ball holds a fake.
     """
 
@@ -25,17 +25,17 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(
-    real: ArrayLike, fake: ArrayLike, *, num_neighbours: int = 5, chunk_size: int = 1024
+    real: ArrayLike, fake: ArrayLike, *, num_neighbors: int = 5, chunk_size: int = 1024
 ) -> PrecisionRecall:
     """Improved precision and recall, density and coverage.
 
-    A member's ball reaches to its `num_neighbours`-th nearest neighbour in its own set, and is open: what lies exactly
+    A member's ball reaches to its `num_neighbors`-th nearest neighbor in its own set, and is open: what lies exactly
     on its border is outside.
 
     Args:
-        real: features, shape `[n, dim]`, more than `num_neighbours` examples.
+        real: features, shape `[n, dim]`, more than `num_neighbors` examples.
         fake: shape `[m, dim]`, the same. All four numbers depend on n and m.
-        num_neighbours: 3 in the paper on precision and recall, 5 in the one on density and coverage.
+        num_neighbors: 3 in the paper on precision and recall, 5 in the one on density and coverage.
         chunk_size: `chunk_size^2` distances are held at once.
 
     Raises:
@@ -50,11 +50,11 @@ def precision_recall(
         https://arxiv.org/abs/1904.06991. Naeem et al., "Reliable fidelity and diversity metrics for generative models",
         ICML 2020. https://arxiv.org/abs/2002.09797
     """
-    inputs.check_positive_integer(num_neighbours=num_neighbours, chunk_size=chunk_size)
-    real = inputs.check_features("real", real, min_samples=num_neighbours + 1, lower="num_neighbours")
-    fake = inputs.check_features("fake", fake, min_samples=num_neighbours + 1, lower="num_neighbours")
+    inputs.check_positive_integer(num_neighbors=num_neighbors, chunk_size=chunk_size)
+    real = inputs.check_features("real", real, min_samples=num_neighbors + 1, lower="num_neighbors")
+    fake = inputs.check_features("fake", fake, min_samples=num_neighbors + 1, lower="num_neighbors")
     inputs.check_same_dim(real.shape[1], fake.shape[1])
-    radii, fake_radii = (_radii(features, num_neighbours, chunk_size) for features in (real, fake))
+    radii, fake_radii = (_radii(features, num_neighbors, chunk_size) for features in (real, fake))
     balls, recalled, covered = np.zeros(len(fake), np.int64), np.zeros(len(real), bool), np.zeros(len(real), bool)
     for rows in _chunks(len(real), chunk_size):
         for others in _chunks(len(fake), chunk_size):
@@ -66,14 +66,14 @@ def precision_recall(
     return PrecisionRecall(
         precision=float((balls > 0).mean()),
         recall=float(recalled.mean()),
-        density=float(balls.mean() / num_neighbours),
+        density=float(balls.mean() / num_neighbors),
         coverage=float(covered.mean()),
     )
 
 
-def _radii(features, num_neighbours, chunk_size):
-    """Of each member, the distance to its k-th nearest neighbour; each block of the symmetric matrix is made once."""
-    nearest = np.full((len(features), num_neighbours + 1), np.inf, features.dtype)  # itself among them
+def _radii(features, num_neighbors, chunk_size):
+    """Of each member, the distance to its k-th nearest neighbor; each block of the symmetric matrix is made once."""
+    nearest = np.full((len(features), num_neighbors + 1), np.inf, features.dtype)  # itself among them
     for start in _chunks(len(features), chunk_size):
         for stop in _chunks(len(features), chunk_size, first=start.start):
             distances = _distances(features[start], features[stop])

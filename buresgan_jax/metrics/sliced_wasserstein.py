@@ -49,9 +49,9 @@ def sliced_wasserstein(
     Args:
         real: images `[n, height, width, channels]`, floating within [-1, 1] or uint8.
         fake: the same shape: as many images.
-        variant: `"bures_gan"`, that of the BuresGAN authors: 64 patches an image, each standardised by its own mean and
-            standard deviation, and as many directions as a patch has values (147 for colours). `"progan"`: 128 patches
-            an image, each channel standardised over the whole set, and 512 directions.
+        variant: `"bures_gan"`, that of the BuresGAN authors: 64 patches an image, each standardized by its own mean and
+            standard deviation, and as many directions as a patch has values (147 for colors). `"progan"`: 128 patches
+            an image, each channel standardized over the whole set, and 512 directions.
         seed: of the patches' places, which are the same for both sides (equal sets have distance 0), and of the
             directions.
 

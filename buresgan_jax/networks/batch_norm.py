@@ -19,7 +19,7 @@ _WIDE = 16_384  # features; with more the sums are products
 
 
 class BatchNorm(nn.Module):
-    """Batch norm over all axes but the last, with the defaults of Keras, synchronised over the devices of `axis_name`.
+    """Batch norm over all axes but the last, with the defaults of Keras, synchronized over the devices of `axis_name`.
 
     Statistics are computed in float32 or better, whatever `dtype` is. The moving variance averages the biased
     variance (divisor n); Keras does so after dense layers, and its fused kernel uses divisor n - 1 after convolutions,
@@ -42,7 +42,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Normalises `[batch, ..., channels]`."""
+        """Normalizes `[batch, ..., channels]`."""
         x = jnp.asarray(x)
         channels = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones_init(), channels, jnp.float32)

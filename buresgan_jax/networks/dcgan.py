@@ -34,7 +34,7 @@ class DCGANGenerator(nn.Module):
         filters: channels after the dense layer and after each transposed convolution but the last.
         channels: channels of the images.
         use_bias: whether dense layer and convolutions have biases.
-        axis_name: axis of the devices over which batch norm is synchronised.
+        axis_name: axis of the devices over which batch norm is synchronized.
         dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
     """
 
@@ -88,7 +88,7 @@ class DCGANDiscriminator(nn.Module):
         base_filters: channels after the first convolution; each further one doubles them.
         output_dim: dimension of the outputs; 1 for a logit.
         use_batch_norm: whether there is batch norm (WGAN-GP and Unrolled GAN have none).
-        axis_name: axis of the devices over which batch norm is synchronised.
+        axis_name: axis of the devices over which batch norm is synchronized.
         dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
     """
 
@@ -149,7 +149,7 @@ def dcgan_generator(
         dtype: see `DCGANGenerator`.
 
     Returns:
-        The generator, not yet initialised.
+        The generator, not yet initialized.
 
     Raises:
         ValueError: the size is not supported or the variant is unknown.
@@ -182,7 +182,7 @@ def dcgan_discriminator(
         **attributes: other attributes of that class.
 
     Returns:
-        The discriminator, not yet initialised. Its last feature map is 4x4 to 7x7 (2x2 for the variant "veegan").
+        The discriminator, not yet initialized. Its last feature map is 4x4 to 7x7 (2x2 for the variant "veegan").
 
     Raises:
         ValueError: the size is not supported or the variant is unknown.

@@ -1,4 +1,4 @@
-"""The classifier of grey 28x28 pictures that judges stacked MNIST, 1,111,946 parameters."""
+"""The classifier of gray 28x28 pictures that judges stacked MNIST, 1,111,946 parameters."""
 
 from collections.abc import Sequence
 from typing import Any

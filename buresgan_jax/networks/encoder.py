@@ -30,7 +30,7 @@ class MLPEncoder(nn.Module):
         latent_dim: dimension of z.
         hidden: widths of the hidden layers.
         activation: after each of them.
-        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronise.
+        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronize.
         dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
     """
 
@@ -57,7 +57,7 @@ class DCGANEncoder(nn.Module):
         filters: channels after each convolution. All halve height and width but the last, which keeps them; the first
             is followed by tanh, the others by ReLU.
         use_bias: whether the dense layer has a bias.
-        axis_name: axis of the devices over which batch norm is synchronised.
+        axis_name: axis of the devices over which batch norm is synchronized.
         dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
     """
 
@@ -90,7 +90,7 @@ def dcgan_encoder(image_size: int, channels: int, latent_dim: int, *, base_filte
         **attributes: other attributes of `DCGANEncoder`.
 
     Returns:
-        The `DCGANEncoder`, not yet initialised; as in the paper its dense layer has a bias unless images are 28x28.
+        The `DCGANEncoder`, not yet initialized; as in the paper its dense layer has a bias unless images are 28x28.
 
     Raises:
         ValueError: the size is not supported.

@@ -40,7 +40,7 @@ class Conv(nn.Module):
         padding: "SAME", "VALID" or `((top, bottom), (left, right))`.
         use_bias: whether to add a bias per channel.
         dtype: dtype of the computation; parameters are float32.
-        kernel_init: initialiser of the kernel; Glorot-uniform by default.
+        kernel_init: initializer of the kernel; Glorot-uniform by default.
     """
 
     features: int

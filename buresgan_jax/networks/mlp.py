@@ -15,7 +15,7 @@ class MLPGenerator(nn.Module):
     Attributes:
         output_dim: dimension of a sample.
         hidden: widths of the hidden layers.
-        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronise.
+        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronize.
         dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
     """
 
@@ -46,7 +46,7 @@ class MLPDiscriminator(nn.Module):
     Attributes:
         hidden: widths of the hidden layers; the last one is the dimension of the features.
         output_dim: dimension of the outputs; 1 for a logit.
-        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronise.
+        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronize.
         dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
     """
 

@@ -1,4 +1,4 @@
-"""PacGAN's discriminator: one judgement of several samples at once."""
+"""PacGAN's discriminator: one judgment of several samples at once."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ from flax import linen as nn
 
 
 class Packed(nn.Module):
-    """Any discriminator, on packs of neighbouring samples joined along their last axis.
+    """Any discriminator, on packs of neighboring samples joined along their last axis.
 
     Packs are formed within the rows at hand, in order, so that the shares of several devices, each a multiple of the
     pack, make the packs of the whole batch.

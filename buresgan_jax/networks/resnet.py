@@ -37,7 +37,7 @@ class ResNetGenerator(nn.Module):
         num_blocks: number of blocks; the images have height and width `start_size * 2**num_blocks`.
         width: channels everywhere but at the end.
         channels: channels of the images.
-        axis_name: axis of the devices over which batch norm is synchronised.
+        axis_name: axis of the devices over which batch norm is synchronized.
         dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
     """
 
@@ -64,7 +64,7 @@ class ResNetGenerator(nn.Module):
         x = Dense(self.start_size**2 * self.width, dtype=self.dtype)(z)
         x = x.reshape(-1, self.start_size, self.start_size, self.width)
         for _ in range(self.num_blocks):
-            # Nearest neighbours after a 1x1 convolution equal those before it, at a quarter of the cost.
+            # Nearest neighbors after a 1x1 convolution equal those before it, at a quarter of the cost.
             shortcut = _double(_pointwise(self.width, self.dtype)(x))
             x = conv()(_double(nn.relu(norm()(x))))
             x = shortcut + conv()(nn.relu(norm()(x)))
@@ -82,7 +82,7 @@ class ResNetDiscriminator(nn.Module):
         num_halvings: number of blocks that halve height and width.
         width: channels everywhere, and the dimension of the features.
         output_dim: dimension of the outputs; 1 for a logit.
-        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronise.
+        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronize.
         dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
     """
 
@@ -140,7 +140,7 @@ def resnet_generator(
         dtype: see `ResNetGenerator`.
 
     Returns:
-        The generator, not yet initialised.
+        The generator, not yet initialized.
 
     Raises:
         ValueError: the size is not supported.
@@ -161,7 +161,7 @@ def resnet_discriminator(
         **attributes: its other attributes.
 
     Returns:
-        The discriminator, not yet initialised. Its last feature map is 4x4, 3x3 or 6x6.
+        The discriminator, not yet initialized. Its last feature map is 4x4, 3x3 or 6x6.
 
     Raises:
         ValueError: the size is not supported.
@@ -188,7 +188,7 @@ def _pointwise(width: int, dtype: Any) -> Conv:
 
 
 def _double(x: jax.Array) -> jax.Array:
-    """Doubles height and width, nearest neighbours."""
+    """Doubles height and width, nearest neighbors."""
     batch, height, width, channels = x.shape
     repeated = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, 2, width, 2, channels))
     return repeated.reshape(batch, 2 * height, 2 * width, channels)

@@ -1,1 +1,1 @@
-""""""
+"""Operations with fast forms for a CPU."""

@@ -82,7 +82,7 @@ def conv_transpose2d(
         kernel: shape `[kernel_height, kernel_width, channels_in, channels_out]`, same dtype.
         strides: factors by which the image grows.
         padding: "SAME" (height and width are multiplied by the strides), "VALID", or pairs of numbers of pixels added
-            to the image after `stride - 1` zeros were put between neighbours. A 5x5 kernel, strides 2 and
+            to the image after `stride - 1` zeros were put between neighbors. A 5x5 kernel, strides 2 and
             `((2, 2), (2, 2))` give an odd size, `2 * height - 1`.
 
     Returns:

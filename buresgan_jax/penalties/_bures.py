@@ -13,7 +13,7 @@ def bures_penalty(
     method: distances.Method = "eigh",
     rtol: float | None = None,
 ) -> jax.Array:
-    """Squared Bures distance between centred, row-normalised feature covariances of a fake and a real batch.
+    """Squared Bures distance between centerd, row-normalized feature covariances of a fake and a real batch.
 
     It is not near zero for a perfect generator: two independent batches of n differ by a sampling floor that grows with
     the feature dim (64 of at most 512 for Gaussian features, n 256, dim 128). Rows that are all equal give the value n
@@ -37,8 +37,8 @@ def bures_penalty(
     return distances.squared_bures_distance_from_features(
         fake_features,
         jax.lax.stop_gradient(real_features),
-        centre=True,
-        normalise=True,
+        center=True,
+        normalize=True,
         scale=scale,
         method=method,
         rtol=rtol,

@@ -8,7 +8,7 @@ from buresgan_jax import distances
 def frobenius_penalty(
     fake_features: jax.Array, real_features: jax.Array, *, scale: distances.Scale = "sum"
 ) -> jax.Array:
-    """Squared Frobenius distance between centred, row-normalised feature covariances of a fake and a real batch.
+    """Squared Frobenius distance between centerd, row-normalized feature covariances of a fake and a real batch.
 
     Args:
         fake_features: `[n, dim]`, floating dtype, gets the gradient.
@@ -23,5 +23,5 @@ def frobenius_penalty(
         https://arxiv.org/abs/2006.09096. Same value as the authors' code without its dim x dim matrices.
     """
     return distances.squared_frobenius_distance_from_features(
-        fake_features, jax.lax.stop_gradient(real_features), centre=True, normalise=True, scale=scale
+        fake_features, jax.lax.stop_gradient(real_features), center=True, normalize=True, scale=scale
     )

@@ -12,7 +12,7 @@ _SMALLEST_NORM = 1e-6
 def gdpp_penalty(fake_features: jax.Array, real_features: jax.Array, *, signed: bool = False) -> jax.Array:
     r"""Difference between the spectra of a fake and a real batch's Gram matrices.
 
-    Of the Gram matrices :math:`L = H H^T` of row-normalised features, with eigenvalues :math:`l` (ascending) and
+    Of the Gram matrices :math:`L = H H^T` of row-normalized features, with eigenvalues :math:`l` (ascending) and
     eigenvectors :math:`v`, it is :math:`10^{-4}\,\mathrm{mean}_j (l_j^r - l_j^f)^2 - \sum_j w_j |\langle v_j^f, v_j^r
     \rangle|`, where w are the real eigenvalues scaled to [0, 1].
 

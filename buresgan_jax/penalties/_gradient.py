@@ -17,7 +17,7 @@ def gradient_penalty(
 
     Args:
         discriminate: `samples [batch, ...] -> outputs [batch, output_dim]`, or `[batch / m, output_dim]` where it packs
-            m neighbours; its own batch must not mix other samples (no batch norm).
+            m neighbors; its own batch must not mix other samples (no batch norm).
         real: `[batch, ...]`.
         fake: the same shape.
         positions: within [0, 1], one for each row of the outputs: 0 is the fake, 1 the real sample. Shape `[batch]` or

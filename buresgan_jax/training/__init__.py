@@ -1,1 +1,1 @@
-""""""
+"""The training program: loop, run, devices, checkpoints."""

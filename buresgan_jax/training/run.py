@@ -226,7 +226,7 @@ _AT_LEAST = {
     "discriminator.width": 1,
     "evaluation.every_steps": 0,
     "evaluation.min_hits": 1,
-    "evaluation.num_neighbours": 1,
+    "evaluation.num_neighbors": 1,
     "evaluation.num_real": 1,
     "evaluation.num_samples": 1,
     "evaluation.num_splits": 1,

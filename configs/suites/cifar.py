@@ -3,7 +3,7 @@
     python -m buresgan_jax.suite --config=configs/suites/cifar.py --workdir=runs/cifar_suite
 
 100,000 steps of batch 256: for a GPU. The table holds the Frechet and kernel distance to the training images and the
-authors' sliced Wasserstein distance, of 10,000 images of the averaged generator. Their features are coarse colours,
+authors' sliced Wasserstein distance, of 10,000 images of the averaged generator. Their features are coarse colors,
 which need no weights; for FID, KID and the inception score replace the overrides:
 
     --config.overrides="evaluation.metrics=fid,kid,inception_score evaluation.extractor=inception_v3

@@ -1,0 +1,49 @@
+"""`python -m buresgan_jax.train_classifier`: trains the digit classifier of stacked MNIST and writes its file.
+
+    python -m buresgan_jax.train_classifier --data=mnist --out=digit_classifier.npz
+
+A run of `stacked_mnist` trains one by itself, at its first evaluation, where `config.evaluation.classifier` (by default
+`digit_classifier.npz` in the workdir) does not exist yet.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation.classifier_training import train_and_save
+from buresgan_jax.runtime import compilation_cache, process
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line.
+
+    Args:
+        arguments: without the program's name; None for the process's own.
+
+    Returns:
+        Exit status: 0, or 2 for what the user can mend, said in one line on standard error.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m buresgan_jax.train_classifier", description="Trains the digit classifier of stacked MNIST."
+    )
+    parser.add_argument("--data", required=True, choices=["mnist", "fashion_mnist"], help="the prepared TFDS set")
+    parser.add_argument("--out", required=True, help="the file of weights to write, .npz")
+    parser.add_argument("--data_dir", help="where the set was prepared (default: TFDS's own folder)")
+    parser.add_argument("--num_epochs", type=int, default=3, help="default: %(default)s, minutes on one CPU core")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    flags = parser.parse_args(arguments)
+    process.tune_for_cpu()
+    options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
+    try:
+        compilation_cache.enable()
+        print(json.dumps(train_and_save(flags.data, flags.out, **options).metadata))
+    except (UserError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Every function of the array API under JAX's transformations, for other platforms, and in batches."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+import buresgan_jax
+
+
+def covariance(seed, dim=4):
+    x = features(seed, dim + 3, dim)
+    return x.T @ x / dim
+
+
+def features(seed, n, dim=4):
+    return np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
+
+
+def cases():
+    """`name: (function, arguments)` for every public function and methods of the two central ones."""
+    pair = covariance(0), covariance(1)
+    x, y = features(0, 6), features(1, 5)
+    stack = np.stack([*pair, covariance(2)])
+    weights = np.array([0.2, 0.5, 0.3], np.float32)
+    row, diagonal = features(2, 2), np.ones(1, np.float32)
+    table = {
+        "bures_barycenter": (stack, weights),
+        "bures_distance": pair,
+        "bures_distance_from_features": (x, y),
+        "bures_geodesic": (*pair, np.float32(0.3)),
+        "bures_transport_map": pair,
+        "bures_wasserstein_distance": (row[0], pair[0], row[1], pair[1]),
+        "fidelity": pair,
+        "frobenius_distance": pair,
+        "inv_sqrtm": pair[:1],
+        "pairwise_squared_bures_distance": (stack, stack[:2]),
+        "sqrtm": pair[:1],
+        "squared_bures_distance": pair,
+        "squared_bures_distance_from_features": (x, y),
+        "squared_bures_distance_low_rank": (row[:1], diagonal, row[1:], 2 * diagonal),
+        "squared_bures_distance_of_diagonals": (row[0] ** 2, row[1] ** 2),
+        "squared_bures_wasserstein_distance": (row[0], pair[0], row[1], pair[1]),
+        "squared_frobenius_distance": pair,
+        "squared_frobenius_distance_from_features": (x, y),
+    }
+    table = {name: (getattr(buresgan_jax, name), arguments) for name, arguments in table.items()}
+    function, arguments = table["squared_bures_distance"]
+    for method in ("eigh", "svd", "newton_schulz", "newton_schulz_15", "auto"):
+        table[f"squared_bures_distance-{method}"] = (functools.partial(function, method=method), arguments)
+    function, arguments = table["squared_bures_distance_from_features"]
+    for method in ("eigh", "newton_schulz"):
+        table[f"from_features-{method}"] = (functools.partial(function, method=method), arguments)
+    large = tuple(np.kron(np.eye(10, dtype=np.float32), matrix) for matrix in pair)
+    table["squared_bures_distance-auto-large"] = (table["squared_bures_distance-auto"][0], large)
+    function, arguments = table["squared_bures_distance_from_features"]
+    table["weighted"] = (function, (*arguments, np.ones(6, np.float32), np.ones(5, np.float32)))
+    return table
+
+
+CASES = cases()
+FUNCTIONS = pytest.mark.parametrize("name", CASES)
+
+
+def test_every_public_function_is_tested_here():
+    exported = {name for name in vars(buresgan_jax) if callable(getattr(buresgan_jax, name))}
+    assert {getattr(function, "func", function).__name__ for function, _ in CASES.values()} == exported
+
+
+@FUNCTIONS
+def test_batched_and_broadcast_equal_single(name):
+    function, arguments = CASES[name]
+    expected = function(*arguments)
+    assert expected.dtype == np.float32
+    first, *others = (np.stack([argument, argument / 2, argument / 4]) for argument in arguments)
+    batched = function(first[:2, None], *others) if others else function(first[:2, None])
+    assert batched.shape == (2, 3 if others else 1, *expected.shape)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    close(batched[0, 0], expected)
+    close(batched[1, -1], function(first[1], *(other[2] for other in others)))
+
+
+@FUNCTIONS
+def test_nan_runs_through(name):
+    function, arguments = CASES[name]
+    assert np.isnan(function(np.full_like(arguments[0], np.nan), *arguments[1:])).any()
+
+
+@FUNCTIONS
+def test_value_and_gradient_lower_for_tpu_and_cuda(name):
+    function, arguments = CASES[name]
+    scalar = lambda *arguments: function(*arguments).sum()  # noqa: E731
+    exported = jax.export.export(jax.jit(jax.value_and_grad(scalar)), platforms=["tpu", "cuda"])(*arguments)
+    assert exported.platforms == ("tpu", "cuda")
+
+
+@FUNCTIONS
+def test_gradient_in_both_modes_under_pmap_checkpoint_and_debug_nans(name):
+    function, arguments = CASES[name]
+    scalar = jax.checkpoint(lambda *arguments: function(*arguments).sum())
+    stacked = [np.stack([argument] * jax.device_count()) for argument in arguments]
+    tangent = np.random.default_rng(3).normal(size=arguments[0].shape).astype(np.float32)
+    with jax.debug_nans(True):
+        gradient = jax.pmap(jax.grad(scalar))(*stacked)[-1]
+        assert np.any(gradient)
+        forward = jax.jvp(lambda first: scalar(first, *arguments[1:]), (arguments[0],), (tangent,))[1]
+    np.testing.assert_allclose(forward, np.sum(gradient * tangent), rtol=1e-3, atol=1e-4)

@@ -1,0 +1,238 @@
+"""The classifier that judges stacked MNIST: it learns, its file is checked, and its verdicts reach the metrics."""
+
+import functools
+import importlib.util
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+from buresgan_jax import builders
+from buresgan_jax.data import Source, decode_images, stacked_source
+from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import classifier_training, digit_classifier
+from buresgan_jax.networks import DigitClassifier
+from buresgan_jax.training import saved_run
+
+ROOT = pathlib.Path(__file__).parents[2]
+_SMALL = DigitClassifier(filters=(4, 4), hidden=16)
+
+
+def _digits(num_examples=400, *, offset=0, name="mnist"):
+    """Noisy gray pictures whose label is the position of a bright bar."""
+    indices = np.arange(offset, offset + num_examples)
+    labels = indices * 7 % 10
+    images = np.random.default_rng(offset).integers(0, 100, (num_examples, 28, 28, 1)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label + 4 : 2 * label + 7] = 250
+    return Source(name, num_examples, (28, 28, 1), images.__getitem__, decode_images, labels.__getitem__)
+
+
+@pytest.fixture(autouse=True)
+def _few_at_once(monkeypatch):
+    """So that little is padded, and that there is more than one part."""
+    monkeypatch.setattr(digit_classifier, "_BATCH", 40)
+
+
+@functools.cache
+def _trained():
+    options = {"num_validation": 80, "num_epochs": 6, "batch_size": 20, "learning_rate": 1e-2, "network": _SMALL}
+    return classifier_training.train_classifier(_digits(), _digits(100, offset=1000), **options)
+
+
+def test_the_classifier_is_the_papers():
+    x = jax.ShapeDtypeStruct((2, 28, 28, 1), np.float32)
+    variables = jax.eval_shape(functools.partial(DigitClassifier().init, train=False), jax.random.key(0), x)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 1_111_946
+    assert variables["params"]["Dense_0"]["kernel"].shape == (1024, 1024)
+
+
+def test_maxima_are_of_two_by_two_pixels():
+    network, x = DigitClassifier(filters=(3,), hidden=2), np.random.default_rng(0).normal(size=(2, 8, 8, 1))
+    params = jax.jit(lambda key: network.init(key, x, train=False))(jax.random.key(1))["params"]
+    kernel, hidden, last = (np.float64(params[name]["kernel"]) for name in ("Conv_0", "Dense_0", "Dense_1"))
+    windows = np.lib.stride_tricks.sliding_window_view(x[..., 0], (5, 5), axis=(1, 2))
+    y = np.maximum(np.einsum("bhwij,ijc->bhwc", windows, kernel[:, :, 0]), 0)
+    y = np.stack([y[:, i::2, j::2] for i in range(2) for j in range(2)]).max(0)
+    expected = np.maximum(y.reshape(2, -1) @ hidden, 0) @ last
+    actual = jax.jit(functools.partial(network.apply, train=False))({"params": params}, x)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_training_learns_and_says_what_it_did():
+    trained = _trained()
+    assert trained.metadata["test_accuracy"] > 0.9
+    assert trained.metadata["validation_accuracy"] > 0.9
+    sizes = [trained.metadata[name] for name in ("num_train", "num_validation", "num_test")]
+    assert sizes == [320, 80, 100]
+    assert 1 <= trained.metadata["best_epoch"] <= 6
+    test = _digits(100, offset=1000)
+    images = np.asarray(decode_images(test.fetch(np.arange(100))))
+    labels = trained.classify(images)
+    assert labels.shape == (100,)
+    assert (labels == test.labels(np.arange(100))).mean() == trained.metadata["test_accuracy"]
+    np.testing.assert_array_equal(trained.classify(images[:3]), labels[:3])
+    assert trained.classify(images[:0]).shape == (0,)
+
+
+def test_held_out_pictures_choose_the_epoch(monkeypatch):
+    """With losses that grow from the first epoch on, the first epoch's weights are kept."""
+    seen = []
+
+    def growing(candidate, images, labels):
+        seen.append((len(images), candidate.params))
+        return float(len(seen)), 0.5
+
+    monkeypatch.setattr(classifier_training, "_score", growing)
+    options = {"num_validation": 40, "num_epochs": 2, "batch_size": 20}
+    trained = classifier_training.train_classifier(
+        _digits(120), _digits(30), network=DigitClassifier(filters=(2,), hidden=2), **options
+    )
+    assert [size for size, _ in seen] == [40, 40, 30]
+    assert trained.metadata["best_epoch"] == 1
+    assert trained.params is seen[0][1]
+    assert np.any(seen[0][1]["Dense_1"]["bias"] != seen[1][1]["Dense_1"]["bias"])
+
+
+def test_data_that_cannot_train_a_judge_are_refused():
+    with pytest.raises(UserError, match="'mnist' has 400 pictures, too few to hold out 5000 and train on batches of"):
+        classifier_training.train_classifier(_digits(), _digits())
+    with pytest.raises(UserError, match="'mnist' has no labels"):
+        classifier_training.train_classifier(_digits()._replace(labels=None), _digits())
+    with pytest.raises(UserError, match="num_epochs of the classifier must be at least 1, got 0"):
+        classifier_training.train_classifier(_digits(), _digits(), num_epochs=0)
+
+
+# The file
+
+
+def test_a_file_gives_back_the_judge(tmp_path):
+    trained, file = _trained(), tmp_path / "new" / "digit_classifier.npz"
+    digit_classifier.save_classifier(trained, file)
+    loaded = digit_classifier.load_classifier(file, "mnist", network=_SMALL)
+    assert loaded.metadata == trained.metadata
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, trained.params)
+    assert [path.name for path in file.parent.iterdir()] == ["digit_classifier.npz"]
+
+
+def _flip(data):
+    position = len(data) // 2  # within the weights, which are not compressed
+    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:500], lambda data: b"x" * 900, _flip])
+def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage):
+    file = tmp_path / "digit_classifier.npz"
+    digit_classifier.save_classifier(_trained(), file)
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(
+        UserError, match=r"digit_classifier.npz is damaged \(.*python -m buresgan_jax.train_classifier --data=mnist"
+    ) as error:
+        digit_classifier.load_classifier(file, "mnist", network=_SMALL)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_of_changed_metadata_or_for_something_else_is_refused(tmp_path):
+    file = tmp_path / "digit_classifier.npz"
+    digit_classifier.save_classifier(_trained(), file)
+    with pytest.raises(UserError, match="is for 'mnist', not for 'fashion_mnist'. Remove it, or train another: "):
+        digit_classifier.load_classifier(file, "fashion_mnist", network=_SMALL)
+    with pytest.raises(UserError, match=r"has weights .*\(4,\).* expected are .*\(32,\)"):
+        digit_classifier.load_classifier(file, "mnist")
+    with pytest.raises(
+        UserError,
+        match="absent.npz does not exist. Train one: python -m buresgan_jax.train_classifier --data=m",
+    ):
+        digit_classifier.load_classifier(tmp_path / "absent.npz", "mnist")
+    with np.load(file) as content:
+        arrays = dict(content)
+    arrays["metadata"] = json.dumps(_trained().metadata | {"test_accuracy": 1.5})
+    np.savez(file, **arrays)
+    with pytest.raises(UserError, match="its checksum differs"):
+        digit_classifier.load_classifier(file, "mnist", network=_SMALL)
+
+
+def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def source(name, *, split, data_dir):
+        asked.append((name, split, data_dir))
+        return _digits(100 if split == "test" else 400, offset=1000 if split == "test" else 0, name=name)
+
+    monkeypatch.setattr(classifier_training, "tfds_source", source)
+    monkeypatch.setattr(
+        classifier_training, "train_classifier", lambda *_, **options: _trained()._replace(metadata=options)
+    )
+    file = tmp_path / "digit_classifier.npz"
+    assert (
+        classifier_training.main(["--data=mnist", f"--out={file}", "--data_dir=there", "--seed=3", "--num_epochs=2"])
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out) == {"num_epochs": 2, "seed": 3}
+    assert asked == [("mnist", "train", "there"), ("mnist", "test", "there")]
+    assert file.exists()
+    monkeypatch.undo()
+    assert classifier_training.main(["--data=mnist", f"--out={file}", f"--data_dir={tmp_path}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# The metrics
+
+
+@pytest.fixture
+def config(monkeypatch):
+    """A config of stacked MNIST whose digits are synthetic and whose classifier is small."""
+    spec = importlib.util.spec_from_file_location("stacked_mnist", ROOT / "configs" / "stacked_mnist.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config("bures")
+    assert config.evaluation.num_samples == 26_000
+    config.data.num_examples = 500
+    config.evaluation.num_samples = 300
+    monkeypatch.setattr("buresgan_jax.data.tfds_source", lambda name, **_: _digits(name=name))
+    monkeypatch.setattr(
+        classifier_training, "load_classifier", functools.partial(digit_classifier.load_classifier, network=_SMALL)
+    )
+    return config
+
+
+def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypatch):
+    trainings = []
+
+    def train_and_save(name, file, *, data_dir):
+        trainings.append((name, data_dir))
+        digit_classifier.save_classifier(_trained(), file)
+        return _trained()
+
+    monkeypatch.setattr(classifier_training, "train_and_save", train_and_save)
+    stacks = stacked_source(_digits(), num_examples=500, seed=config.seed)
+    real = np.asarray(decode_images(stacks.fetch(np.arange(300))))
+    collapsed = np.broadcast_to(real[:1], real.shape)
+
+    def sampler(state, key, n, *, ema):
+        return (real if ema else collapsed)[:n]
+
+    metric = builders.evaluation(config, tmp_path)
+    assert trainings == []  # not before it is needed
+    values = saved_run.evaluate(config, metric, sampler, None, None)
+    num_modes = len(np.unique(stacks.labels(np.arange(300))))
+    assert abs(values["ema_modes"] - num_modes) < 0.1 * num_modes
+    assert values["modes"] == 1
+    assert values["reverse_kl"] > values["ema_reverse_kl"]
+    assert values["classifier_accuracy"] == _trained().metadata["test_accuracy"]
+    assert values["ema_reverse_kl_floor"] == values["reverse_kl_floor"] > 0
+    # From now on the file of the workdir serves; a path in the config comes before it.
+    assert saved_run.evaluate(config, builders.evaluation(config, tmp_path), sampler, None, None) == values
+    config.evaluation.classifier = str(tmp_path / "shared.npz")
+    builders.evaluation(config, tmp_path)(real[:2])
+    assert trainings == [("mnist", None)] * 2
+    assert (tmp_path / "shared.npz").exists()
+
+
+def test_a_judge_of_other_data_is_refused_before_training(config, tmp_path):
+    digit_classifier.save_classifier(_trained(), tmp_path / "digit_classifier.npz")
+    config.data.base = "fashion_mnist"
+    with pytest.raises(UserError, match="is for 'mnist', not for 'fashion_mnist'"):
+        builders.evaluation(config, tmp_path)

@@ -1,0 +1,164 @@
+"""The suite: which runs there are, and what is written of them."""
+
+import csv
+import pathlib
+
+import helpers
+import numpy as np
+import pytest
+from PIL import Image
+
+from buresgan_jax import suite
+from buresgan_jax.config import METHODS
+from buresgan_jax.evaluation import classifier_training, tables
+from buresgan_jax.launch import processes, scheduler
+from buresgan_jax.launch.processes import Outcome
+
+# ml_collections loads config files in a way that Python 3.12 deprecates louder.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+SUITE = "--config=configs/suites/synthetic.py"
+
+
+def call(monkeypatch, *arguments):
+    return helpers.call(monkeypatch, ["benchmark", SUITE, *map(str, arguments)], suite.main)
+
+
+def test_a_small_suite_ends_in_tables_and_a_picture(monkeypatch, tmp_path, capfd):
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    shrink = ["training.num_steps=2", "training.steps_per_call=1", "evaluation.num_samples=300"]
+    shrink += ["training.batch_size=8", "training.sample_every_steps=0", "generator.hidden=(4,)"]
+    arguments = ["--config.data=ring", "--config.methods=gan,bures", "--config.seeds=4", "--together=vmap"]
+    arguments += [f"--config.overrides={' '.join(shrink)}", f"--workdir={tmp_path}", f"--update={readme}"]
+    assert call(monkeypatch, *arguments) == 0
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["method"], row["seed"], row["status"]) for row in rows] == [
+        (method, "4", "done") for method in ("gan", "bures")
+    ]
+    text = readme.read_text()
+    assert "old" not in text
+    assert "| ring | bures | 1 | " in text
+    ceiling = next(line for line in text.splitlines() if "(perfect samples)" in line)
+    assert "| 10 | 8 (0) | 0.9" in ceiling
+    assert text.split("\n\n")[1] in (tmp_path / "results.md").read_text()
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.size[0] > 300
+    capfd.readouterr()
+    assert call(monkeypatch, *arguments) == 0  # everything is done
+    assert "2 of 2 are done already" in capfd.readouterr().err
+
+
+ROW = "ring,{},{},{},{},0.5,1.5,8,{}\n"  # data, method, seed, status, step, seconds, seconds_per_step, modes, overrides
+
+
+def _elsewhere(folder, rows):
+    file = folder / "elsewhere.csv"
+    header = "data,method,seed,status,step,seconds,seconds_per_step,modes,overrides\n"
+    file.write_text(header + "".join(ROW.format(*row) for row in rows))
+    return file
+
+
+def test_runs_of_other_machines_count_as_done(monkeypatch, tmp_path, capfd):
+    trained = []
+
+    def run_cells(all_cells, **_):
+        trained.extend(cell.name for cell in all_cells)
+        return [Outcome("done", {"step": 25_000, "seconds": 3.0, "modes": 6}) for _ in all_cells]
+
+    monkeypatch.setattr(processes, "run_cells", run_cells)
+    rows = [("gan", 0, "done", 25_000, ""), ("gan", 1, "diverged", "", ""), ("bures", 0, "done", 25_000, "")]
+    arguments = ["--config.data=ring", "--config.methods=gan", "--config.seeds=0:2", f"--workdir={tmp_path / 'here'}"]
+    arguments += [f"--results={_elsewhere(tmp_path, rows)}", "--together=processes"]
+    assert call(monkeypatch, *arguments) == 0
+    assert trained == ["data=ring method=gan seed=1"]
+    assert "| ring | gan | 2 | 7 (1) |" in capfd.readouterr().out
+    merged = tables.from_csv((tmp_path / "here" / "results.csv").read_text())
+    assert [row["modes"] for row in merged] == [8, 6]
+    assert merged[0]["seconds_per_step"] == 1.5
+
+
+@pytest.mark.parametrize("row", [("gan", 0, "done", 100, ""), ("gan", 0, "done", 25_000, "penalty.weight=2")])
+def test_runs_of_another_suite_are_refused(monkeypatch, tmp_path, capfd, row):
+    arguments = ["--config.data=ring", "--config.methods=gan", f"--workdir={tmp_path / 'here'}"]
+    assert call(monkeypatch, *arguments, f"--results={_elsewhere(tmp_path, [row])}") == 2
+    assert f"had {row[3]} steps and the overrides {row[4]!r}; this suite has 25000 and ''" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "said"), [(None, "No such file"), ("a,b\n1,2\n", "no results.csv of a suite")])
+def test_results_that_are_none_are_told(monkeypatch, tmp_path, capfd, text, said):
+    file = tmp_path / "results.csv"
+    if text:
+        file.write_text(text)
+    assert call(monkeypatch, f"--workdir={tmp_path / 'here'}", f"--results={file}") == 2
+    assert said in capfd.readouterr().err
+
+
+def test_what_is_missing_or_failed_is_in_the_table(monkeypatch, tmp_path, capfd):
+    def run_cells(all_cells, **_):
+        return [Outcome("diverged", {}, "Training diverged at step 3"), Outcome("stopped", {})]
+
+    monkeypatch.setattr(processes, "run_cells", run_cells)
+    arguments = ["--config.data=grid", "--config.methods=gan", "--config.seeds=0:2", f"--workdir={tmp_path}"]
+    assert call(monkeypatch, *arguments, "--together=processes") == 1
+    assert "| grid | gan | 2 (1 diverged, 1 stopped) | - |" in capfd.readouterr().out
+    assert "Training diverged at step 3" in (tmp_path / "results.csv").read_text()
+    assert call(monkeypatch, *arguments, "--notrain") == 1
+    assert "| grid | gan | 2 (2 missing) | - |" in capfd.readouterr().out
+
+
+MISTAKES = {
+    "--config.methods=gna": "Unknown method 'gna'. Did you mean 'gan'?",
+    "--config.methods=gan,gan": "config.methods='gan,gan': give different names",
+    "--config.data=rign": "Unknown data 'rign'",
+    "--config.seeds=x": "give different seeds",
+    "--config.overrides=training.num_step=3": "Unknown config key 'training.num_step'. Did you mean",
+    "--config.overrides=training.num_steps=x": "training.num_steps=x does not fit",
+}
+
+
+@pytest.mark.parametrize("argument", MISTAKES)
+def test_mistakes_end_in_one_line_before_anything_runs(monkeypatch, tmp_path, capfd, argument):
+    assert call(monkeypatch, f"--workdir={tmp_path / 'new'}", argument) == 2
+    said = capfd.readouterr().err
+    assert MISTAKES[argument] in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("file", sorted(pathlib.Path("configs/suites").glob("*.py")), ids=lambda file: file.stem)
+def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
+    names = suite._load(file).get_config()
+    names.seeds = "0:1"
+    made = suite.make_cells(names, pathlib.Path("configs").resolve(), tmp_path)
+    assert {cell.labels["method"] for cell in made} == set(METHODS)
+    assert f"--config=configs/suites/{file.stem}.py --workdir=" in file.read_text()
+
+
+def test_runs_share_one_classifier(monkeypatch, tmp_path):
+    trained = []
+    monkeypatch.setattr(classifier_training, "classifier_when_needed", lambda *args, **_: lambda: trained.append(args))
+    config = suite._load(pathlib.Path("configs/stacked_mnist.py")).get_config()
+    made = [processes.Cell({"data": "stacked_mnist", "seed": i}, tmp_path, ("--x",), config) for i in range(2)]
+    shared = scheduler.share(made, tmp_path)
+    assert trained == [("mnist", tmp_path / "classifier_mnist.npz")]
+    assert all(
+        cell.arguments == ("--x", f"--config.evaluation.classifier={tmp_path}/classifier_mnist.npz") for cell in shared
+    )
+
+
+def test_runs_of_the_first_seed_come_first(tmp_path):
+    from configs.suites import synthetic
+
+    suite = synthetic.get_config()
+    suite.seeds, suite.data, suite.methods = "3,5", "ring,grid", "gan,bures"
+    suite.overrides = "penalty.weight=2 training.num_steps=7"
+    made = suite.make_cells(suite, pathlib.Path("configs").resolve(), tmp_path)
+    assert [cell.labels["seed"] for cell in made] == [3] * 4 + [5] * 4
+    last = made[-1]
+    assert last.name == "data=grid method=bures seed=5"
+    assert last.workdir == tmp_path / "grid" / "bures" / "seed_5"
+    assert (last.config.seed, last.config.penalty.weight, last.config.training.num_steps) == (5, 2.0, 7)
+    assert last.arguments[0].endswith("configs/grid.py:bures")
+    assert np.all([f"--config.{word}" in last.arguments for word in (*suite.overrides.split(), "seed=5")])
