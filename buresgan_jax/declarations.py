@@ -1,0 +1,248 @@
+"""Declarations: each component of a run says once what it is called, what it does and which options it has.
+
+From these declarations come the config's groups and defaults, the checks of values, the choices of a resumed run and of
+a sweep, `--list` and docs/keys.md. A component of your own is declared in the same way (docs/your_own.md):
+
+    @declarations.term("ball", "Keeps samples inside a ball.", Option("radius", 3.0, "radius of the ball", least=0))
+    def ball(step, key, *, radius):
+        return jnp.mean(jax.nn.relu(jnp.linalg.norm(step.outputs.fake, axis=-1) - radius))
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from buresgan_jax.errors import UserError
+
+_UNSET = object()
+KINDS = ("algorithm", "loss", "term", "latent", "generator", "discriminator", "data", "metric", "extractor")
+
+
+class Option(NamedTuple):
+    """One key of a config.
+
+    Attributes:
+        name: Its name in its group.
+        default: Its value unless something sets it.
+        meaning: One line.
+        type: Its type. Default: that of `default`; needed where that is None.
+        least: The least value, for numbers.
+        choices: All allowed values; empty: any.
+        is_free: Whether a resumed run may differ in it, because it does not change the training so far.
+        is_traced: Whether runs that differ in it can train under one vmap: it is an entry of `state.hyperparameters`.
+        read_with: Another key and those of its values with which this option is read; None: always.
+        smoke: Its value in a smoke run. Default: unchanged.
+    """
+
+    name: str
+    default: Any
+    meaning: str
+    type: type | None = None
+    least: float | None = None
+    choices: tuple[Any, ...] = ()
+    is_free: bool = False
+    is_traced: bool = False
+    read_with: tuple[str, tuple[Any, ...]] | None = None
+    smoke: Any = _UNSET
+
+    @property
+    def has_smoke(self) -> bool:
+        """Whether a smoke run has another value."""
+        return self.smoke is not _UNSET
+
+
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """One choice of a kind, such as the loss `hinge`. Calling it builds it, with the declared defaults.
+
+    Attributes:
+        kind: One of `KINDS`.
+        name: Its name in a config.
+        meaning: One line.
+        build: Makes it from its options, given by name, and from what its kind gets besides (see the decorators).
+        options: Its own options.
+        facts: What its kind must know before it is built (see the decorators).
+        check: Raises ValueError where other values of the config do not fit; gets all values by key.
+        path: `package.module:object` of a component from outside; None for a built-in one.
+    """
+
+    kind: str
+    name: str
+    meaning: str
+    build: Callable[..., Any]
+    options: tuple[Option, ...] = ()
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    check: Callable[[Mapping[str, Any]], None] = lambda values: None
+    path: str | None = None
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Builds it; options that are not given have their declared defaults."""
+        defaults = {option.name: option.default for option in self.options if option.name in self.own_names}
+        return self.build(*args, **(defaults | options))
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the options that `build` takes: all but those that every component of its kind has."""
+        return tuple(option.name for option in self.options if option not in self.facts.get("shared", ()))
+
+    @property
+    def key(self) -> str:
+        """How a config names it: its path where it has one."""
+        return self.path or self.name
+
+
+# Of every term, beside its own.
+TERM_OPTIONS = (
+    Option("weight", 1.0, "multiplies the term", least=0, is_traced=True),
+    Option("schedule", "constant", "of the weight's factor", choices=("constant", "linear", "cosine")),
+    Option("schedule_start", 1.0, "factor at step 0"),
+    Option("schedule_end", 1.0, "factor from schedule_steps on"),
+    Option("schedule_steps", 1, "steps from the first factor to the last", least=1),
+)
+
+
+def term(
+    name: str,
+    meaning: str,
+    *options: Option,
+    player: str = "generator",
+    weight: float = 1.0,
+    check: Callable[[Mapping[str, Any]], None] = lambda values: None,
+) -> Callable[[Callable], Component]:
+    """Declares a term, a decorator of `(step, key, **options) -> value`, or `-> (value, metrics)`.
+
+    Args:
+        name: Its name, under which its value is logged, and that of its group in a config.
+        meaning: One line.
+        *options: Its own options; `weight` and a schedule of the weight come with every term.
+        player: Whose objective it is added to, `generator` or `discriminator`.
+        weight: The default weight.
+        check: See `Component`.
+    """
+    if player not in ("generator", "discriminator"):
+        raise UserError(f"The player of the term {name!r} must be generator or discriminator, got {player!r}.")
+    shared = (TERM_OPTIONS[0]._replace(default=weight), *TERM_OPTIONS[1:])
+    facts = {"player": player, "shared": shared}
+    return _declare("term", name, meaning, (*options, *shared), facts, check, _bind)
+
+
+def _bind(function):
+    def build(**options):
+        return functools.partial(function, **options)
+
+    return build
+
+
+def loss(name: str, meaning: str, *options: Option) -> Callable[[Callable], Component]:
+    """Declares a loss, a decorator of `(**options) -> AdversarialLoss`."""
+    return _declare("loss", name, meaning, options)
+
+
+def latent(name: str, meaning: str, *options: Option) -> Callable[[Callable], Component]:
+    """Declares a latent distribution, a decorator of `(dim, **options) -> Latent`."""
+    return _declare("latent", name, meaning, options)
+
+
+def generator(name: str, meaning: str, *options: Option, data: str = "any") -> Callable[[Callable], Component]:
+    """Declares a generator, a decorator of `(example_shape, *, axis_name, dtype, **options) -> module`.
+
+    Args:
+        name: Its name.
+        meaning: One line.
+        *options: Its own options.
+        data: The kind of data that it makes: `points`, `images`, or `any`.
+    """
+    return _declare("generator", name, meaning, options, {"data": data})
+
+
+def discriminator(
+    name: str, meaning: str, *options: Option, data: str = "any", takes_pairs: bool = False
+) -> Callable[[Callable], Component]:
+    """Declares a discriminator, a decorator of `(example_shape, *, axis_name, dtype, **options) -> module`.
+
+    Args:
+        name: Its name.
+        meaning: One line.
+        *options: Its own options.
+        data: The kind of data that it takes: `points`, `images`, or `any`.
+        takes_pairs: Whether the function takes a keyword `pairs`, for discriminators of pairs (z, sample).
+    """
+    return _declare("discriminator", name, meaning, options, {"data": data, "takes_pairs": takes_pairs})
+
+
+def algorithm(
+    name: str,
+    meaning: str,
+    *options: Option,
+    modules: tuple[str, ...] = (),
+    sees_pairs: bool = False,
+    requires: Mapping[str, Any] | None = None,
+    check: Callable[[Mapping[str, Any]], None] = lambda values: None,
+) -> Callable[[Callable], Component]:
+    """Declares an algorithm, a decorator of `(game, **options) -> Algorithm`.
+
+    Args:
+        name: Its name.
+        meaning: One line.
+        *options: Its own options.
+        modules: Further networks of the config that the function takes as keywords: `encoder`, `reconstructor`.
+        sees_pairs: Whether its discriminator sees pairs (z, sample).
+        requires: Values that other keys must have, by key.
+        check: See `Component`.
+    """
+    facts = {"modules": modules, "sees_pairs": sees_pairs, "requires": dict(requires or {})}
+    return _declare("algorithm", name, meaning, options, facts, check)
+
+
+def data(
+    name: str, meaning: str, *options: Option, describe: Callable[..., Any], is_drawn: bool = False
+) -> Callable[[Callable], Component]:
+    """Declares a data set, a decorator of `(*, seed, **options) -> Source`.
+
+    Args:
+        name: Its name.
+        meaning: One line.
+        *options: Its own options.
+        describe: `(**options) -> data.Description`, known without opening the data.
+        is_drawn: Whether the seed decides which examples there are.
+    """
+    return _declare("data", name, meaning, options, {"describe": describe, "is_drawn": is_drawn})
+
+
+def metric(
+    name: str, meaning: str, *options: Option, larger_is_better: bool | Mapping[str, bool]
+) -> Callable[[Callable], Component]:
+    """Declares a metric, a decorator of `(samples, **options) -> number`, or `-> {name: number}`.
+
+    Args:
+        name: Its name, and that of its number.
+        meaning: One line.
+        *options: Its own options.
+        larger_is_better: Of the number, or of each of several numbers by name.
+    """
+    if not isinstance(larger_is_better, Mapping):
+        larger_is_better = {name: larger_is_better}
+    return _declare("metric", name, meaning, options, {"larger_is_better": dict(larger_is_better)}, wrap=_bind)
+
+
+def _declare(kind, name, meaning, options, facts=None, check=lambda values: None, wrap=lambda function: function):
+    if not name.isidentifier():
+        raise UserError(f"A {kind} must have a name of letters, digits and _, got {name!r}.")
+    names = [option.name for option in options]
+    if twice := {each for each in names if names.count(each) > 1}:
+        raise UserError(f"The {kind} {name!r} declares {', '.join(sorted(twice))} twice.")
+
+    def decorate(function):
+        parameters = inspect.signature(function).parameters
+        takes_any = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+        component = Component(kind, name, meaning, wrap(function), tuple(options), facts or {}, check)
+        if missing := set(component.own_names) - set(parameters) if not takes_any else ():
+            named = ", ".join(sorted(missing))
+            raise UserError(f"The {kind} {name!r} declares {named}, which its function does not take as keywords.")
+        for attribute in ("__doc__", "__module__", "__wrapped__"):  # so that help() and editors show the function's
+            object.__setattr__(component, attribute, getattr(function, attribute, function))
+        return component
+
+    return decorate
