@@ -27,7 +27,7 @@ class Option(NamedTuple):
         name: Its name in its group.
         default: Its value unless something sets it.
         meaning: One line.
-        type: Its type. Default: that of `default`; needed where that is None.
+        kind: Its type. Default: that of `default`; needed where that is None.
         least: The least value, for numbers.
         choices: All allowed values; empty: any.
         is_free: Whether a resumed run may differ in it, because it does not change the training so far.
@@ -39,7 +39,7 @@ class Option(NamedTuple):
     name: str
     default: Any
     meaning: str
-    type: type | None = None
+    kind: type | None = None
     least: float | None = None
     choices: tuple[Any, ...] = ()
     is_free: bool = False
