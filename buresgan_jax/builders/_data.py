@@ -24,6 +24,13 @@ def example_shape(config) -> tuple[int, ...]:
     return (config.data.image_size, config.data.image_size, config.data.channels)
 
 
+def describe(config) -> data.Description:
+    """What is known of the training data before they are opened."""
+    truth = mixture(config) if is_mixture(config) else None
+    digits = config.data.base if config.data.name == "stacked_mnist" and not config.smoke else None
+    return data.Description(example_shape(config), truth, digits=digits)
+
+
 def source(config) -> data.Source:
     """The training data."""
     built = _random_images(config) if config.smoke and not is_mixture(config) else _dataset(config)(config)

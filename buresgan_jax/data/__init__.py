@@ -5,11 +5,10 @@ from buresgan_jax.data.folder import folder_source
 from buresgan_jax.data.image_set import ImageBatches, image_set
 from buresgan_jax.data.images import IMAGE_SETS, tfds_source
 from buresgan_jax.data.pipeline import batch_indices, prefetch, read_steps, step_indices
-from buresgan_jax.data.source import Source, decode_images, decode_points, encode_images
+from buresgan_jax.data.source import Description, Mixture, Source, decode_images, decode_points, encode_images
 from buresgan_jax.data.stacked_mnist import stacked_labels, stacked_source
 from buresgan_jax.data.synthetic import (
     MIXTURES,
-    Mixture,
     grid_mixture,
     mixture_source,
     ring_mixture,
@@ -22,6 +21,7 @@ __all__ = [
     "IMAGE_SETS",
     "MIXTURES",
     "DataMemory",
+    "Description",
     "Feed",
     "ImageBatches",
     "Mixture",

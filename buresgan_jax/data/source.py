@@ -8,6 +8,41 @@ import jax.numpy as jnp
 import numpy as np
 
 
+class Mixture(NamedTuple):
+    """A mixture of isotropic Gaussians in the plane.
+
+    Attributes:
+        means: centers of the modes, float64, shape `[modes, 2]`.
+        std: standard deviation of every mode along each axis, in units of `means`.
+        weights: probability of each mode, float64, shape `[modes]`, sums to 1.
+    """
+
+    means: np.ndarray
+    std: float
+    weights: np.ndarray
+
+
+class Description(NamedTuple):
+    """What is known of a data set before it is opened.
+
+    Attributes:
+        example_shape: Shape of one example as the networks see it.
+        mixture: The true distribution, where it is a known mixture of points.
+        num_classes: How many classes the labels tell apart; None without labels.
+        digits: The gray set whose classes are stacked in three channels, such as `mnist`; None: nothing is stacked.
+    """
+
+    example_shape: tuple[int, ...]
+    mixture: Mixture | None = None
+    num_classes: int | None = None
+    digits: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """`images` for examples `(height, width, channels)`, else `points`."""
+        return "images" if len(self.example_shape) == 3 else "points"
+
+
 class Source(NamedTuple):
     """A data set with random access.
 
@@ -20,6 +55,8 @@ class Source(NamedTuple):
         decode: what the training step applies on the device, jittable: uint8 images -> float32 in [-1, 1], points
             unchanged.
         labels: int64 indices `[n]` -> int64 labels `[n]`; None where the data set has none.
+        mixture: The true distribution, where it is a known mixture of points.
+        num_classes: How many classes the labels tell apart; None where that is not known.
     """
 
     name: str
@@ -28,6 +65,8 @@ class Source(NamedTuple):
     fetch: Callable[[np.ndarray], np.ndarray]
     decode: Callable[[jax.Array], jax.Array]
     labels: Callable[[np.ndarray], np.ndarray] | None = None
+    mixture: Mixture | None = None
+    num_classes: int | None = None
 
 
 def decode_images(images: jax.Array) -> jax.Array:

@@ -1,27 +1,12 @@
 """Mixtures of isotropic Gaussians in the plane: rings and grids, balanced and unbalanced, finite and endless."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from buresgan_jax.data._random import Stream, random_bits
-from buresgan_jax.data.source import Source, decode_points
+from buresgan_jax.data.source import Mixture, Source, decode_points
 from buresgan_jax.errors import UserError
-
-
-class Mixture(NamedTuple):
-    """A mixture of isotropic Gaussians in the plane.
-
-    Attributes:
-        means: centers of the modes, float64, shape `[modes, 2]`.
-        std: standard deviation of every mode along each axis, in units of `means`.
-        weights: probability of each mode, float64, shape `[modes]`, sums to 1.
-    """
-
-    means: np.ndarray
-    std: float
-    weights: np.ndarray
 
 
 def ring_mixture(
@@ -161,7 +146,7 @@ def mixture_source(mixture: Mixture, *, name: str, num_examples: int | None, see
     fetch, labels = points.__getitem__, modes.__getitem__
     if num_examples is None:
         fetch, labels = lambda indices: draw(indices)[0], lambda indices: draw(indices)[1]
-    return Source(name, num_examples, (2,), fetch, decode_points, labels)
+    return Source(name, num_examples, (2,), fetch, decode_points, labels, mixture, len(mixture.means))
 
 
 def _mixture(means: np.ndarray, std: float, weights: Sequence[float] | None) -> Mixture:
