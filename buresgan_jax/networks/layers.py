@@ -12,6 +12,9 @@ from flax import linen as nn
 
 from buresgan_jax.ops.convolution import Padding, conv2d, conv_transpose2d
 
+# What every discriminator returns: outputs, features, and further heads by name.
+Discriminated = tuple[jax.Array, jax.Array, dict[str, jax.Array]]
+
 _kernel_init = nn.initializers.glorot_uniform()
 
 

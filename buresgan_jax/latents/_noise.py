@@ -1,0 +1,17 @@
+"""Plain noise."""
+
+from buresgan_jax import declarations
+from buresgan_jax.latents.base import Latent
+from buresgan_jax.ops import threefry
+
+
+@declarations.latent("normal", "standard normal")
+def normal(dim: int) -> Latent:
+    """Standard normal, float32."""
+    return Latent(dim, lambda arrays, key, n: threefry.normal(key, (n, dim)))
+
+
+@declarations.latent("uniform", "uniform on [-1, 1)")
+def uniform(dim: int) -> Latent:
+    """Uniform on [-1, 1) in every coordinate, float32."""
+    return Latent(dim, lambda arrays, key, n: threefry.uniform(key, (n, dim), -1, 1))
