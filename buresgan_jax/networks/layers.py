@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from buresgan_jax.ops.convolution import Padding, conv2d, conv_transpose2d
+from buresgan_jax.ops import Padding, conv2d, conv_transpose2d
 
 _kernel_init = nn.initializers.glorot_uniform()
 

@@ -1,1 +1,15 @@
-"""Operations with fast forms for a CPU."""
+"""Operations that have forms of their own for a CPU, one function per operation.
+
+Each function takes `implementation`:
+
+- `"auto"`: a CPU gets its own form, and every other platform the plain one. The platform is the one that a program is
+  compiled for. The default backend has no part in it.
+- `"plain"`: JAX's own operation, on every platform.
+- `"cpu"`: the form that a CPU gets, on every platform.
+
+Some functions have names for single forms of a CPU too. Such a name raises `ValueError` where its form does not exist.
+"""
+
+from buresgan_jax.ops.convolution import Padding as Padding
+from buresgan_jax.ops.convolution import conv2d as conv2d
+from buresgan_jax.ops.convolution import conv_transpose2d as conv_transpose2d
