@@ -109,6 +109,8 @@ def _run(
     pads: Pads,
 ) -> jax.Array:
     forms = {name: functools.partial(form, strides=strides, pads=pads) for name, form in forms.items()}
+    if 0 in jax.eval_shape(forms["plain"], x, kernel).shape[1:3]:
+        forms = dict.fromkeys(forms, forms["plain"])  # no pixel to compute
     return run(implementation, forms, x, kernel)
 
 

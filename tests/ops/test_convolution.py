@@ -205,6 +205,17 @@ def test_least_sizes():
     np.testing.assert_allclose(by_spectra, jnp.full((1, 1, 1, 3), 2.0))
 
 
+@pytest.mark.parametrize("implementation", ["auto", "product", "spectra"])
+@pytest.mark.parametrize(("function", "size", "cut"), [(conv2d, 3, 0), (conv2d, 5, -1), (conv_transpose2d, 3, -1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_no_new_pixel_is_no_error(function, size, cut, stride, implementation):
+    x, kernel = jnp.ones((2, size, size, 16)), jnp.ones((5, 5, 16, 3))
+    options = {"strides": (stride, stride), "padding": ((cut, cut), (cut, cut)), "implementation": implementation}
+    y, pullback = jax.vjp(functools.partial(function, **options), x, kernel)
+    assert y.shape == (2, 0, 0, 3)
+    assert not any(np.any(gradient) for gradient in pullback(y))
+
+
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
 @pytest.mark.parametrize("function", [conv2d, conv_transpose2d])
 def test_export_with_any_batch_size(function, strides):
