@@ -13,3 +13,5 @@ Some functions have names for single forms of a CPU too. Such a name raises `Val
 from buresgan_jax.ops.convolution import Padding as Padding
 from buresgan_jax.ops.convolution import conv2d as conv2d
 from buresgan_jax.ops.convolution import conv_transpose2d as conv_transpose2d
+from buresgan_jax.ops.rows import repeat_row as repeat_row
+from buresgan_jax.ops.rows import sum_rows as sum_rows
