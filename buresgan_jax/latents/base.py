@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from buresgan_jax.ops import threefry
+from buresgan_jax.ops import random
 
 
 class Latent(NamedTuple):
@@ -21,9 +21,9 @@ class Latent(NamedTuple):
 
 def normal(latent_dim: int) -> Latent:
     """Standard normal, float32."""
-    return Latent(lambda key: (), lambda arrays, key, n: threefry.normal(key, (n, latent_dim)))
+    return Latent(lambda key: (), lambda arrays, key, n: random.normal(key, (n, latent_dim)))
 
 
 def uniform(latent_dim: int) -> Latent:
     """Uniform on [-1, 1) in every coordinate, float32."""
-    return Latent(lambda key: (), lambda arrays, key, n: threefry.uniform(key, (n, latent_dim), -1, 1))
+    return Latent(lambda key: (), lambda arrays, key, n: random.uniform(key, (n, latent_dim), -1, 1))

@@ -13,5 +13,8 @@ Some functions have names for single forms of a CPU too. Such a name raises `Val
 from buresgan_jax.ops.convolution import Padding as Padding
 from buresgan_jax.ops.convolution import conv2d as conv2d
 from buresgan_jax.ops.convolution import conv_transpose2d as conv_transpose2d
+from buresgan_jax.ops.random import normal as normal
+from buresgan_jax.ops.random import normal_rows as normal_rows
+from buresgan_jax.ops.random import uniform as uniform
 from buresgan_jax.ops.rows import repeat_row as repeat_row
 from buresgan_jax.ops.rows import sum_rows as sum_rows
