@@ -2,16 +2,16 @@
 
 from buresgan_jax import declarations
 from buresgan_jax.latents.base import Latent
-from buresgan_jax.ops import threefry
+from buresgan_jax import ops
 
 
 @declarations.latent("normal", "standard normal")
 def normal(dim: int) -> Latent:
     """Standard normal, float32."""
-    return Latent(dim, lambda arrays, key, n: threefry.normal(key, (n, dim)))
+    return Latent(dim, lambda arrays, key, n: ops.normal(key, (n, dim)))
 
 
 @declarations.latent("uniform", "uniform on [-1, 1)")
 def uniform(dim: int) -> Latent:
     """Uniform on [-1, 1) in every coordinate, float32."""
-    return Latent(dim, lambda arrays, key, n: threefry.uniform(key, (n, dim), -1, 1))
+    return Latent(dim, lambda arrays, key, n: ops.uniform(key, (n, dim), -1, 1))

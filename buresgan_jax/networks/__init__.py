@@ -30,5 +30,3 @@ from buresgan_jax.networks.resnet import ResNetGenerator as ResNetGenerator
 from buresgan_jax.networks.resnet import generator_resnet as generator_resnet
 from buresgan_jax.networks.resnet import resnet_discriminator as resnet_discriminator
 from buresgan_jax.networks.resnet import resnet_generator as resnet_generator
-from buresgan_jax.ops.convolution import conv2d as conv2d
-from buresgan_jax.ops.convolution import conv_transpose2d as conv_transpose2d
