@@ -1,8 +1,7 @@
 """Plain noise."""
 
-from buresgan_jax import declarations
+from buresgan_jax import declarations, ops
 from buresgan_jax.latents.base import Latent
-from buresgan_jax import ops
 
 
 @declarations.latent("normal", "standard normal")
