@@ -10,8 +10,8 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from buresgan_jax.errors import UserError
-from buresgan_jax.training import workdir
 from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.workdir import replace_text
 
 FOLDER = "best_checkpoint"
 RECORD = "best.json"
@@ -59,7 +59,7 @@ class BestCheckpoint:
         self._checkpointer.overwrite(step, {"state": state})
         if is_better:  # here, on process 0
             self._value = value
-            workdir.replace_text(self._file, json.dumps({"step": step, "value": value, **self._facts}) + "\n")
+            replace_text(self._file, json.dumps({"step": step, "value": value, **self._facts}) + "\n")
         self._checkpointer.keep_only(step)
 
     def close(self) -> None:

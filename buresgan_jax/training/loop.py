@@ -18,9 +18,11 @@ from absl import logging
 from buresgan_jax.algorithms import GANState
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
-from buresgan_jax.training import devices, workdir
+from buresgan_jax.training import devices
 from buresgan_jax.training.layouts import DataParallel, Stacked
+from buresgan_jax.training.progress import Progress, Trace
 from buresgan_jax.training.run import DivergedError, Run
+from buresgan_jax.training.workdir import machine
 
 _CALLS_IN_FLIGHT = 2
 
@@ -55,7 +57,7 @@ def train_and_evaluate(config, workdir, *, profile: bool = False) -> GANState:
         layout = devices.Layout.create(config.training.batch_size)
         with contextlib.closing(Run(config, workdir, signals, rows=layout.rows)) as run:
             parallel = DataParallel(run, layout, signals)
-            trace = workdir.Trace(run.workdir / "profile" if profile and run.is_writer else None)
+            trace = Trace(run.workdir / "profile" if profile and run.is_writer else None)
             for error in train(parallel, signals, begin=begin, trace=trace).values():
                 raise error
             (state,) = parallel.states()
@@ -70,7 +72,7 @@ def train_and_evaluate(config, workdir, *, profile: bool = False) -> GANState:
 
 
 def train(
-    parallel: DataParallel | Stacked, signals: StopSignals, *, begin: float, trace: workdir.Trace | None = None
+    parallel: DataParallel | Stacked, signals: StopSignals, *, begin: float, trace: Trace | None = None
 ) -> dict[int, DivergedError]:
     """Trains runs that advance together, to their last step.
 
@@ -87,7 +89,7 @@ def train(
         StoppedError: a signal came; all states are saved.
     """
     signals.stop_before_first_step()
-    loop = _Loop(parallel, begin, trace or workdir.Trace(None))
+    loop = _Loop(parallel, begin, trace or Trace(None))
     with contextlib.closing(loop.progress), contextlib.closing(loop.trace):
         loop.run(signals)
     return loop.diverged
@@ -101,7 +103,7 @@ class _Loop:
         self.begin, self.first, self.trace = begin, None, trace
         self.config, self.start = self.runs[0].config, self.runs[0].start  # equal in all of them
         self.last = self.config.training.num_steps
-        self.progress = workdir.Progress(self.start, self.last, show=self.runs[0].is_writer)
+        self.progress = Progress(self.start, self.last, show=self.runs[0].is_writer)
         self.in_flight, self.stop_signal = collections.deque(), 0
         self.logs = collections.deque()  # (step, function that waits for its metrics)
 
@@ -206,7 +208,7 @@ class _Loop:
     def finish(self):
         """Writes what each run says of itself at its end, unless it had said so before."""
         now, step = time.monotonic(), max(self.start, self.last)
-        values = {"step": step, "seconds": round(now - self.begin, 2), **workdir.machine()}
+        values = {"step": step, "seconds": round(now - self.begin, 2), **machine()}
         if self.first is not None:
             values["first_step_seconds"] = round(self.first[1] - self.begin, 2)
             if step > self.first[0]:

@@ -11,9 +11,20 @@ from absl import logging
 from buresgan_jax import builders, data
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
-from buresgan_jax.training import best_checkpoint, devices, saved_run, workdir
+from buresgan_jax.training import best_checkpoint, devices, saved_run
 from buresgan_jax.training.best_checkpoint import BestCheckpoint
 from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.metric_writer import MetricWriter
+from buresgan_jax.training.workdir import (
+    FINAL,
+    RUN_FACTS,
+    forget_results,
+    lock_workdir,
+    open_workdir,
+    read_final,
+    save_config,
+    save_final,
+)
 
 
 class DivergedError(RuntimeError):
@@ -54,10 +65,10 @@ class Run:
         self.algorithm = builders.algorithm(config)
         self.key = jax.random.key(config.seed)
         with devices.raised_together():
-            self.workdir = workdir.open_workdir(config, workdir, write=self.is_writer)
+            self.workdir = open_workdir(config, workdir, write=self.is_writer)
             # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
             self._open_data(signals, rows, open_source, devices.data_memory(data_copies))
-            self._lock = workdir.lock_workdir(self.workdir) if self.is_writer else None
+            self._lock = lock_workdir(self.workdir) if self.is_writer else None
         try:
             self._open_workdir()
         except BaseException:
@@ -74,15 +85,15 @@ class Run:
         self._best = None
         with devices.raised_together():
             if self.is_writer and self._saved_step is None:  # what lies here is of another run
-                workdir.forget_results(self.workdir, best_checkpoint.RECORD)
+                forget_results(self.workdir, best_checkpoint.RECORD)
             if self.is_writer:
-                workdir.save_config(config, self.workdir)
+                save_config(config, self.workdir)
         if config.evaluation.best_by is not None:
             self._best = BestCheckpoint(self.workdir, config.evaluation.best_by, **self._best_choice)
         self._sampler = saved_run.make_sampler(self.algorithm)
         self.evaluated, self.evaluation_error, self.final = {}, None, {}
         self._has_failed = False  # whether the last evaluation did
-        self._writer = workdir.MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
+        self._writer = MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
 
     def _open_data(self, signals, rows, open_source, memory):
         config = self.config
@@ -195,14 +206,14 @@ class Run:
 
         A run that had ended before keeps its times; one whose last evaluation failed has no `final.json`.
         """
-        old = workdir.read_final(self.workdir)
+        old = read_final(self.workdir)
         if not write and old.get("step") == values["step"]:
-            values = {name: old[name] for name in workdir.RUN_FACTS if name in old}
+            values = {name: old[name] for name in RUN_FACTS if name in old}
         self.final = {**values, **self.evaluated}
         if self.is_writer and self._has_failed:
-            (self.workdir / workdir.FINAL).unlink(missing_ok=True)
+            (self.workdir / FINAL).unlink(missing_ok=True)
         elif self.is_writer:
-            workdir.save_final(self.final, self.workdir)
+            save_final(self.final, self.workdir)
 
     def close(self):
         """Waits for everything that is being written."""

@@ -15,6 +15,7 @@ from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import image_metrics, pictures
 from buresgan_jax.training import best_checkpoint
 from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.workdir import add_evaluation, read_config, read_evaluations
 
 Sampler = Callable[..., np.ndarray]
 _SAMPLE_BATCH = 256
@@ -108,7 +109,7 @@ class OpenRun:
         file = self.workdir / "config.json"
         if not file.exists():
             raise UserError(f"{workdir} holds no run: {file} does not exist. Give the --workdir of a training run.")
-        self.config = workdir.read_config(self.workdir)
+        self.config = read_config(self.workdir)
         self.algorithm = builders.algorithm(self.config)
 
     def states(self, checkpoint: str | int = NEWEST) -> Iterator[Any]:
@@ -180,7 +181,7 @@ def run_evaluation(
             f"There is no metric for the data set {config.data.name!r} by itself. Name some, such as "
             "--metrics=kernel_distance, or look at samples: --mode=sample."
         )
-    workdir.read_evaluations(opened.workdir)  # a damaged file is known before, not after
+    read_evaluations(opened.workdir)  # a damaged file is known before, not after
     made_by = {name: config.evaluation[name] for name in _OPTIONS}
     for state in opened.states(checkpoint):
         images = images or builders.image_evaluation(config)
@@ -191,7 +192,7 @@ def run_evaluation(
         for ema in (False, True):
             entries |= evaluate_images(config, images, sampler, state, key, ema=ema)
         print(f"step {facts['step']}\n{image_metrics.table(entries)}", file=sys.stderr, flush=True)
-        workdir.add_evaluation({**facts, **(made_by if images else {})}, entries, opened.workdir)
+        add_evaluation({**facts, **(made_by if images else {})}, entries, opened.workdir)
         yield {**facts, **{name: entry["value"] for name, entry in entries.items()}}
 
 

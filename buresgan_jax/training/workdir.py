@@ -1,19 +1,14 @@
 """What a run writes besides checkpoints: its config, metrics, TensorBoard events, progress. Process 0 only."""
 
 import contextlib
-import datetime
 import json
 import os
 import platform
-import sys
-import time
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 import jax
-import tensorboardX
-import tqdm
 from etils import epath
 from ml_collections import config_dict
 
@@ -204,116 +199,3 @@ def replace_text(file: epath.Path, text: str) -> None:
     temporary = file.with_name(file.name + ".tmp")
     temporary.write_text(text)
     temporary.replace(file)
-
-
-class MetricWriter:
-    """`metrics.jsonl` (one JSON object a line) and TensorBoard events."""
-
-    def __init__(self, workdir: epath.Path, *, start_step: int):
-        """Opens both; drops lines of steps after `start_step`, which a killed run had written and will write again."""
-        self._file = workdir / "metrics.jsonl"
-        lines = [line for line in self._read_lines() if line["step"] <= start_step]
-        replace_text(self._file, "".join(json.dumps(line) + "\n" for line in lines))
-        # The picture of step 0 is drawn again too.
-        purge_step = start_step + 1 if start_step else 0
-        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=purge_step)
-
-    def _read_lines(self):
-        if not self._file.exists():
-            return
-        for line in self._file.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:  # the kill came in the middle of a line
-                return
-
-    def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Adds one line and its TensorBoard scalars; `split` is `train` or `eval`."""
-        with self._file.open("a") as file:
-            file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
-        for name, value in values.items():
-            self._events.add_scalar(f"{split}/{name}", value, step)
-
-    def write_picture(self, step: int, image: Any) -> None:
-        """Adds a picture `[height, width, channels]`, uint8, to the TensorBoard events."""
-        self._events.add_image("samples", image, step, dataformats="HWC")
-
-    def close(self) -> None:
-        """Flushes the events."""
-        self._events.close()
-
-
-class Progress:
-    """A live line on a terminal; plain lines elsewhere."""
-
-    def __init__(self, start: int, stop: int, *, show: bool):
-        """Shows steps `start` to `stop`; nothing where `show` is False."""
-        self._live = show and sys.stderr.isatty()
-        self._plain = show and not self._live
-        self._start, self._stop, self._begin = start, stop, None
-        known = self._live and all(os.get_terminal_size(sys.stderr.fileno()))
-        size = {"dynamic_ncols": True} if known else {"ncols": 100, "nrows": 20}  # on 0 x 0 tqdm would show nothing
-        self._bar = tqdm.tqdm(total=stop, initial=start, unit="step", smoothing=0.1, disable=not self._live, **size)
-
-    def step(self, step: int) -> None:
-        """This many steps are done."""
-        if self._begin is None:  # the first call compiles
-            self._begin = (time.monotonic(), step)
-        self._bar.update(max(0, step - self._bar.n))
-
-    def report(self, step: int, values: Mapping[str, float]) -> None:
-        """Shows metrics."""
-        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self._bar.set_postfix_str(text, refresh=False)
-        if self._plain:
-            print(f"step {step}/{self._stop}  {self._speed(step)}{text}", file=sys.stderr, flush=True)
-
-    def _speed(self, step):
-        seconds, first = time.monotonic() - self._begin[0], self._begin[1]
-        if step == first or not seconds:
-            return ""
-        rate = (step - first) / seconds
-        left = datetime.timedelta(seconds=round((self._stop - step) / rate))
-        return f"{rate:.3g} steps/s  {left} left  "
-
-    def say(self, text: str) -> None:
-        """One line of text above the live line."""
-        if self._live or self._plain:
-            self._bar.write(text, file=sys.stderr)
-
-    def close(self) -> None:
-        """Ends the live line."""
-        self._bar.close()
-
-
-class Trace:
-    """A trace of a few calls, when everything is compiled; it opens in TensorBoard's XProf.
-
-    Attributes:
-        folder: where it is written; None: nothing is traced.
-        is_written: whether it has been.
-    """
-
-    _FIRST, _LAST = 2, 5
-
-    def __init__(self, folder: epath.Path | None):
-        """Begins nothing yet."""
-        self.folder, self.is_written, self._running = folder, False, False
-
-    def is_due(self, number: int) -> bool:
-        """Whether tracing begins or ends before this call, counted from 0."""
-        return self.folder is not None and number in (self._FIRST, self._LAST)
-
-    def switch(self) -> None:
-        """Begins, or ends."""
-        if self._running:
-            self.close()
-        else:
-            jax.profiler.start_trace(str(self.folder))
-            self._running = True
-
-    def close(self) -> None:
-        """Ends tracing where it has not ended."""
-        if self._running:
-            jax.profiler.stop_trace()
-            self._running, self.is_written = False, True
