@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import builders
+from buresgan_jax import builders, train_classifier
 from buresgan_jax.data import Source, decode_images, stacked_source
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, digit_classifier
@@ -167,14 +167,13 @@ def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path
     )
     file = tmp_path / "digit_classifier.npz"
     assert (
-        classifier_training.main(["--data=mnist", f"--out={file}", "--data_dir=there", "--seed=3", "--num_epochs=2"])
-        == 0
+        train_classifier.main(["--data=mnist", f"--out={file}", "--data_dir=there", "--seed=3", "--num_epochs=2"]) == 0
     )
     assert json.loads(capsys.readouterr().out) == {"num_epochs": 2, "seed": 3}
     assert asked == [("mnist", "train", "there"), ("mnist", "test", "there")]
     assert file.exists()
     monkeypatch.undo()
-    assert classifier_training.main(["--data=mnist", f"--out={file}", f"--data_dir={tmp_path}"]) == 2
+    assert train_classifier.main(["--data=mnist", f"--out={file}", f"--data_dir={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 

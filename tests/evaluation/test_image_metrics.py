@@ -17,12 +17,12 @@ OPTIONS = Options(subset_size=20)
 
 def compare(real, fake, names=SOME, made_by=PIXELS, **options):
     """`{name: value}` of lists of batches, or of arrays as one batch."""
-    summaries = []
+    sets = []
     for name, images, of_real in (("real", real, True), ("fake", fake, False)):
         batches = images if isinstance(images, list) else [images]
         parts = image_metrics.needed_parts(names, of_real=of_real)
-        summaries.append(summaries.summarize(name, batches, parts, made_by, **options))
-    entries = image_metrics.compare(names, *summaries, made_by, OPTIONS)
+        sets.append(summaries.summarize(name, batches, parts, made_by, **options))
+    entries = image_metrics.compare(names, *sets, made_by, OPTIONS)
     return {name: entry["value"] for name, entry in entries.items()}
 
 
@@ -52,19 +52,19 @@ def test_numbers_are_those_of_the_metrics_and_say_how_they_were_made():
     some = compare(fake, real[:30])["recall_pixels"]
     assert some == metrics.precision_recall(features[1], features[0][:30]).recall
     assert found["vendi_score_pixels"] == pytest.approx(metrics.vendi_score(features[1]), rel=1e-9)
-    summaries = [
+    sets = [
         summaries.summarize(name, [images], ("features", "moments"), PIXELS._replace(sha256="ab" * 32))
         for name, images in (("mnist:test", real), ("samples", fake))
     ]
     canonical = PIXELS._replace(is_canonical=True, sha256="ab" * 32)
-    entries = image_metrics.compare(("kernel_distance",), *summaries, canonical, OPTIONS)
+    entries = image_metrics.compare(("kernel_distance",), *sets, canonical, OPTIONS)
     assert entries["kid"].pop("value") == pytest.approx(found["kernel_distance_pixels"])
     assert entries["kid"].pop("standard_error") * 10 == pytest.approx(entries["kid"].pop("std"))
     facts = {"n_real": 48, "n_fake": 30, "real": "mnist:test", "fake": "samples", "seed": 0, "subset_size": 20}
     facts |= {"num_subsets": 100, "image_shape": [16, 16, 3]}
     facts |= {"extractor": "pixels", "resizer": "area to 8x8", "weights_sha256": "ab" * 32}
     assert entries["kid"] == facts
-    recall = image_metrics.compare(("precision_recall",), *summaries, PIXELS, OPTIONS)["recall_pixels"]
+    recall = image_metrics.compare(("precision_recall",), *sets, PIXELS, OPTIONS)["recall_pixels"]
     assert (recall["n_real"], recall["n_fake"]) == (30, 30)  # as many of both
 
 
@@ -157,7 +157,7 @@ def test_kept_statistics_are_found_by_content_and_only_then(tmp_path, caplog):
         return PIXELS.function(images)
 
     def summarize(images, sha256="of the weights"):
-        made_by = PIXELS._replace(function=extractors, sha256=sha256)
+        made_by = PIXELS._replace(function=features, sha256=sha256)
         looked_at.clear()
         parts = ("features", "images", "moments")
         return summaries.summarize("real", [images], parts, made_by, cache=tmp_path)

@@ -12,6 +12,7 @@ import pytest
 from buresgan_jax import builders, metrics
 from buresgan_jax.extractors import pixels
 from buresgan_jax.training import saved_run
+from buresgan_jax.training.workdir import read_final
 
 BY = "ema_kernel_distance_pixels"
 IMAGES = "--config=configs/mnist.py:gan,smoke"
@@ -142,7 +143,7 @@ def test_a_failed_evaluation_costs_no_training_and_the_best_outlives_a_restart(
     assert "The evaluation failed at step 6: RESOURCE_EXHAUSTED: no space left" in caplog.text
     found = evaluations(workdir)
     assert list(found) == [1, 2, 3, 4, 5, 7]
-    assert workdir.read_final(workdir)[BY] == found[7][BY]
+    assert read_final(workdir)[BY] == found[7][BY]
     assert json.loads((workdir / "best.json").read_text())["step"] == min(found, key=lambda step: found[step][BY])
     assert int(saved_run.load(workdir)[2].step) == 7
 

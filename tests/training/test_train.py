@@ -15,7 +15,8 @@ from helpers import assert_same, make_config, read_metrics
 from buresgan_jax import builders
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StoppedError
-from buresgan_jax.training import checkpoint, devices, loop, run, saved_run, workdir
+from buresgan_jax.training import checkpoint, devices, loop, run, saved_run
+from buresgan_jax.training.workdir import lock_workdir
 
 # Devices
 
@@ -78,12 +79,12 @@ def test_a_signal_saves_and_the_next_run_goes_on_exactly(uninterrupted, tmp_path
 
 
 def test_two_runs_in_one_workdir_are_refused_while_the_first_one_goes_on(tmp_path):
-    with workdir.lock_workdir(tmp_path):
+    with lock_workdir(tmp_path):
         with pytest.raises(UserError, match=f"is in use by process {os.getpid()}, which trains there. Wait until"):
             loop.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
         assert not (tmp_path / "config.json").exists()
     loop.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
-    workdir.lock_workdir(tmp_path).close()  # it was given back
+    lock_workdir(tmp_path).close()  # it was given back
 
 
 @pytest.mark.parametrize("method", ["bures", "wgan_gp", "veegan"])
