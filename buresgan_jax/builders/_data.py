@@ -31,6 +31,11 @@ def describe(config) -> data.Description:
     return data.Description(example_shape(config), truth, digits=digits)
 
 
+def has_splits(config) -> bool:
+    """Whether the data set has splits, such as train and test."""
+    return config.data.name != "image_folder"
+
+
 def source(config) -> data.Source:
     """The training data."""
     built = _random_images(config) if config.smoke and not is_mixture(config) else _dataset(config)(config)
