@@ -12,10 +12,16 @@ from etils import epath
 
 
 class Progress:
-    """A live line on a terminal; plain lines elsewhere."""
+    """Shows a live line on a terminal, and plain lines elsewhere."""
 
     def __init__(self, start: int, stop: int, *, show: bool):
-        """Shows steps `start` to `stop`; nothing where `show` is False."""
+        """Begins the live line.
+
+        Args:
+            start: The first step.
+            stop: The step after the last one.
+            show: Whether to show anything.
+        """
         self._live = show and sys.stderr.isatty()
         self._plain = show and not self._live
         self._start, self._stop, self._begin = start, stop, None
@@ -24,7 +30,7 @@ class Progress:
         self._bar = tqdm.tqdm(total=stop, initial=start, unit="step", smoothing=0.1, disable=not self._live, **size)
 
     def step(self, step: int) -> None:
-        """This many steps are done."""
+        """Notes that this many steps are done."""
         if self._begin is None:  # the first call compiles
             self._begin = (time.monotonic(), step)
         self._bar.update(max(0, step - self._bar.n))
@@ -45,7 +51,7 @@ class Progress:
         return f"{rate:.3g} steps/s  {left} left  "
 
     def say(self, text: str) -> None:
-        """One line of text above the live line."""
+        """Shows a line of text above the live line."""
         if self._live or self._plain:
             self._bar.write(text, file=sys.stderr)
 
@@ -55,25 +61,25 @@ class Progress:
 
 
 class Trace:
-    """A trace of a few calls, when everything is compiled; it opens in TensorBoard's XProf.
+    """Traces a few calls, when everything is compiled; TensorBoard's XProf shows them.
 
     Attributes:
-        folder: where it is written; None: nothing is traced.
-        is_written: whether it has been.
+        folder: Where the trace is written; None: nothing is traced.
+        is_written: Whether it has been written.
     """
 
     _FIRST, _LAST = 2, 5
 
     def __init__(self, folder: epath.Path | None):
-        """Begins nothing yet."""
+        """Traces nothing yet."""
         self.folder, self.is_written, self._running = folder, False, False
 
     def is_due(self, number: int) -> bool:
-        """Whether tracing begins or ends before this call, counted from 0."""
+        """Whether the trace begins or ends before this call, counted from 0."""
         return self.folder is not None and number in (self._FIRST, self._LAST)
 
     def switch(self) -> None:
-        """Begins, or ends."""
+        """Begins or ends the trace."""
         if self._running:
             self.close()
         else:
@@ -81,7 +87,7 @@ class Trace:
             self._running = True
 
     def close(self) -> None:
-        """Ends tracing where it has not ended."""
+        """Ends the trace if it has not ended."""
         if self._running:
             jax.profiler.stop_trace()
             self._running, self.is_written = False, True

@@ -1,4 +1,4 @@
-"""What a run writes besides checkpoints: its config, metrics, TensorBoard events, progress. Process 0 only."""
+"""A run's directory: its lock, `config.json`, `final.json` and `evaluation.json`."""
 
 import contextlib
 import json
@@ -21,22 +21,22 @@ except ImportError:  # Windows
     fcntl = None
 
 FINAL, EVALUATION = "final.json", "evaluation.json"
-# In it, beside the last evaluation.
+# The keys of final.json beside the numbers of the last evaluation.
 RUN_FACTS = ("step", "seconds", "first_step_seconds", "seconds_per_step", "device", "versions")
 
 
 def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
     """Creates the workdir, or checks that it belongs to this config.
 
-    A workdir without checkpoints belongs to nobody: whatever it holds would be written again.
+    A workdir without checkpoints belongs to no run: everything in it would be written again.
 
     Args:
-        config: the resolved config.
-        workdir: of the run.
-        write: whether this process writes (process 0 does).
+        config: The resolved config.
+        workdir: The run's directory.
+        write: Whether this process writes (process 0 does).
 
     Raises:
-        UserError: the workdir cannot be written, or belongs to a run whose config differs in a key that would change
+        UserError: The workdir cannot be written, or belongs to a run whose config differs in a key that would change
             the training so far.
     """
     workdir = epath.Path(workdir)
@@ -49,37 +49,40 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
     return workdir
 
 
-def lock_workdir(workdir: epath.Path) -> contextlib.AbstractContextManager | None:
-    """Keeps other processes from training in a workdir, until what it returns is closed or the process ends.
-
-    Two of them would remove each other's checkpoints. Remote folders, and file systems that know no locks, have none.
+def lock_workdir(workdir: epath.Path) -> contextlib.ExitStack:
+    """Keeps other processes from training in a workdir: two of them would remove each other's checkpoints.
 
     Args:
-        workdir: of the run.
+        workdir: The run's directory.
+
+    Returns:
+        The lock, which lasts until it is closed or the process ends. On remote folders, and on file systems that know
+        no locks, it locks nothing.
 
     Raises:
-        UserError: another process trains there.
+        UserError: Another process trains there.
     """
+    lock = contextlib.ExitStack()
     if fcntl is None or "://" in str(workdir):
-        return None
+        return lock
     with _os_errors(workdir):
-        file = open(workdir / ".lock", "a+")  # noqa: SIM115  # it is returned
+        file = lock.enter_context(open(workdir / ".lock", "a+"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        with file:
+        with lock:
             raise UserError(
                 f"{workdir} is in use by process {file.read() or '(unknown)'}, which trains there. Wait until it ends, "
                 "or use another --workdir."
             ) from None
     except OSError:
-        file.close()
-        return None
+        lock.close()
+        return lock
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
-    return file
+    return lock
 
 
 def save_config(config, workdir: epath.Path) -> None:
@@ -89,14 +92,19 @@ def save_config(config, workdir: epath.Path) -> None:
 
 
 def forget_results(workdir: epath.Path, *others: str) -> None:
-    """Removes what an earlier run in the same workdir said at its end, and other files."""
+    """Removes the results of an earlier run in the same workdir.
+
+    Args:
+        workdir: The run's directory.
+        *others: Names of further files to remove.
+    """
     with _os_errors(workdir):
         for name in (FINAL, EVALUATION, *others):
             (workdir / name).unlink(missing_ok=True)
 
 
 def machine() -> dict[str, str]:
-    """On what a run goes on, and with what."""
+    """Returns the device and the package versions of the run."""
     packages = ("jax", "flax", "optax", "numpy")
     versions = ", ".join(
         [f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in packages)]
@@ -105,22 +113,23 @@ def machine() -> dict[str, str]:
 
 
 def save_final(values: Mapping[str, Any], workdir: epath.Path) -> None:
-    """Writes `final.json`, what a finished run says of itself."""
+    """Writes `final.json`, the results of a finished run."""
     replace_text(workdir / FINAL, json.dumps(values, indent=2) + "\n")
 
 
 def add_evaluation(facts: Mapping[str, Any], entries: Mapping[str, Any], workdir: epath.Path) -> None:
-    """Adds metrics, with how they were made, to `evaluation.json`.
+    """Adds the numbers of an evaluation, each with how it was made, to `evaluation.json`.
 
     Args:
-        facts: of the samples, such as the step of their generator; the file has one place for equal facts.
-        entries: the metrics by name; those that were there under the same facts and names are replaced.
-        workdir: of the run.
+        facts: Facts that all the numbers share, such as the step of the generator; numbers of equal facts lie in one
+            document of the file.
+        entries: Entries of evaluators by name; they replace those of the same facts and names.
+        workdir: The run's directory.
 
     Raises:
-        UserError: the file is damaged, or cannot be written.
+        UserError: The file is damaged, or cannot be written.
     """
-    documents = read_evaluations(workdir)
+    documents, facts = read_evaluations(workdir), json.loads(json.dumps(facts))
     same = next((each for each in documents if facts.items() <= each.items()), {})
     documents = [each for each in documents if each is not same]
     documents.append({**facts, "metrics": same.get("metrics", {}) | entries})
@@ -129,10 +138,10 @@ def add_evaluation(facts: Mapping[str, Any], entries: Mapping[str, Any], workdir
 
 
 def read_evaluations(workdir: epath.Path) -> list[dict[str, Any]]:
-    """The documents of `evaluation.json`; none where there is no such file.
+    """Reads the documents of `evaluation.json`; none if there is no such file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: The file is damaged.
     """
     file = workdir / EVALUATION
     try:
@@ -145,7 +154,7 @@ def read_evaluations(workdir: epath.Path) -> list[dict[str, Any]]:
 
 
 def read_final(workdir: epath.Path) -> dict[str, Any]:
-    """Reads `final.json`; empty where there is none, or only a part of one."""
+    """Reads `final.json`; empty if there is none, or only a part of one."""
     try:
         return json.loads((workdir / FINAL).read_text())
     except (OSError, json.JSONDecodeError):
@@ -153,10 +162,10 @@ def read_final(workdir: epath.Path) -> dict[str, Any]:
 
 
 def read_config(workdir: epath.Path) -> config_dict.ConfigDict:
-    """Reads `config.json`; keys that the version which wrote it did not have yet get their defaults.
+    """Reads `config.json`; keys that an earlier version did not write get their defaults.
 
     Raises:
-        UserError: it is not a config.
+        UserError: The file is not a config.
     """
     file = workdir / "config.json"
     try:
@@ -178,10 +187,17 @@ def _os_errors(workdir):
 
 
 def check_same_run(config, workdir: epath.Path) -> set[str]:
-    """Checks that a workdir's `config.json` differs from a config in free keys only, and returns these.
+    """Checks that a workdir's `config.json` differs from a config in free keys only.
+
+    Args:
+        config: The resolved config.
+        workdir: The run's directory.
+
+    Returns:
+        The keys in which they differ.
 
     Raises:
-        UserError: it differs in others.
+        UserError: They differ in other keys.
     """
     old, new = (config_lib.flatten(json.loads(each.to_json())) for each in (read_config(workdir), config))
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
@@ -189,13 +205,13 @@ def check_same_run(config, workdir: epath.Path) -> set[str]:
         differences = ", ".join(f"{key} (there {old.get(key)!r}, now {new.get(key)!r})" for key in fixed)
         raise UserError(
             f"Workdir {workdir} belongs to a run with another config: {differences}. Use another --workdir, or the "
-            "same settings to go on."
+            "same settings to resume."
         )
     return changed
 
 
 def replace_text(file: epath.Path, text: str) -> None:
-    """Writes beside the file, then renames: a kill leaves the old or the new text, never a part."""
+    """Writes a file by renaming a temporary one: a kill leaves the old or the new text, never a part."""
     temporary = file.with_name(file.name + ".tmp")
     temporary.write_text(text)
     temporary.replace(file)

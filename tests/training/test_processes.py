@@ -170,7 +170,7 @@ def test_two_processes_are_one_and_stop_together(tmp_path):
     assert [result.status for result in results] == [128 + signal.SIGTERM] * 2, results
     messages = {result.err.splitlines()[-1] for result in results}
     assert messages == {
-        f"SIGTERM: stopped at step {checkpoints(workdir)[-1]}, saved in {workdir}. Run it again to go on."
+        f"SIGTERM: stopped at step {checkpoints(workdir)[-1]}, saved in {workdir}. Run it again to resume."
     }
     steps = [line["step"] for line in read_metrics(workdir) if line["split"] == "train"]
     assert steps == list(range(30, checkpoints(workdir)[-1] + 1, 30))
