@@ -234,6 +234,17 @@ def metric(
     return _declare("metric", name, meaning, options, {"larger_is_better": dict(larger_is_better)}, wrap=_bind)
 
 
+def extractor(name: str, meaning: str, *options: Option) -> Callable[[Callable], Component]:
+    """Declares an extractor of features, a decorator of `(weights, *, resizer, **options) -> Extractor`.
+
+    Args:
+        name: Its name.
+        meaning: One line.
+        *options: Its own options; a file of weights and a way of resizing come with every extractor.
+    """
+    return _declare("extractor", name, meaning, options)
+
+
 def _declare(kind, name, meaning, options, facts=None, check=lambda values: None, wrap=lambda function: function):
     if not name.isidentifier():
         raise UserError(f"A {kind} must have a name of letters, digits and _, got {name!r}.")

@@ -1,7 +1,9 @@
 """The exception that means: the user can mend this, a traceback would not help. And the hint for a misspelt name."""
 
 import difflib
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 
 class UserError(ValueError):
@@ -26,3 +28,34 @@ def did_you_mean(name: object, known: Iterable[str], otherwise: str = "") -> str
     nearest = difflib.get_close_matches(str(name), list(known), n=1)
     hint = f"Did you mean {nearest[0]!r}?" if nearest else otherwise
     return f" {hint}" if hint else ""
+
+
+def choose(kind: str, name: str, table: Mapping[str, Any], key: str) -> Any:
+    """Looks a name up in a table.
+
+    Args:
+        kind: What the table holds, for the message.
+        name: The name.
+        table: The choices by name.
+        key: Where the user sets the name, such as a key of the config.
+
+    Raises:
+        UserError: No entry has this name; the message suggests the nearest one.
+    """
+    if name in table:
+        return table[name]
+    hint = did_you_mean(name, table)
+    raise UserError(f"Unknown {kind} {name!r}.{hint} Available: {', '.join(sorted(table))}. Set {key} to one of these.")
+
+
+def user_error(function: Callable) -> Callable:
+    """Makes a function raise its ValueErrors as UserErrors."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    return wrapped

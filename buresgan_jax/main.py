@@ -1,4 +1,4 @@
-"""`python -m buresgan_jax.main`: train, evaluate, sample. Flags only; the work is in `train` and `evaluate`."""
+"""`python -m buresgan_jax.main`: trains, evaluates and samples. Flags only; the work is in `training`."""
 
 import json
 import signal
@@ -10,11 +10,13 @@ from ml_collections import config_flags
 from buresgan_jax import config as config_lib
 from buresgan_jax.cli import cluster, evaluation_flags, flag_errors
 from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, CONFIG, WORKDIR
-from buresgan_jax.cli.evaluation_flags import CHECKPOINT, EMA, NUM_SAMPLES, OUT, SEED
+from buresgan_jax.cli.evaluation_flags import CHECKPOINT, EMA, OUT, SEED
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import options as evaluation_options
 from buresgan_jax.runtime import compilation_cache, process
 from buresgan_jax.training import loop, saved_run
 
+evaluation_flags.define_changes(evaluation_options.OF_SAVED_RUNS)
 for _name in ("config", "workdir", "compilation_cache", "compilation_cache_dir"):  # so that --help shows them
     flags.declare_key_flag(_name)
 for _module in (evaluation_flags, cluster):
@@ -35,7 +37,7 @@ def main(argv: list[str]) -> int:
     except loop.DivergedError as error:
         return _fail(f"Training diverged at {error}", status=1)
     except OSError as error:  # such as a full disk
-        return _fail(f"Cannot read or write: {error}. The same command goes on from the last checkpoint.", status=1)
+        return _fail(f"Cannot read or write: {error}. Rerun the same command to resume.", status=1)
     except KeyboardInterrupt as error:
         return _fail(str(error) or "Interrupted.", status=128 + getattr(error, "signal_number", signal.SIGINT))
     return 0
@@ -61,7 +63,7 @@ def _run(argv):
         for values in saved_run.run_evaluation(WORKDIR.value, **options):
             print(json.dumps(values), flush=True)
     else:
-        num_samples = NUM_SAMPLES.value or 64
+        num_samples = evaluation_flags.changes().get("num_samples", 64)
         options = {"seed": SEED.value, "ema": EMA.value, "checkpoint": CHECKPOINT.value}
         saved_run.run_sampling(WORKDIR.value, OUT.value, num_samples=num_samples, **options)
         print(f"Wrote {num_samples} samples to {OUT.value}.")

@@ -22,7 +22,6 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import jax
-import numpy as np
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -36,6 +35,7 @@ from buresgan_jax.launch import processes, scheduler
 from buresgan_jax.launch.grid import parse_seeds
 from buresgan_jax.launch.processes import Cell, Outcome
 from buresgan_jax.training import saved_run
+from buresgan_jax.training.sampling import make_sampler
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _TRAIN = flags.DEFINE_bool("train", True, "Whether to run what is not finished; --notrain only makes the tables.")
@@ -45,7 +45,7 @@ _LABELS = ("data", "method")
 _OVERRIDES = "overrides"  # the column that tells runs of other overrides
 _NO_RESULTS = (tables.STATUS, "message", _OVERRIDES)
 _PERFECT = "(perfect samples)"
-_NUM_DRAWN = 2_500  # points in a picture
+_NUM_POINTS, _NUM_IMAGES = 2_500, 64  # in a picture
 
 
 def make_cells(suite, folder: pathlib.Path, workdir: pathlib.Path) -> list[Cell]:
@@ -131,7 +131,9 @@ def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
         for seed in range(num_draws):
             samples = builders.perfect_samples(cell.config, cell.config.evaluation.num_samples, seed=1_000_000 + seed)
             if samples is not None:
-                values = builders.evaluation(cell.config, cell.workdir)(samples)
+                evaluators = builders.evaluators(cell.config, workdir=cell.workdir)
+                entries = [entry for each in evaluators for entry in each(samples).items()]
+                values = {name: entry["value"] for name, entry in entries}
                 rows.append({"data": data, "method": _PERFECT, "seed": seed, tables.STATUS: "done", **values})
     return rows
 
@@ -185,13 +187,14 @@ def write_pictures(all_cells, outcomes, path: pathlib.Path) -> None:
 
 def _panel(cell):
     config, algorithm, state = saved_run.load(cell.workdir)
-    is_points = builders.is_mixture(config)
-    number = _NUM_DRAWN if is_points else 64
-    samples = saved_run.make_sampler(algorithm)(state, jax.random.key(0), number, ema=False)
-    if not is_points:
+    description = builders.describe(config)
+    number = _NUM_IMAGES if description.kind == "images" else _NUM_POINTS
+    samples = make_sampler(algorithm)(state, jax.random.key(0), number, ema=False)
+    if description.kind == "images":
         return pictures.Panel(image=pictures.image_grid(samples))
-    truth = builders.mixture(config)
-    return pictures.Panel(points=np.asarray(samples), means=truth.means, std=truth.std)
+    truth = description.mixture
+    modes = {} if truth is None else {"means": pictures.in_plane(truth.means), "std": truth.std}
+    return pictures.Panel(points=pictures.in_plane(samples), **modes)
 
 
 def update_file(file: pathlib.Path, text: str) -> None:

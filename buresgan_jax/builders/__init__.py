@@ -4,25 +4,16 @@ Nothing that is built here sees the config; every builder takes plain arguments.
 `UserError` with the nearest one that it has.
 """
 
-from buresgan_jax.builders._choose import choose as choose
 from buresgan_jax.builders._data import describe as describe
 from buresgan_jax.builders._data import example_shape as example_shape
+from buresgan_jax.builders._data import has_splits as has_splits
 from buresgan_jax.builders._data import is_mixture as is_mixture
 from buresgan_jax.builders._data import mixture as mixture
 from buresgan_jax.builders._data import source as source
 from buresgan_jax.builders._data import source_key as source_key
-from buresgan_jax.builders._evaluation import about_evaluation as about_evaluation
-from buresgan_jax.builders._evaluation import best_choice as best_choice
-from buresgan_jax.builders._evaluation import evaluation as evaluation
+from buresgan_jax.builders._evaluation import evaluators as evaluators
 from buresgan_jax.builders._evaluation import perfect_samples as perfect_samples
 from buresgan_jax.builders._evaluation import shared_by_runs as shared_by_runs
-from buresgan_jax.builders._image_evaluation import EXTRACTORS as EXTRACTORS
-from buresgan_jax.builders._image_evaluation import OF_ALL_METRICS as OF_ALL_METRICS
-from buresgan_jax.builders._image_evaluation import OF_SOME_METRICS as OF_SOME_METRICS
-from buresgan_jax.builders._image_evaluation import ImageEvaluation as ImageEvaluation
-from buresgan_jax.builders._image_evaluation import extractor as extractor
-from buresgan_jax.builders._image_evaluation import image_evaluation as image_evaluation
-from buresgan_jax.builders._image_evaluation import image_metric_names as image_metric_names
 from buresgan_jax.builders._methods import algorithm as algorithm
 from buresgan_jax.builders._methods import game as game
 from buresgan_jax.builders._networks import discriminator as discriminator

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from buresgan_jax import data
-from buresgan_jax.builders._choose import choose
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, choose
 
 
 def is_mixture(config) -> bool:
@@ -29,6 +28,11 @@ def describe(config) -> data.Description:
     truth = mixture(config) if is_mixture(config) else None
     digits = config.data.base if config.data.name == "stacked_mnist" and not config.smoke else None
     return data.Description(example_shape(config), truth, digits=digits)
+
+
+def has_splits(config) -> bool:
+    """Whether the data set has splits, such as train and test."""
+    return config.data.name != "image_folder"
 
 
 def source(config) -> data.Source:

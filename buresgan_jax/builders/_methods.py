@@ -5,10 +5,9 @@ import optax
 
 from buresgan_jax import algorithms
 from buresgan_jax import config as config_lib
-from buresgan_jax.builders._choose import user_error
 from buresgan_jax.builders._networks import discriminator, generator, module
 from buresgan_jax.declarations import Component
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, user_error
 
 
 def algorithm(config, axis_name: str | None = None) -> algorithms.Algorithm:

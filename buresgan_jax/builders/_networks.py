@@ -7,9 +7,8 @@ from flax import linen as nn
 
 from buresgan_jax import config as config_lib
 from buresgan_jax import networks
-from buresgan_jax.builders._choose import user_error
 from buresgan_jax.builders._data import describe
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, user_error
 
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 

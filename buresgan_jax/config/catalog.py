@@ -8,9 +8,9 @@ from typing import Any
 from buresgan_jax import algorithms, data, extractors, latents, losses, networks, penalties
 from buresgan_jax.declarations import KINDS, Component
 from buresgan_jax.errors import UserError, did_you_mean
-from buresgan_jax.evaluation import image_metrics
+from buresgan_jax.evaluation import image_metrics, modes
 
-_HOMES = (algorithms, data, extractors, image_metrics, latents, losses, networks, penalties)
+_HOMES = (algorithms, data, extractors, latents, losses, modes, networks, penalties)
 
 
 # STUB-BEGIN
@@ -43,6 +43,7 @@ def _collect():
         for each in vars(home).values():
             if isinstance(each, Component):
                 found[each.kind][each.name] = each
+    found["metric"] |= {name: metric.component for name, metric in image_metrics.METRICS.items()}
     return found
 
 

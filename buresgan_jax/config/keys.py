@@ -13,11 +13,11 @@ from buresgan_jax.config import catalog
 from buresgan_jax.config.options import GENERAL
 from buresgan_jax.declarations import KINDS, Component, Option
 from buresgan_jax.errors import UserError, did_you_mean
-from buresgan_jax.evaluation.options import EVALUATION
+from buresgan_jax.evaluation import options as evaluation_options
 
 # Kinds of which a config chooses one, by `<kind>.name`; the options of all of them are in the group of that name.
 SLOTS = tuple(kind for kind in KINDS if kind not in ("term", "metric", "extractor"))
-_ALL = GENERAL | {"evaluation": EVALUATION}
+_ALL = GENERAL | {"evaluation": evaluation_options.ALL}
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,10 +38,6 @@ def general_options() -> dict[str, Option]:
         for component in catalog.BUILT_IN[kind].values():
             for option in component.options:
                 found.setdefault(f"{kind}.{option.name}", option)
-    for kind in ("metric", "extractor"):
-        for component in catalog.BUILT_IN[kind].values():
-            for option in component.options:
-                found.setdefault(f"evaluation.{option.name}", option)
     return found
 
 

@@ -7,7 +7,7 @@ from buresgan_jax.config.methods import METHODS
 from buresgan_jax.config.options import GENERAL
 from buresgan_jax.declarations import TERM_OPTIONS, Component, Option
 from buresgan_jax.errors import UserError, did_you_mean
-from buresgan_jax.evaluation.options import EVALUATION
+from buresgan_jax.evaluation import options as evaluation_options
 
 # Titles of the lists, by the word that asks for one, and the kind of component in each.
 _LISTS = {
@@ -27,8 +27,8 @@ def describe(word: str = "everything") -> str:
     """The text that `--list=WORD` prints.
 
     Args:
-        word: `everything`, `methods`, `keys`, one of the lists (`terms`, `losses`, `data`, `metrics`, ...), a config key
-            or group such as `bures.weight` or `bures`, or `markdown` for docs/keys.md.
+        word: `everything`, `methods`, `keys`, one of the lists (`terms`, `losses`, `data`, `metrics`, ...), a config
+            key or group such as `bures.weight` or `bures`, or `markdown` for docs/keys.md.
 
     Raises:
         UserError: There is nothing of this name.
@@ -82,10 +82,10 @@ def markdown() -> str:
 
 def _all_keys() -> Iterable[tuple[str, Option, list[str]]]:
     """`(key, option, components that it belongs to)` for every key that a config can have."""
-    for group, options in (GENERAL | {"evaluation": EVALUATION}).items():
+    for group, options in (GENERAL | {"evaluation": evaluation_options.SHARED}).items():
         for option in options:
             yield f"{group}.{option.name}".lstrip("."), option, []
-        yield from _of_components(group, GENERAL.get(group, ()))
+        yield from _of_components(group, options)
     for term in catalog.BUILT_IN["term"].values():
         for option in term.options:
             yield f"{term.name}.{option.name}", option, [term.name]

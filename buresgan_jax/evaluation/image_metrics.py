@@ -1,105 +1,124 @@
 """Metrics of two sets of images: from what was kept of them to numbers, each with how it was made.
 
-Moments make the Frechet distance and the Vendi score, features those by kernels and neighbors, logits the inception
-score, and pixels the rest.
+Moments make the Frechet distance and the Vendi score, features the metrics by kernels and neighbors, logits the
+inception score, and pixels the rest.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from buresgan_jax import metrics
-from buresgan_jax.evaluation import tables
+from buresgan_jax import declarations, metrics
+from buresgan_jax.declarations import Option
+from buresgan_jax.errors import UserError, choose
 from buresgan_jax.evaluation.summaries import Summary
 from buresgan_jax.extractors import Extractor, metric_name
 from buresgan_jax.metrics import inputs
 
-# What a metric draws or makes, as its package or paper does; each number says how many.
+# Fixed numbers of draws, as in the metric's package or paper; each entry reports its own.
 _NUM_BINS, _NUM_PAIRS, _NUM_SUBSETS = 100, 1000, 100
 
-
-class Options(NamedTuple):
-    """Choices that change numbers; each number names those that it depends on.
-
-    Attributes:
-        seed: of subsets, splits, pairs and patches.
-        subset_size: of the kernel distance, which takes 100 subsets.
-        num_splits: of the inception score and variance.
-        num_neighbors: of precision, recall, density and coverage.
-    """
-
-    seed: int = 0
-    subset_size: int = 1000
-    num_splits: int = 10
-    num_neighbors: int = 5
+_SUBSET_SIZE = Option(
+    "subset_size", 1000, "images in each of the 100 subsets of kernel_distance", least=2, is_free=True, smoke=8
+)
+_NUM_SPLITS = Option(
+    "num_splits", 10, "splits of inception_score and inception_variance", least=1, is_free=True, smoke=2
+)
+_NUM_NEIGHBORS = Option("num_neighbors", 5, "neighbors in precision_recall", least=1, is_free=True)
 
 
 class ImageMetric(NamedTuple):
-    """An entry of `METRICS`.
+    """A declared metric of images, with what it is made from.
 
     Attributes:
-        needs: the part of each set that it is made from.
-        uses_real: whether it compares two sets, or looks at the generated one alone.
-        larger_is_better: for each of its numbers, by name.
-        measure: `(real part, fake part, options) -> {name: facts}`; facts hold `value` and what else is known of it.
-        options: names of those that it depends on, beside the seed; the first one decides `min_samples`.
-        min_samples: by the options.
-        min_size: least height and width in pixels.
+        component: Its declaration, of a function `(real part, fake part, *, seed, **options) -> {name: facts}`. Facts
+            hold `value` and whatever else is known of the number.
+        needs: The part of each set that it is made from; see `summaries`.
+        uses_real: Whether it compares two sets; otherwise it looks at the generated one alone.
+        min_samples: The least size of a set, by the values of its options.
+        min_size: Least height and width in pixels.
     """
 
+    component: declarations.Component
     needs: str
-    uses_real: bool
-    larger_is_better: dict[str, bool]
-    measure: Callable[[Any, Any, Options], dict[str, dict[str, Any]]]
-    options: tuple[str, ...] = ()
-    min_samples: Callable[[Options], int] = lambda options: 1
+    uses_real: bool = True
+    min_samples: Callable[[Mapping[str, Any]], int] = lambda options: 1
     min_size: int = 1
 
     @property
+    def larger_is_better(self) -> dict[str, bool]:
+        """For each of its numbers, by name."""
+        return self.component.facts["larger_is_better"]
+
+    @property
     def uses_extractor(self) -> bool:
-        """Whether it is made from features, or from the pixels."""
+        """Whether it is made from features; otherwise it is made from the pixels."""
         return self.needs != "images"
 
+    def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of its own options: those given, else the declared defaults."""
+        return {option.name: options.get(option.name, option.default) for option in self.component.options}
 
-def _frechet_distance(real, fake, options):
+
+@declarations.metric("frechet_distance", "FID: squared Wasserstein distance of Gaussians", larger_is_better=False)
+def _frechet_distance(real, fake, *, seed):
     return {"frechet_distance": {"value": metrics.frechet_distance_from_statistics(real, fake)}}
 
 
-def _kernel_distance(real, fake, options):
-    draws = {"subset_size": options.subset_size, "num_subsets": _NUM_SUBSETS, "seed": options.seed}
-    found = metrics.kernel_distance(real, fake, **draws)
+@declarations.metric("kernel_distance", "KID: squared MMD without bias", _SUBSET_SIZE, larger_is_better=False)
+def _kernel_distance(real, fake, *, seed, subset_size):
+    found = metrics.kernel_distance(real, fake, subset_size=subset_size, num_subsets=_NUM_SUBSETS, seed=seed)
     facts = {"standard_error": found.standard_error, "std": found.std, "num_subsets": _NUM_SUBSETS}
     return {"kernel_distance": {"value": found.mean, **facts}}
 
 
-def _inception_score(_, fake, options):
-    found = metrics.inception_score(fake, num_splits=options.num_splits, shuffle_seed=options.seed)
+@declarations.metric("inception_score", "how sure and how diverse the classes are", _NUM_SPLITS, larger_is_better=True)
+def _inception_score(_, fake, *, seed, num_splits):
+    found = metrics.inception_score(fake, num_splits=num_splits, shuffle_seed=seed)
     return {"inception_score": {"value": found.mean, "std": found.std}}
 
 
-def _inception_variance(_, fake, options):
-    found = metrics.inception_variance(fake, num_splits=options.num_splits)
+@declarations.metric("inception_variance", "how diverse the classes are", _NUM_SPLITS, larger_is_better=True)
+def _inception_variance(_, fake, *, seed, num_splits):
+    found = metrics.inception_variance(fake, num_splits=num_splits)
     return {"inception_variance": {"value": found.mean, "std": found.std}}
 
 
-def _different_bins(real, fake, options):
-    found = metrics.number_of_different_bins(real, fake, num_bins=_NUM_BINS, seed=options.seed)
+@declarations.metric(
+    "different_bins",
+    "bins of a k-means on the real images that generated ones fill differently",
+    larger_is_better={"share_of_different_bins": False, "js_divergence_of_bins": False},
+)
+def _different_bins(real, fake, *, seed):
+    found = metrics.number_of_different_bins(real, fake, num_bins=_NUM_BINS, seed=seed)
     values = {"share_of_different_bins": found.share, "js_divergence_of_bins": found.js_divergence}
     return {name: {"value": value, "num_bins": _NUM_BINS} for name, value in values.items()}
 
 
-def _precision_recall(real, fake, options):
+@declarations.metric(
+    "precision_recall",
+    "precision, recall, density and coverage by nearest neighbors",
+    _NUM_NEIGHBORS,
+    larger_is_better=dict.fromkeys(("precision", "recall", "density", "coverage"), True),
+)
+def _precision_recall(real, fake, *, seed, num_neighbors):
     real, fake, counts = _equally_many(real, fake)
-    found = metrics.precision_recall(real, fake, num_neighbors=options.num_neighbors)
+    found = metrics.precision_recall(real, fake, num_neighbors=num_neighbors)
     return {name: {"value": value, **counts} for name, value in found._asdict().items()}
 
 
-def _sliced_wasserstein(real, fake, options, *, name, variant):
+def _sliced_wasserstein(real, fake, *, seed, name, variant):
     real, fake, counts = _equally_many(real, fake)
-    found = metrics.sliced_wasserstein(real, fake, variant=variant, seed=options.seed)
+    found = metrics.sliced_wasserstein(real, fake, variant=variant, seed=seed)
     return {name: {"value": found.mean, "levels": found.levels, "variant": variant, **counts}}
+
+
+def _declare_sliced_wasserstein(name, variant, whose):
+    meaning = f"distance of patches on a Laplacian pyramid, as {whose}"
+    measure = functools.partial(_sliced_wasserstein, name=name, variant=variant)
+    return ImageMetric(declarations.metric(name, meaning, larger_is_better=False)(measure), "images", min_size=16)
 
 
 def _equally_many(real, fake):
@@ -108,74 +127,62 @@ def _equally_many(real, fake):
     return real[:num], fake[:num], {"n_real": num, "n_fake": num}
 
 
-def _ms_ssim(_, fake, options):
-    found = metrics.ms_ssim_of_pairs(fake, num_pairs=_NUM_PAIRS, seed=options.seed)
+@declarations.metric("ms_ssim", "mean similarity of pairs of generated images", larger_is_better=False)
+def _ms_ssim(_, fake, *, seed):
+    found = metrics.ms_ssim_of_pairs(fake, num_pairs=_NUM_PAIRS, seed=seed)
     return {"ms_ssim": {"value": found.mean, "standard_error": found.standard_error, "num_pairs": _NUM_PAIRS}}
 
 
-def _vendi_score(_, fake, options):
+@declarations.metric("vendi_score", "effective number of different generated images", larger_is_better=True)
+def _vendi_score(_, fake, *, seed):
     return {"vendi_score": {"value": metrics.vendi_score_from_statistics(fake)}}
 
 
-def _sliced_wasserstein_metric(name, variant):
-    measure = functools.partial(_sliced_wasserstein, name=name, variant=variant)
-    return ImageMetric("images", True, {name: False}, measure, min_size=16)
+_ALL = (
+    ImageMetric(_frechet_distance, "moments", min_samples=lambda options: 2),
+    ImageMetric(_kernel_distance, "features", min_samples=lambda options: options["subset_size"]),
+    ImageMetric(_inception_score, "logits", uses_real=False, min_samples=lambda options: options["num_splits"]),
+    ImageMetric(_inception_variance, "logits", uses_real=False, min_samples=lambda options: 2 * options["num_splits"]),
+    ImageMetric(_precision_recall, "features", min_samples=lambda options: options["num_neighbors"] + 1),
+    ImageMetric(_different_bins, "features", min_samples=lambda options: _NUM_BINS),
+    _declare_sliced_wasserstein("sliced_wasserstein", "bures_gan", "BuresGAN's authors"),
+    _declare_sliced_wasserstein("sliced_wasserstein_progan", "progan", "ProGAN's authors"),
+    ImageMetric(_ms_ssim, "images", uses_real=False, min_samples=lambda options: 2, min_size=176),
+    ImageMetric(_vendi_score, "unit_moments", uses_real=False, min_samples=lambda options: 2),
+)
+METRICS: dict[str, ImageMetric] = {metric.component.name: metric for metric in _ALL}
+OPTIONS = tuple(dict.fromkeys(option for metric in _ALL for option in metric.component.options))
+_SHORT_NAMES = {"fid": "frechet_distance", "kid": "kernel_distance"}  # only on the canonical Inception-v3
 
 
-METRICS: dict[str, ImageMetric] = {
-    "frechet_distance": ImageMetric(
-        "moments", True, {"frechet_distance": False}, _frechet_distance, min_samples=lambda options: 2
-    ),
-    "kernel_distance": ImageMetric(
-        "features",
-        True,
-        {"kernel_distance": False},
-        _kernel_distance,
-        ("subset_size",),
-        lambda options: options.subset_size,
-    ),
-    "inception_score": ImageMetric(
-        "logits",
-        False,
-        {"inception_score": True},
-        _inception_score,
-        ("num_splits",),
-        lambda options: options.num_splits,
-    ),
-    "inception_variance": ImageMetric(
-        "logits",
-        False,
-        {"inception_variance": True},
-        _inception_variance,
-        ("num_splits",),
-        lambda options: 2 * options.num_splits,
-    ),
-    "precision_recall": ImageMetric(
-        "features",
-        True,
-        dict.fromkeys(("precision", "recall", "density", "coverage"), True),
-        _precision_recall,
-        ("num_neighbors",),
-        lambda options: options.num_neighbors + 1,
-    ),
-    "different_bins": ImageMetric(
-        "features",
-        True,
-        {"share_of_different_bins": False, "js_divergence_of_bins": False},
-        _different_bins,
-        min_samples=lambda options: _NUM_BINS,
-    ),
-    "sliced_wasserstein": _sliced_wasserstein_metric("sliced_wasserstein", "bures_gan"),
-    "sliced_wasserstein_progan": _sliced_wasserstein_metric("sliced_wasserstein_progan", "progan"),
-    "ms_ssim": ImageMetric("images", False, {"ms_ssim": False}, _ms_ssim, min_samples=lambda options: 2, min_size=176),
-    "vendi_score": ImageMetric(
-        "unit_moments", False, {"vendi_score": True}, _vendi_score, min_samples=lambda options: 2
-    ),
-}
+def metric_names(text: str, extractor: str, *, others: Collection[str] = ()) -> tuple[str, ...]:
+    """Reads names of metrics with commas between them.
+
+    Args:
+        text: Such as `kernel_distance,precision_recall`; `fid` and `kid` are understood with `inception_v3` only.
+        extractor: Name of the extractor.
+        others: Names of metrics that may be among them but are not in `METRICS`; they are left out.
+
+    Raises:
+        UserError: A name is unknown, or `fid` or `kid` is asked for on another extractor.
+    """
+    names = []
+    for word in filter(None, map(str.strip, text.split(","))):
+        if word in others:
+            continue
+        name = _SHORT_NAMES.get(word, word)
+        if name != word and extractor != "inception_v3":
+            raise UserError(
+                f"{word!r} is what {name!r} is called on the canonical Inception-v3, and the extractor is "
+                f"{extractor!r}. Set metrics to {name}, or the extractor to inception_v3."
+            )
+        choose("metric", name, METRICS, "metrics")
+        names.append(name)
+    return tuple(dict.fromkeys(names))
 
 
 def result_names(name: str, extractor: Extractor) -> dict[str, str]:
-    """What the numbers of a metric are called on an extractor's features: `{name: name with the extractor}`."""
+    """Maps the numbers of a metric to their names on an extractor's features, such as `recall` to `recall_vgg16`."""
     metric = METRICS[name]
     return {
         number: metric_name(number, extractor) if metric.uses_extractor else number
@@ -183,19 +190,10 @@ def result_names(name: str, extractor: Extractor) -> dict[str, str]:
     }
 
 
-def larger_is_better(names: Sequence[str], extractor: Extractor) -> dict[str, bool]:
-    """For each number of these metrics, by its name with the extractor."""
-    return {
-        result: METRICS[name].larger_is_better[number]
-        for name in names
-        for number, result in result_names(name, extractor).items()
-    }
-
-
 def check(
     names: Sequence[str],
     extractor: Extractor,
-    options: Options,
+    options: Mapping[str, Any],
     *,
     num_real: int | None,
     num_fake: int,
@@ -204,15 +202,15 @@ def check(
     """Finds what would fail, before hours of work.
 
     Args:
-        names: keys of `METRICS`.
-        extractor: of features.
-        options: of the metrics.
-        num_real: how many images there will be; None: only the generated set is looked at.
-        num_fake: the same of the other set.
-        image_shape: of one image.
+        names: Keys of `METRICS`.
+        extractor: The extractor of features.
+        options: Values of the metrics' options by name; those left out have their defaults.
+        num_real: How many real images there will be; None: only the generated set is looked at.
+        num_fake: How many generated images there will be.
+        image_shape: Shape of one image.
 
     Raises:
-        ValueError: too few or too small images for a metric, or an extractor without the logits that it needs.
+        ValueError: The images are too few or too small for a metric, or the extractor lacks the logits that it needs.
     """
     for name in names:
         try:
@@ -222,9 +220,10 @@ def check(
 
 
 def _check(metric, extractor, options, num_real, num_fake, image_shape):
+    settings = metric.settings(options)
     for side, num in (("real", num_real if metric.uses_real else None), ("fake", num_fake)):
         if num is not None:
-            inputs.check_num_samples(side, num, metric.min_samples(options), next(iter(metric.options), ""))
+            inputs.check_num_samples(side, num, metric.min_samples(settings), next(iter(settings), ""))
     if min(image_shape[:2]) < metric.min_size:
         raise ValueError(
             f"it needs images of at least {metric.min_size}x{metric.min_size} pixels, "
@@ -235,29 +234,36 @@ def _check(metric, extractor, options, num_real, num_fake, image_shape):
 
 
 def needed_parts(names: Iterable[str], *, of_real: bool) -> tuple[str, ...]:
-    """What metrics need of the real or the generated set."""
+    """Names the parts of the real or the generated set that metrics are made from."""
     return tuple(sorted({METRICS[name].needs for name in names if METRICS[name].uses_real or not of_real}))
 
 
 def compare(
-    names: Sequence[str], real: Summary | None, fake: Summary, extractor: Extractor, options: Options
+    names: Sequence[str],
+    real: Summary | None,
+    fake: Summary,
+    extractor: Extractor,
+    options: Mapping[str, Any],
+    *,
+    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """The numbers of these metrics, each with how it was made.
+    """Computes metrics, each number with how it was made.
 
     Args:
-        names: keys of `METRICS`.
-        real: with the parts that they need; None where none of them compares two sets.
-        fake: the same of the generated set.
-        extractor: by which both were made.
-        options: of the metrics.
+        names: Keys of `METRICS`.
+        real: Summary of the real set; None where no metric compares two sets.
+        fake: Summary of the generated set.
+        extractor: The extractor by which both were made.
+        options: Values of the metrics' options by name; those left out have their defaults.
+        seed: Seed of subsets, splits, pairs and patches.
 
     Returns:
         `{name: {"value": ..., "standard_error" or "std" where known, "n_real", "n_fake", "real", "fake", "extractor",
-        "resizer", "weights_sha256", options}}`; nothing in it but plain Python values. Of a metric that is not defined
-        on these images, such as the Vendi score of black ones, `value` is None and `undefined` says why.
+        "resizer", "weights_sha256", options}}`, all plain Python values. If a metric is not defined on these images,
+        such as the Vendi score of black ones, `value` is None and `undefined` gives the reason.
 
     Raises:
-        ValueError: the sets differ in the shape of their images.
+        ValueError: The sets differ in the shape of their images.
     """
     if real is not None and real.image_shape != fake.image_shape:
         raise ValueError(
@@ -267,37 +273,24 @@ def compare(
     entries = {}
     for name in names:
         metric, results = METRICS[name], result_names(name, extractor)
-        facts = {"n_real": None, "n_fake": fake.num_images, "real": None, "fake": fake.name, "seed": options.seed}
+        settings = metric.settings(options)
+        facts = {"n_real": None, "n_fake": fake.num_images, "real": None, "fake": fake.name, "seed": seed}
         facts["image_shape"] = list(fake.image_shape)
         if metric.uses_real:
             facts |= {"n_real": real.num_images, "real": real.name}
         if metric.uses_extractor:
             facts |= {"extractor": extractor.name, "resizer": extractor.resizer, "weights_sha256": extractor.sha256}
-        facts |= {option: getattr(options, option) for option in metric.options}
-        parts = real.parts[metric.needs] if metric.uses_real else None, fake.parts[metric.needs]
-        try:
-            for part in parts:
-                if isinstance(part, ValueError):
-                    raise part
-            numbers = metric.measure(*parts, options)
-        except ValueError as error:
-            numbers = dict.fromkeys(results, {"value": None, "undefined": str(error)})
-        entries |= {results[number]: {**facts, **found} for number, found in numbers.items()}
+        numbers = _measure(metric, real, fake, {**settings, "seed": seed})
+        entries |= {results[number]: {**facts, **settings, **found} for number, found in numbers.items()}
     return entries
 
 
-def table(entries: Mapping[str, Mapping[str, Any]]) -> str:
-    """A Markdown table of entries: value, its uncertainty, and how it was made."""
-    lines = []
-    for name, entry in entries.items():
-        numbers = [
-            f"{entry[key]:.6g}" if entry.get(key) is not None else "-" for key in ("value", "standard_error", "std")
-        ]
-        counts = [str(entry[key]) if entry.get(key) is not None else "-" for key in ("n_real", "n_fake")]
-        weights = f", weights {entry['weights_sha256'][:8]}" if entry.get("weights_sha256") else ""
-        made = entry.get("made_from", "pixels as they are")
-        if "extractor" in entry:
-            made = f"{entry['extractor']} ({entry['resizer']}{weights})"
-        undefined = f"; undefined: {entry['undefined']}" if "undefined" in entry else ""
-        lines.append([name, *numbers, *counts, made + undefined])
-    return tables.render(["metric", "value", "standard error", "std", "n real", "n fake", "made from"], lines)
+def _measure(metric, real, fake, options):
+    parts = real.parts[metric.needs] if metric.uses_real else None, fake.parts[metric.needs]
+    try:
+        for part in parts:
+            if isinstance(part, ValueError):
+                raise part
+        return metric.component.build()(*parts, **options)
+    except ValueError as error:
+        return dict.fromkeys(metric.larger_is_better, {"value": None, "undefined": str(error)})

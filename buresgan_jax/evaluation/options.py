@@ -1,20 +1,44 @@
-"""STUB."""
+"""The options of evaluation: the keys of `config.evaluation`, and the flags of `--mode=evaluate`."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from buresgan_jax.declarations import Option
+from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import image_metrics
+from buresgan_jax.evaluation.modes import count_modes, count_stacked_modes
 
-EVALUATION = (
-    Option("every_steps", 1000, "", least=0, is_free=True, smoke=1),
-    Option("num_samples", 2500, "", least=1, is_free=True, smoke=16),
-    Option("min_hits", 1, "", least=1, is_free=True),
-    Option("classifier", None, "", str, is_free=True),
-    Option("metrics", "", "", is_free=True),
-    Option("extractor", "pixels", "", is_free=True),
-    Option("weights", None, "", str, is_free=True),
-    Option("resizer", None, "", str, is_free=True),
-    Option("split", None, "", str, is_free=True),
-    Option("num_real", None, "", int, least=1, is_free=True),
-    Option("subset_size", 1000, "", least=2, is_free=True, smoke=8),
-    Option("num_splits", 10, "", least=1, is_free=True, smoke=2),
-    Option("num_neighbors", 5, "", least=1, is_free=True),
-    Option("best_by", None, "", str, is_free=True),
+SHARED = (
+    Option("every_steps", 1_000, "steps between evaluations; 0: only at the end", least=0, is_free=True, smoke=1),
+    Option("num_samples", 2_500, "samples of an evaluation", least=1, is_free=True, smoke=16),
+    Option("metrics", "", "metrics of images, with commas between them", is_free=True),
+    Option("extractor", "pixels", "extractor of the features that metrics of images compare", is_free=True),
+    Option("weights", None, "the extractor's file of weights; None: it finds them", kind=str, is_free=True),
+    Option(
+        "resizer",
+        None,
+        "how the extractor resizes: legacy_tensorflow, legacy_pytorch or clean; None: its default",
+        kind=str,
+        is_free=True,
+    ),
+    Option("split", None, "split of the real images, such as test; None: that of training", kind=str, is_free=True),
+    Option("num_real", None, "number of real images, drawn once; None: all", kind=int, least=1, is_free=True),
+    Option("best_by", None, "number that chooses the best checkpoint, such as ema_reverse_kl", kind=str, is_free=True),
 )
+ALL = (*SHARED, *count_modes.options, *count_stacked_modes.options, *image_metrics.OPTIONS)
+OF_SAVED_RUNS = tuple(option for option in ALL if option.name not in ("every_steps", "best_by"))
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Checks the numbers among the values of options.
+
+    Args:
+        values: Values by the name of the option.
+
+    Raises:
+        UserError: A number is below its least value.
+    """
+    for option in ALL:
+        value = values[option.name]
+        if option.least is not None and value is not None and value < option.least:
+            raise UserError(f"config.evaluation.{option.name} must be at least {option.least}, got {value}.")

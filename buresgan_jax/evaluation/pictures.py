@@ -154,17 +154,27 @@ def gallery(
                 axes.imshow(panel.image.squeeze(), cmap="gray")
             elif panel is not None:
                 _draw_samples(axes, panel.points, panel.means, panel.std, size=2)
-                _frame(axes, panel.points, panel.means, 3 * panel.std)
+                reference = panel.points if panel.means is None else panel.means
+                _frame(axes, panel.points, reference, 3 * (panel.std or 0.0))
     for axes, column in zip(all_axes[0], columns, strict=True):
         axes.set_title(column, fontsize=9)
     _write_figure(path, figure)
 
 
+def in_plane(points: np.ndarray) -> np.ndarray:
+    """Returns the first two coordinates of points `[n, dim]`; the second one of `[n, 1]` is 0."""
+    return np.pad(points[:, :2], ((0, 0), (0, max(0, 2 - points.shape[1]))))
+
+
 def to_uint8(images: ArrayLike) -> np.ndarray:
-    """Images `[n, height, width, channels]` in [-1, 1] (clipped; NaN becomes black) as uint8; uint8 stays as it is.
+    """Converts images to uint8.
+
+    Args:
+        images: Shape `[n, height, width, 1 or 3]`; floating in [-1, 1] (clipped; NaN becomes black), or uint8, which
+            is returned as it is.
 
     Raises:
-        ValueError: another shape, channels other than 1 or 3, or an integer dtype that is not uint8.
+        ValueError: `images` has another shape, or an integer dtype that is not uint8.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:

@@ -1,4 +1,4 @@
-"""Tables of many runs: one line per run as CSV, one per setting as Markdown."""
+"""Tables: runs as CSV, settings and the numbers of an evaluation as Markdown."""
 
 import csv
 import io
@@ -72,3 +72,24 @@ def _mean_and_deviation(values: Iterable[float]) -> str:
         return "-"
     mean, deviation = statistics.fmean(values), statistics.pstdev(values)
     return f"{mean:.4g} ({deviation:.2g})" if len(values) > 1 else f"{mean:.4g}"
+
+
+def of_entries(entries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Makes a Markdown table of an evaluation's numbers: value, uncertainty, and how each was made.
+
+    Args:
+        entries: Results of evaluators by name.
+    """
+    lines = []
+    for name, entry in entries.items():
+        numbers = [
+            f"{entry[key]:.6g}" if entry.get(key) is not None else "-" for key in ("value", "standard_error", "std")
+        ]
+        counts = [str(entry[key]) if entry.get(key) is not None else "-" for key in ("n_real", "n_fake")]
+        weights = f", weights {entry['weights_sha256'][:8]}" if entry.get("weights_sha256") else ""
+        made = entry.get("made_from", "pixels as they are")
+        if "extractor" in entry:
+            made = f"{entry['extractor']} ({entry['resizer']}{weights})"
+        undefined = f"; undefined: {entry['undefined']}" if "undefined" in entry else ""
+        lines.append([name, *numbers, *counts, made + undefined])
+    return render(["metric", "value", "standard error", "std", "n real", "n fake", "made from"], lines)

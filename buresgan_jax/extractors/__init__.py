@@ -1,5 +1,7 @@
-"""Networks that make the features which metrics compare: images in, NumPy arrays out."""
+"""Networks whose features metrics compare: images in, NumPy arrays out."""
 
+from buresgan_jax.extractors.choice import EXTRACTORS as EXTRACTORS
+from buresgan_jax.extractors.choice import named_extractor as named_extractor
 from buresgan_jax.extractors.extractor import Extractor as Extractor
 from buresgan_jax.extractors.extractor import Features as Features
 from buresgan_jax.extractors.extractor import make_extractor as make_extractor

@@ -121,7 +121,7 @@ def run_cells(
                     report(cells[index], outcomes[index], time.monotonic() - begin)
             time.sleep(_POLL_SECONDS)
     if stop:
-        raise StoppedError("Stopped. The same command goes on where it was.", stop[0])
+        raise StoppedError("Stopped. Rerun the same command to resume.", stop[0])
     return [outcomes[index] for index in range(len(cells))]
 
 

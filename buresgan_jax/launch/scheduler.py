@@ -20,7 +20,7 @@ from buresgan_jax.runtime import compilation_cache, process
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
 from buresgan_jax.training import loop
 from buresgan_jax.training.layouts import Stacked
-from buresgan_jax.training.run import Run
+from buresgan_jax.training.opening import open_run
 
 
 def call(program: Callable[[], int], argv: list[str]) -> int:
@@ -39,7 +39,7 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
     except OSError as error:  # such as a full disk
-        print(f"Cannot read or write: {error}. The same command goes on where it was.", file=sys.stderr)
+        print(f"Cannot read or write: {error}. Rerun the same command to resume.", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
         print(error, file=sys.stderr)
@@ -122,22 +122,26 @@ def _run_group(group, all_cells):
         by_start = {}
         for index, config in configs.items():
             rows = slice(0, config.training.batch_size)
-            opened = Run(config, all_cells[index].workdir, signals, rows=rows, **options)
-            stack.callback(opened.close)
-            by_start.setdefault(opened.start, {})[index] = opened
+            opened, recorder = open_run(config, all_cells[index].workdir, signals, rows=rows, **options)
+            stack.callback(recorder.close)
+            by_start.setdefault(opened.start, {})[index] = opened, recorder
         for runs in by_start.values():  # those that had diverged are behind the others
-            begin = time.monotonic()
-            stacked = Stacked(list(runs.values()), all_cells[group[0]].workdir.parent)
-            diverged = loop.train(stacked, signals, begin=begin)
-            for position, (index, opened) in enumerate(runs.items()):
-                outcome = Outcome("done", opened.final)
-                if opened.evaluation_error:  # as in a process of its own, which ends with status 2
-                    outcome = Outcome("failed", {}, f"An evaluation failed {opened.evaluation_error}")
-                if position in diverged:
-                    outcome = Outcome("diverged", {}, f"Training diverged at {diverged[position]}")
+            begin, recorders = time.monotonic(), [recorder for _, recorder in runs.values()]
+            stacked = Stacked([opened for opened, _ in runs.values()], all_cells[group[0]].workdir.parent)
+            diverged = loop.train(stacked, recorders, signals, begin=begin)
+            for position, index in enumerate(runs):
+                outcome = _outcome(recorders[position], diverged.get(position))
                 yield index, outcome, time.monotonic() - begin
         if signals.number:  # it came when there was nothing left to stop here
-            raise StoppedError("Stopped. The same command goes on where it was.", signals.number)
+            raise StoppedError("Stopped. Rerun the same command to resume.", signals.number)
+
+
+def _outcome(recorder, divergence):
+    if divergence is not None:
+        return Outcome("diverged", {}, f"Training diverged at {divergence}")
+    if recorder.evaluation_error:  # as in a process of its own, which ends with status 2
+        return Outcome("failed", {}, f"An evaluation failed {recorder.evaluation_error}")
+    return Outcome("done", recorder.final)
 
 
 def _once_per_source():

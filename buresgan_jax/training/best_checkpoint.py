@@ -1,4 +1,4 @@
-"""The best state of a run by one of its metrics, kept beside the newest ones."""
+"""The best state of a run by one of its numbers, kept beside the newest states."""
 
 import json
 import math
@@ -10,18 +10,18 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from buresgan_jax.errors import UserError
-from buresgan_jax.training import workdir
 from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.workdir import replace_text
 
 FOLDER = "best_checkpoint"
 RECORD = "best.json"
 
 
 class BestCheckpoint:
-    """Keeps the state whose metric is the best so far, in `best_checkpoint`; `best.json` says which step it is.
+    """Keeps the best state so far in `best_checkpoint`, and its step and number in `best.json`.
 
     A kill at any moment leaves a record and the checkpoint that it names: the new checkpoint is complete before the
-    record changes, and the old one goes last. Steps that a restarted run computes again are offered again.
+    record changes, and the old one is removed last. Steps that a restarted run computes again are offered again.
     """
 
     def __init__(
@@ -30,10 +30,10 @@ class BestCheckpoint:
         """Reads the record.
 
         Args:
-            workdir: of the run; without a record (`RECORD`) where the run is new.
-            by: name of the metric.
-            larger_is_better: or smaller. This and the next are looked at by process 0 only.
-            made_by: options that change the metric, by name; a value under others does not count.
+            workdir: The run's directory; that of a new run has no record (`RECORD`).
+            by: Name of the number.
+            larger_is_better: Whether larger is better. Only process 0 uses this and `made_by`.
+            made_by: Values by name of the options that change the number; a record with other values does not count.
         """
         self._file, self._sign, self._value = workdir / RECORD, 1 if larger_is_better else -1, None
         self._facts = {"by": by, **(made_by or {})}
@@ -45,12 +45,12 @@ class BestCheckpoint:
             self._value = record["value"]
 
     def offer(self, step: int, values: Mapping[str, float], state: Any) -> None:
-        """Keeps the state if it is better than all before; every process calls it, and process 0 decides.
+        """Keeps the state if it is better than all before; every process calls this, and process 0 decides.
 
         Args:
-            step: of the state.
-            values: the metrics; empty on all processes but the first.
-            state: NumPy arrays.
+            step: The step of the state.
+            values: The numbers of an evaluation; empty on all processes but the first.
+            state: The state as NumPy arrays.
         """
         value = values.get(self._facts["by"], math.nan)
         is_better = math.isfinite(value) and (self._value is None or self._sign * (value - self._value) > 0)
@@ -59,7 +59,7 @@ class BestCheckpoint:
         self._checkpointer.overwrite(step, {"state": state})
         if is_better:  # here, on process 0
             self._value = value
-            workdir.replace_text(self._file, json.dumps({"step": step, "value": value, **self._facts}) + "\n")
+            replace_text(self._file, json.dumps({"step": step, "value": value, **self._facts}) + "\n")
         self._checkpointer.keep_only(step)
 
     def close(self) -> None:
@@ -68,10 +68,10 @@ class BestCheckpoint:
 
 
 def best_step(workdir: epath.Path) -> int:
-    """The step that the record of a workdir names.
+    """Returns the step that the record of a workdir names.
 
     Raises:
-        UserError: there is none.
+        UserError: There is no record.
     """
     record = _read(workdir / RECORD)
     if not isinstance(record.get("step"), int):
@@ -83,7 +83,7 @@ def best_step(workdir: epath.Path) -> int:
 
 
 def _read(file):
-    """The record; empty where there is none that can be read."""
+    """Reads the record; empty if there is none that can be read."""
     try:
         record = json.loads(file.read_text())
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""The training loop: which step is due for what. It knows an `Algorithm` and nothing about any method.
+"""The training loop: what is due at which step. It knows an `Algorithm` and nothing about any method.
 
-Every random number and every batch is a function of (seed, step), so a run that was stopped goes on as if it had not
-been.
+Every random number and every batch is a function of (seed, step), so a stopped run resumes as if it had not been
+stopped.
 """
 
 import collections
@@ -9,18 +9,22 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
 from absl import logging
+from etils import epath
 
 from buresgan_jax.algorithms import GANState
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
-from buresgan_jax.training import devices, workdir
+from buresgan_jax.training import devices
 from buresgan_jax.training.layouts import DataParallel, Stacked
-from buresgan_jax.training.run import DivergedError, Run
+from buresgan_jax.training.opening import open_run
+from buresgan_jax.training.progress import Progress, Trace
+from buresgan_jax.training.recorder import DivergedError, Recorder
+from buresgan_jax.training.workdir import machine
 
 _CALLS_IN_FLIGHT = 2
 
@@ -34,74 +38,82 @@ def plan_calls(start: int, stop: int, steps_per_call: int, intervals: tuple[int,
         start = end
 
 
-def train_and_evaluate(config, workdir, *, profile: bool = False) -> GANState:
-    """Trains, or goes on with, the run of a config in a workdir.
+def train_and_evaluate(config, workdir: epath.PathLike, *, profile: bool = False) -> GANState:
+    """Trains or resumes the run of a config in a workdir.
 
     Args:
-        config: the resolved config.
-        workdir: a local folder or a remote one (`gs://...`); see the README for what a run writes there.
-        profile: whether to trace a few calls, into `workdir/profile`.
+        config: The resolved config.
+        workdir: The run's directory, local or remote (`gs://...`); the README lists what a run writes there.
+        profile: Whether to trace a few calls, into `workdir/profile`.
 
     Returns:
         The last state, as NumPy arrays.
 
     Raises:
-        UserError: something the user can mend; at the end, if an evaluation failed.
-        DivergedError: a loss or parameter is not finite; nothing after that step is saved.
+        UserError: An error that the user can fix; at the end, if an evaluation failed.
+        DivergedError: A loss or parameter is not finite; nothing after that step is saved.
         StoppedError: SIGTERM or Ctrl-C; the state is saved.
     """
     begin = time.monotonic()
     with StopSignals(alone=jax.process_count() == 1) as signals:
         layout = devices.Layout.create(config.training.batch_size)
-        with contextlib.closing(Run(config, workdir, signals, rows=layout.rows)) as run:
-            parallel = DataParallel(run, layout, signals)
-            trace = workdir.Trace(run.workdir / "profile" if profile and run.is_writer else None)
-            for error in train(parallel, signals, begin=begin, trace=trace).values():
+        opened, recorder = open_run(config, workdir, signals, rows=layout.rows)
+        with contextlib.closing(recorder):
+            parallel = DataParallel(opened, layout, signals)
+            del opened  # what lies on the devices need not stay on the host
+            trace = Trace(recorder.workdir / "profile" if profile and recorder.is_writer else None)
+            for error in train(parallel, [recorder], signals, begin=begin, trace=trace).values():
                 raise error
             (state,) = parallel.states()
-        if run.evaluation_error:
+        if recorder.evaluation_error:
             raise UserError(
-                f"Training is done and saved in {run.workdir}, but an evaluation failed {run.evaluation_error}. "
-                "Evaluate the checkpoints with --mode=evaluate --checkpoint=all."
+                f"Training is done and saved in {recorder.workdir}, but an evaluation failed "
+                f"{recorder.evaluation_error}. Evaluate the checkpoints with --mode=evaluate --checkpoint=all."
             )
-        if run.is_writer:
-            print("final", json.dumps(run.final), flush=True)
+        if recorder.is_writer:
+            print("final", json.dumps(recorder.final), flush=True)
     return state
 
 
 def train(
-    parallel: DataParallel | Stacked, signals: StopSignals, *, begin: float, trace: workdir.Trace | None = None
+    parallel: DataParallel | Stacked,
+    recorders: Sequence[Recorder],
+    signals: StopSignals,
+    *,
+    begin: float,
+    trace: Trace | None = None,
 ) -> dict[int, DivergedError]:
     """Trains runs that advance together, to their last step.
 
     Args:
-        parallel: the runs.
-        signals: that ask for a stop.
+        parallel: The runs on the devices.
+        recorders: Their recorders, in the same order.
+        signals: Signals that ask for a stop.
         begin: `time.monotonic()` when the program began to prepare the runs.
-        trace: of some calls.
+        trace: Trace of some calls.
 
     Returns:
-        Why some runs ended before, by position.
+        The errors of runs that have diverged, by position.
 
     Raises:
-        StoppedError: a signal came; all states are saved.
+        StoppedError: A signal came; all states are saved.
     """
     signals.stop_before_first_step()
-    loop = _Loop(parallel, begin, trace or workdir.Trace(None))
+    loop = _Loop(parallel, recorders, begin, trace or Trace(None))
     with contextlib.closing(loop.progress), contextlib.closing(loop.trace):
         loop.run(signals)
     return loop.diverged
 
 
 class _Loop:
-    """What is between two calls: what is due, and what is under way."""
+    """Keeps track of what is due and what is under way between two calls."""
 
-    def __init__(self, parallel, begin, trace):
-        self.parallel, self.runs, self.diverged = parallel, parallel.runs, {}
+    def __init__(self, parallel, recorders, begin, trace):
+        self.parallel, self.recorders, self.diverged = parallel, recorders, {}
         self.begin, self.first, self.trace = begin, None, trace
-        self.config, self.start = self.runs[0].config, self.runs[0].start  # equal in all of them
+        self.config, self.start = recorders[0].config, recorders[0].start  # what is used of them is equal in all
         self.last = self.config.training.num_steps
-        self.progress = workdir.Progress(self.start, self.last, show=self.runs[0].is_writer)
+        self.progress = Progress(self.start, self.last, show=recorders[0].is_writer)
         self.in_flight, self.stop_signal = collections.deque(), 0
         self.logs = collections.deque()  # (step, function that waits for its metrics)
 
@@ -124,12 +136,12 @@ class _Loop:
                 # The host stays a little ahead of the devices, not so far that batches pile up in their memory.
                 self.wait_for_calls(0 if stop == self.last else _CALLS_IN_FLIGHT)
                 self.after_call(stop)
-                if len(self.diverged) == len(self.runs):
+                if len(self.diverged) == len(self.recorders):
                     return
                 if self.stop_signal and stop < self.last:
                     self.save(stop)
                     name = signal.Signals(self.stop_signal).name
-                    message = f"{name}: stopped at step {stop}, saved in {self.parallel.where}. Run it again to go on."
+                    message = f"{name}: stopped at step {stop}, saved in {self.parallel.where}. Run it again to resume."
                     raise StoppedError(message, self.stop_signal)
         self.finish()
 
@@ -144,7 +156,7 @@ class _Loop:
             self.write_logs(step)
 
     def after_call(self, step):
-        """What is due at a step. Checkpoints come last: a step that was saved has written all else."""
+        """Does what is due at a step. Checkpoints come last: a saved step has written everything else."""
         options = self.config.training
 
         def due(every):
@@ -160,12 +172,12 @@ class _Loop:
             self.save(step)
 
     def for_each(self, function: Callable):
-        """`[function(index, run), ...]` for the runs that have not diverged; notes those that do."""
+        """Returns `[function(index, recorder), ...]` for the runs that have not diverged; notes those that do."""
         results = []
-        for index, run in enumerate(self.runs):
+        for index, recorder in enumerate(self.recorders):
             if index not in self.diverged:
                 try:
-                    results.append(function(index, run))
+                    results.append(function(index, recorder))
                 except DivergedError as error:
                     self.diverged[index] = error
         return results
@@ -175,43 +187,43 @@ class _Loop:
         while self.logs and self.logs[0][0] <= last:
             step, read = self.logs.popleft()
             trackers = read()
-            values = self.for_each(lambda index, run: run.log(step, trackers[index]))  # noqa: B023
+            values = self.for_each(lambda index, recorder: recorder.log(step, trackers[index]))  # noqa: B023
             self.progress.step(step)
             if values:
                 self.progress.report(step, {name: np.mean([each[name] for each in values]) for name in values[0]})
 
     def wait_for_states(self, step):
-        """The states after a step, when all calls are done and logged."""
+        """Returns the states after a step, when all calls are done and logged."""
         self.write_logs(step)
         return self.parallel.states()
 
     def evaluate(self, step, *, write=True):
         states, trackers = self.wait_for_states(step), self.parallel.trackers()
-        self.for_each(lambda index, run: run.check_finite(trackers[index]))
-        for values in self.for_each(lambda index, run: run.evaluate(step, states[index], write=write)):
+        self.for_each(lambda index, recorder: recorder.check_finite(trackers[index]))
+        for values in self.for_each(lambda index, recorder: recorder.evaluate(step, states[index], write=write)):
             if values:
                 text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
                 self.progress.say(f"step {step}: {text}")
 
     def draw(self, step):
         states = self.wait_for_states(step)
-        for path in self.for_each(lambda index, run: run.draw(step, states[index])):
+        for path in self.for_each(lambda index, recorder: recorder.draw(step, states[index])):
             if step in (self.start, self.last):
                 self.progress.say(f"step {step}: picture {path}")
 
     def save(self, step):
         states, trackers = self.wait_for_states(step), self.parallel.trackers()
-        self.for_each(lambda index, run: run.save(step, states[index], trackers[index]))
+        self.for_each(lambda index, recorder: recorder.save(step, states[index], trackers[index]))
 
     def finish(self):
-        """Writes what each run says of itself at its end, unless it had said so before."""
+        """Writes the results of each run, unless they were written before."""
         now, step = time.monotonic(), max(self.start, self.last)
-        values = {"step": step, "seconds": round(now - self.begin, 2), **workdir.machine()}
+        values = {"step": step, "seconds": round(now - self.begin, 2), **machine()}
         if self.first is not None:
             values["first_step_seconds"] = round(self.first[1] - self.begin, 2)
             if step > self.first[0]:
                 values["seconds_per_step"] = round((now - self.first[1]) / (step - self.first[0]), 6)
-        self.for_each(lambda _, run: run.finish(values, write=self.first is not None))
+        self.for_each(lambda _, recorder: recorder.finish(values, write=self.first is not None))
         self.trace.close()
         if self.trace.is_written:
             self.progress.say(f"trace of a few calls: tensorboard --logdir={self.trace.folder} (needs xprof)")

@@ -1,105 +1,35 @@
-"""Samples, pictures and metrics of a generator."""
+"""A finished or running workdir: its states, evaluations of them, and samples from them."""
 
 import contextlib
+import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 from etils import epath
 
 from buresgan_jax import builders
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation import image_metrics, pictures
+from buresgan_jax.evaluation import options as evaluation_options
+from buresgan_jax.evaluation import pictures, tables
+from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.training import best_checkpoint
 from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.sampling import draw_picture, make_sampler
+from buresgan_jax.training.workdir import add_evaluation, read_config, read_evaluations
 
-Sampler = Callable[..., np.ndarray]
-_SAMPLE_BATCH = 256
-# Keys of config.evaluation by which documents in evaluation.json are told apart, beside step, number and seed.
-_OPTIONS = (*builders.OF_ALL_METRICS, *builders.OF_SOME_METRICS)
 NEWEST, BEST, ALL = "newest", "best", "all"
 
 
-def make_sampler(algorithm) -> Sampler:
-    """`(state, key, n, *, ema) -> samples [n, ...]` on the host, drawn in batches of one compiled size."""
-
-    def draw(state, key, index, ema):
-        return algorithm.sample(state, jax.random.fold_in(key, index), _SAMPLE_BATCH, ema=ema)
-
-    draw = jax.jit(draw, static_argnames="ema")
-
-    def sample(state, key, n, *, ema=True):
-        # Silent for the first seconds, and where nobody watches.
-        options = {"desc": "samples", "unit": "batch", "delay": 2, "leave": False, "disable": None}
-        numbers = tqdm.trange(-(-n // _SAMPLE_BATCH), **options)
-        batches = [np.asarray(draw(state, key, index, ema)) for index in numbers]
-        return np.concatenate(batches)[:n]
-
-    return sample
-
-
-def evaluate(config, metric, sampler: Sampler, state, key) -> dict[str, float]:
-    """Metrics of the averaged (`ema_...`) and the raw generator; empty where `metric` is None (`build.evaluation`)."""
-    if metric is None:
-        return {}
-    values = {}
-    for prefix, ema in (("", False), ("ema_", True)):
-        samples = sampler(state, key, config.evaluation.num_samples, ema=ema)
-        if bad := _num_not_finite(samples):
-            values |= {f"{prefix}non_finite_samples": bad}
-            continue
-        values |= {f"{prefix}{name}": value for name, value in metric(samples).items()}
-    return values
-
-
-def _num_not_finite(samples):
-    return int((~np.isfinite(samples)).reshape(len(samples), -1).any(1).sum())
-
-
-def evaluate_images(config, metrics, sampler: Sampler, state, key, *, ema: bool) -> dict[str, dict[str, Any]]:
-    """Metrics of images, with how they were made, of the averaged (`ema_...`) or the raw generator.
-
-    Args:
-        config: of the run.
-        metrics: `build.image_evaluation`; None: there are none.
-        sampler: of this run.
-        state: of the networks.
-        key: of the latent draws.
-        ema: averaged or raw generator.
-    """
-    if metrics is None:
-        return {}
-    prefix = "ema_" if ema else ""
-    samples = sampler(state, key, config.evaluation.num_samples, ema=ema)
-    if bad := _num_not_finite(samples):
-        return {f"{prefix}non_finite_samples": {"value": bad, "n_fake": len(samples)}}
-    images = pictures.to_uint8(samples)
-    batches = [images[start : start + _SAMPLE_BATCH] for start in range(0, len(images), _SAMPLE_BATCH)]
-    return {f"{prefix}{name}": entry for name, entry in metrics(batches, "generated images").items()}
-
-
-def draw_picture(config, path: epath.PathLike, samples: np.ndarray, title: str) -> None:
-    """A scatter over the true modes for points, a grid for images, as PNG."""
-    if builders.is_mixture(config):
-        truth = builders.mixture(config)
-        pictures.scatter(path, samples, means=truth.means, std=truth.std, title=title)
-    else:
-        pictures.save_png(path, pictures.image_grid(samples))
-
-
-# A finished or running workdir
-
-
-class OpenRun:
-    """A workdir; it needs no data set and writes nothing, so a training may be running there.
+class SavedRun:
+    """Reads a workdir. It needs no data set and writes nothing, so a training may be running there.
 
     Attributes:
-        workdir: the folder.
-        config: of the run.
-        algorithm: initial state, samples.
+        workdir: The run's directory.
+        config: The run's config.
+        algorithm: The algorithm, built for one device.
     """
 
     def __init__(self, workdir: epath.PathLike):
@@ -108,24 +38,28 @@ class OpenRun:
         file = self.workdir / "config.json"
         if not file.exists():
             raise UserError(f"{workdir} holds no run: {file} does not exist. Give the --workdir of a training run.")
-        self.config = workdir.read_config(self.workdir)
+        self.config = read_config(self.workdir)
         self.algorithm = builders.algorithm(self.config)
 
     def states(self, checkpoint: str | int = NEWEST) -> Iterator[Any]:
-        """States of one or all checkpoints.
+        """Restores one or all checkpoints.
 
         Args:
-            checkpoint: `newest` (that is good), `best` (see `best_checkpoint.py`), `all`, or a step.
+            checkpoint: `newest` (the newest one that is not damaged), `best` (see `best_checkpoint.py`), `all`, or a
+                step.
+
+        Yields:
+            The states.
 
         Raises:
-            UserError: there is no such checkpoint, or it is damaged.
+            UserError: There is no such checkpoint, or it is damaged.
         """
         is_best, steps = checkpoint == BEST, None
         if not is_best and checkpoint not in (NEWEST, ALL) and not str(checkpoint).isdigit():
             raise UserError(f"--checkpoint must be {NEWEST}, {BEST}, {ALL} or a step, got {checkpoint!r}.")
         if is_best or str(checkpoint).isdigit():
             steps = [best_checkpoint.best_step(self.workdir) if is_best else int(checkpoint)]
-        example = np.zeros(builders.example_shape(self.config), np.float32)
+        example = np.zeros(builders.describe(self.config).example_shape, np.float32)
         like = {"state": jax.eval_shape(self.algorithm.init, jax.random.key(0), example)}
         options = {"folder": best_checkpoint.FOLDER} if is_best else {}
         with contextlib.closing(Checkpointer(self.workdir, read_only=True, **options)) as checkpointer:
@@ -141,12 +75,12 @@ class OpenRun:
 
 
 def load(workdir: epath.PathLike, checkpoint: str | int = NEWEST):
-    """Config, algorithm and one state of a finished or running workdir."""
+    """Loads config, algorithm and one state of a finished or running workdir."""
     if checkpoint == ALL:
         raise UserError(f"--checkpoint={ALL} is for --mode=evaluate. Give one: {NEWEST}, {BEST} or a step.")
-    opened = OpenRun(workdir)
-    (state,) = opened.states(checkpoint)
-    return opened.config, opened.algorithm, state
+    saved = SavedRun(workdir)
+    (state,) = saved.states(checkpoint)
+    return saved.config, saved.algorithm, state
 
 
 def run_evaluation(
@@ -156,43 +90,48 @@ def run_evaluation(
     checkpoint: str | int = NEWEST,
     changes: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[str, float]]:
-    """Metrics of checkpoints of a workdir, one after the other, of the averaged and the raw generator.
+    """Evaluates the averaged and the raw generator of checkpoints, one after the other.
 
-    They are also added to `evaluation.json` in the workdir, each with how it was made, and shown as a table on standard
-    error.
+    The numbers are also added to `evaluation.json` in the workdir, each with how it was made, and shown as a table on
+    standard error.
 
     Args:
-        workdir: of the run.
-        seed: of the latent draws.
-        checkpoint: see `OpenRun.states`.
-        changes: other values of keys of the config's `evaluation`, by name.
+        workdir: The run's directory.
+        seed: Seed of the latent draws.
+        checkpoint: The checkpoints to evaluate, see `SavedRun.states`.
+        changes: Other values of keys of the config's `evaluation`, by name.
+
+    Yields:
+        The numbers of a checkpoint by name, with its step.
     """
-    opened = OpenRun(workdir)
-    config, key = opened.config, jax.random.key(seed)
+    saved = SavedRun(workdir)
+    config, key, sampler = saved.config, jax.random.key(seed), make_sampler(saved.algorithm)
     changes = dict(changes or {})
     if changes.get("extractor", config.evaluation.extractor) != config.evaluation.extractor:
         for name in ("weights", "resizer"):  # the run's are another extractor's
             changes.setdefault(name, None)
     config.evaluation.update(changes)
-    metric, images, sampler = builders.evaluation(config, workdir), None, make_sampler(opened.algorithm)
-    if metric is None and not config.evaluation.metrics:
+    evaluation_options.check(config.evaluation)
+    read_evaluations(saved.workdir)  # a damaged file is found before the work, not after it
+    num_samples, evaluators = config.evaluation.num_samples, None
+    for state in saved.states(checkpoint):
+        evaluators = evaluators or _evaluators(config, saved.workdir)
+        facts = {"step": int(state.step), "num_samples": num_samples, "seed": seed}
+        entries = dict(evaluate(evaluators, functools.partial(sampler, state, key, num_samples)))
+        print(f"step {facts['step']}\n{tables.of_entries(entries)}", file=sys.stderr, flush=True)
+        settings = {name: value for each in evaluators for name, value in each.settings.items()}
+        add_evaluation({**facts, **settings}, entries, saved.workdir)
+        yield {**facts, **{name: entry["value"] for name, entry in entries.items()}}
+
+
+def _evaluators(config, workdir):
+    evaluators = builders.evaluators(config, workdir=workdir)
+    if not evaluators:
         raise UserError(
             f"There is no metric for the data set {config.data.name!r} by itself. Name some, such as "
             "--metrics=kernel_distance, or look at samples: --mode=sample."
         )
-    workdir.read_evaluations(opened.workdir)  # a damaged file is known before, not after
-    made_by = {name: config.evaluation[name] for name in _OPTIONS}
-    for state in opened.states(checkpoint):
-        images = images or builders.image_evaluation(config)
-        facts = {"step": int(state.step), "num_samples": config.evaluation.num_samples, "seed": seed}
-        about = {"n_fake": config.evaluation.num_samples, **builders.about_evaluation(config)}
-        values = evaluate(config, metric, sampler, state, key)
-        entries = {name: {"value": value, **about} for name, value in values.items()}
-        for ema in (False, True):
-            entries |= evaluate_images(config, images, sampler, state, key, ema=ema)
-        print(f"step {facts['step']}\n{image_metrics.table(entries)}", file=sys.stderr, flush=True)
-        workdir.add_evaluation({**facts, **(made_by if images else {})}, entries, opened.workdir)
-        yield {**facts, **{name: entry["value"] for name, entry in entries.items()}}
+    return evaluators
 
 
 def run_sampling(
@@ -207,13 +146,13 @@ def run_sampling(
     """Writes samples of a checkpoint.
 
     Args:
-        workdir: of the run.
-        out: `x.png` (one picture: a grid, or a scatter for points), `x.npz` (array `samples`, images as uint8), or a
+        workdir: The run's directory.
+        out: `x.png` (one picture: a grid, or a scatter of points), `x.npz` (array `samples`, images as uint8), or a
             folder for one PNG per image.
-        num_samples: how many.
-        seed: of the latent draws.
-        ema: averaged or raw generator.
-        checkpoint: see `OpenRun.states`, one.
+        num_samples: How many samples.
+        seed: Seed of the latent draws.
+        ema: Whether the averaged generator makes them; otherwise the raw one.
+        checkpoint: One checkpoint, see `SavedRun.states`.
     """
     out = epath.Path(out)
     if num_samples < 1:
@@ -222,17 +161,18 @@ def run_sampling(
         raise UserError(f"--out must be a .png file, an .npz file or a folder (no suffix), got {str(out)!r}.")
     config, algorithm, state = load(workdir, checkpoint)
     samples = make_sampler(algorithm)(state, jax.random.key(seed), num_samples, ema=ema)
+    title = f"{config.method}, step {int(state.step)}"
     try:
-        _write_samples(config, samples, out, title=f"{config.method}, step {int(state.step)}")
+        _write_samples(out, samples, builders.describe(config), title=title)
     except OSError as error:
         raise UserError(f"Cannot write samples to {out}: {error}.") from error
 
 
-def _write_samples(config, samples, out, *, title):
-    is_points = builders.is_mixture(config)
+def _write_samples(out, samples, description, *, title):
+    is_points = description.kind == "points"
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".png":
-        draw_picture(config, out, samples, title)
+        draw_picture(out, samples, description, title=title)
     elif out.suffix == ".npz":
         with out.open("wb") as file:
             np.savez_compressed(file, samples=samples if is_points else pictures.to_uint8(samples))

@@ -1,19 +1,14 @@
-"""What a run writes besides checkpoints: its config, metrics, TensorBoard events, progress. Process 0 only."""
+"""A run's directory: its lock, `config.json`, `final.json` and `evaluation.json`."""
 
 import contextlib
-import datetime
 import json
 import os
 import platform
-import sys
-import time
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 import jax
-import tensorboardX
-import tqdm
 from etils import epath
 from ml_collections import config_dict
 
@@ -26,22 +21,22 @@ except ImportError:  # Windows
     fcntl = None
 
 FINAL, EVALUATION = "final.json", "evaluation.json"
-# In it, beside the last evaluation.
+# The keys of final.json beside the numbers of the last evaluation.
 RUN_FACTS = ("step", "seconds", "first_step_seconds", "seconds_per_step", "device", "versions")
 
 
 def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
     """Creates the workdir, or checks that it belongs to this config.
 
-    A workdir without checkpoints belongs to nobody: whatever it holds would be written again.
+    A workdir without checkpoints belongs to no run: everything in it would be written again.
 
     Args:
-        config: the resolved config.
-        workdir: of the run.
-        write: whether this process writes (process 0 does).
+        config: The resolved config.
+        workdir: The run's directory.
+        write: Whether this process writes (process 0 does).
 
     Raises:
-        UserError: the workdir cannot be written, or belongs to a run whose config differs in a key that would change
+        UserError: The workdir cannot be written, or belongs to a run whose config differs in a key that would change
             the training so far.
     """
     workdir = epath.Path(workdir)
@@ -54,37 +49,40 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
     return workdir
 
 
-def lock_workdir(workdir: epath.Path) -> contextlib.AbstractContextManager | None:
-    """Keeps other processes from training in a workdir, until what it returns is closed or the process ends.
-
-    Two of them would remove each other's checkpoints. Remote folders, and file systems that know no locks, have none.
+def lock_workdir(workdir: epath.Path) -> contextlib.ExitStack:
+    """Keeps other processes from training in a workdir: two of them would remove each other's checkpoints.
 
     Args:
-        workdir: of the run.
+        workdir: The run's directory.
+
+    Returns:
+        The lock, which lasts until it is closed or the process ends. On remote folders, and on file systems that know
+        no locks, it locks nothing.
 
     Raises:
-        UserError: another process trains there.
+        UserError: Another process trains there.
     """
+    lock = contextlib.ExitStack()
     if fcntl is None or "://" in str(workdir):
-        return None
+        return lock
     with _os_errors(workdir):
-        file = open(workdir / ".lock", "a+")  # noqa: SIM115  # it is returned
+        file = lock.enter_context(open(workdir / ".lock", "a+"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        with file:
+        with lock:
             raise UserError(
                 f"{workdir} is in use by process {file.read() or '(unknown)'}, which trains there. Wait until it ends, "
                 "or use another --workdir."
             ) from None
     except OSError:
-        file.close()
-        return None
+        lock.close()
+        return lock
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
-    return file
+    return lock
 
 
 def save_config(config, workdir: epath.Path) -> None:
@@ -94,14 +92,19 @@ def save_config(config, workdir: epath.Path) -> None:
 
 
 def forget_results(workdir: epath.Path, *others: str) -> None:
-    """Removes what an earlier run in the same workdir said at its end, and other files."""
+    """Removes the results of an earlier run in the same workdir.
+
+    Args:
+        workdir: The run's directory.
+        *others: Names of further files to remove.
+    """
     with _os_errors(workdir):
         for name in (FINAL, EVALUATION, *others):
             (workdir / name).unlink(missing_ok=True)
 
 
 def machine() -> dict[str, str]:
-    """On what a run goes on, and with what."""
+    """Returns the device and the package versions of the run."""
     packages = ("jax", "flax", "optax", "numpy")
     versions = ", ".join(
         [f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in packages)]
@@ -110,22 +113,23 @@ def machine() -> dict[str, str]:
 
 
 def save_final(values: Mapping[str, Any], workdir: epath.Path) -> None:
-    """Writes `final.json`, what a finished run says of itself."""
+    """Writes `final.json`, the results of a finished run."""
     replace_text(workdir / FINAL, json.dumps(values, indent=2) + "\n")
 
 
 def add_evaluation(facts: Mapping[str, Any], entries: Mapping[str, Any], workdir: epath.Path) -> None:
-    """Adds metrics, with how they were made, to `evaluation.json`.
+    """Adds the numbers of an evaluation, each with how it was made, to `evaluation.json`.
 
     Args:
-        facts: of the samples, such as the step of their generator; the file has one place for equal facts.
-        entries: the metrics by name; those that were there under the same facts and names are replaced.
-        workdir: of the run.
+        facts: Facts that all the numbers share, such as the step of the generator; numbers of equal facts lie in one
+            document of the file.
+        entries: Entries of evaluators by name; they replace those of the same facts and names.
+        workdir: The run's directory.
 
     Raises:
-        UserError: the file is damaged, or cannot be written.
+        UserError: The file is damaged, or cannot be written.
     """
-    documents = read_evaluations(workdir)
+    documents, facts = read_evaluations(workdir), json.loads(json.dumps(facts))
     same = next((each for each in documents if facts.items() <= each.items()), {})
     documents = [each for each in documents if each is not same]
     documents.append({**facts, "metrics": same.get("metrics", {}) | entries})
@@ -134,10 +138,10 @@ def add_evaluation(facts: Mapping[str, Any], entries: Mapping[str, Any], workdir
 
 
 def read_evaluations(workdir: epath.Path) -> list[dict[str, Any]]:
-    """The documents of `evaluation.json`; none where there is no such file.
+    """Reads the documents of `evaluation.json`; none if there is no such file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: The file is damaged.
     """
     file = workdir / EVALUATION
     try:
@@ -150,7 +154,7 @@ def read_evaluations(workdir: epath.Path) -> list[dict[str, Any]]:
 
 
 def read_final(workdir: epath.Path) -> dict[str, Any]:
-    """Reads `final.json`; empty where there is none, or only a part of one."""
+    """Reads `final.json`; empty if there is none, or only a part of one."""
     try:
         return json.loads((workdir / FINAL).read_text())
     except (OSError, json.JSONDecodeError):
@@ -158,10 +162,10 @@ def read_final(workdir: epath.Path) -> dict[str, Any]:
 
 
 def read_config(workdir: epath.Path) -> config_dict.ConfigDict:
-    """Reads `config.json`; keys that the version which wrote it did not have yet get their defaults.
+    """Reads `config.json`; keys that an earlier version did not write get their defaults.
 
     Raises:
-        UserError: it is not a config.
+        UserError: The file is not a config.
     """
     file = workdir / "config.json"
     try:
@@ -183,10 +187,17 @@ def _os_errors(workdir):
 
 
 def check_same_run(config, workdir: epath.Path) -> set[str]:
-    """Checks that a workdir's `config.json` differs from a config in free keys only, and returns these.
+    """Checks that a workdir's `config.json` differs from a config in free keys only.
+
+    Args:
+        config: The resolved config.
+        workdir: The run's directory.
+
+    Returns:
+        The keys in which they differ.
 
     Raises:
-        UserError: it differs in others.
+        UserError: They differ in other keys.
     """
     old, new = (config_lib.flatten(json.loads(each.to_json())) for each in (read_config(workdir), config))
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
@@ -194,126 +205,13 @@ def check_same_run(config, workdir: epath.Path) -> set[str]:
         differences = ", ".join(f"{key} (there {old.get(key)!r}, now {new.get(key)!r})" for key in fixed)
         raise UserError(
             f"Workdir {workdir} belongs to a run with another config: {differences}. Use another --workdir, or the "
-            "same settings to go on."
+            "same settings to resume."
         )
     return changed
 
 
 def replace_text(file: epath.Path, text: str) -> None:
-    """Writes beside the file, then renames: a kill leaves the old or the new text, never a part."""
+    """Writes a file by renaming a temporary one: a kill leaves the old or the new text, never a part."""
     temporary = file.with_name(file.name + ".tmp")
     temporary.write_text(text)
     temporary.replace(file)
-
-
-class MetricWriter:
-    """`metrics.jsonl` (one JSON object a line) and TensorBoard events."""
-
-    def __init__(self, workdir: epath.Path, *, start_step: int):
-        """Opens both; drops lines of steps after `start_step`, which a killed run had written and will write again."""
-        self._file = workdir / "metrics.jsonl"
-        lines = [line for line in self._read_lines() if line["step"] <= start_step]
-        replace_text(self._file, "".join(json.dumps(line) + "\n" for line in lines))
-        # The picture of step 0 is drawn again too.
-        purge_step = start_step + 1 if start_step else 0
-        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=purge_step)
-
-    def _read_lines(self):
-        if not self._file.exists():
-            return
-        for line in self._file.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:  # the kill came in the middle of a line
-                return
-
-    def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
-        """Adds one line and its TensorBoard scalars; `split` is `train` or `eval`."""
-        with self._file.open("a") as file:
-            file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
-        for name, value in values.items():
-            self._events.add_scalar(f"{split}/{name}", value, step)
-
-    def write_picture(self, step: int, image: Any) -> None:
-        """Adds a picture `[height, width, channels]`, uint8, to the TensorBoard events."""
-        self._events.add_image("samples", image, step, dataformats="HWC")
-
-    def close(self) -> None:
-        """Flushes the events."""
-        self._events.close()
-
-
-class Progress:
-    """A live line on a terminal; plain lines elsewhere."""
-
-    def __init__(self, start: int, stop: int, *, show: bool):
-        """Shows steps `start` to `stop`; nothing where `show` is False."""
-        self._live = show and sys.stderr.isatty()
-        self._plain = show and not self._live
-        self._start, self._stop, self._begin = start, stop, None
-        known = self._live and all(os.get_terminal_size(sys.stderr.fileno()))
-        size = {"dynamic_ncols": True} if known else {"ncols": 100, "nrows": 20}  # on 0 x 0 tqdm would show nothing
-        self._bar = tqdm.tqdm(total=stop, initial=start, unit="step", smoothing=0.1, disable=not self._live, **size)
-
-    def step(self, step: int) -> None:
-        """This many steps are done."""
-        if self._begin is None:  # the first call compiles
-            self._begin = (time.monotonic(), step)
-        self._bar.update(max(0, step - self._bar.n))
-
-    def report(self, step: int, values: Mapping[str, float]) -> None:
-        """Shows metrics."""
-        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self._bar.set_postfix_str(text, refresh=False)
-        if self._plain:
-            print(f"step {step}/{self._stop}  {self._speed(step)}{text}", file=sys.stderr, flush=True)
-
-    def _speed(self, step):
-        seconds, first = time.monotonic() - self._begin[0], self._begin[1]
-        if step == first or not seconds:
-            return ""
-        rate = (step - first) / seconds
-        left = datetime.timedelta(seconds=round((self._stop - step) / rate))
-        return f"{rate:.3g} steps/s  {left} left  "
-
-    def say(self, text: str) -> None:
-        """One line of text above the live line."""
-        if self._live or self._plain:
-            self._bar.write(text, file=sys.stderr)
-
-    def close(self) -> None:
-        """Ends the live line."""
-        self._bar.close()
-
-
-class Trace:
-    """A trace of a few calls, when everything is compiled; it opens in TensorBoard's XProf.
-
-    Attributes:
-        folder: where it is written; None: nothing is traced.
-        is_written: whether it has been.
-    """
-
-    _FIRST, _LAST = 2, 5
-
-    def __init__(self, folder: epath.Path | None):
-        """Begins nothing yet."""
-        self.folder, self.is_written, self._running = folder, False, False
-
-    def is_due(self, number: int) -> bool:
-        """Whether tracing begins or ends before this call, counted from 0."""
-        return self.folder is not None and number in (self._FIRST, self._LAST)
-
-    def switch(self) -> None:
-        """Begins, or ends."""
-        if self._running:
-            self.close()
-        else:
-            jax.profiler.start_trace(str(self.folder))
-            self._running = True
-
-    def close(self) -> None:
-        """Ends tracing where it has not ended."""
-        if self._running:
-            jax.profiler.stop_trace()
-            self._running, self.is_written = False, True

@@ -1,4 +1,4 @@
-"""The classifier that judges stacked MNIST: it learns, its file is checked, and its verdicts reach the metrics."""
+"""The classifier of stacked MNIST: it learns, its file is checked, and its labels reach the metrics."""
 
 import functools
 import importlib.util
@@ -9,12 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from buresgan_jax import builders
+from buresgan_jax import builders, train_classifier
 from buresgan_jax.data import Source, decode_images, stacked_source
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, digit_classifier
+from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.networks import DigitClassifier
-from buresgan_jax.training import saved_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 _SMALL = DigitClassifier(filters=(4, 4), hidden=16)
@@ -96,7 +96,7 @@ def test_held_out_pictures_choose_the_epoch(monkeypatch):
     assert np.any(seen[0][1]["Dense_1"]["bias"] != seen[1][1]["Dense_1"]["bias"])
 
 
-def test_data_that_cannot_train_a_judge_are_refused():
+def test_data_that_cannot_train_a_classifier_are_refused():
     with pytest.raises(UserError, match="'mnist' has 400 pictures, too few to hold out 5000 and train on batches of"):
         classifier_training.train_classifier(_digits(), _digits())
     with pytest.raises(UserError, match="'mnist' has no labels"):
@@ -108,7 +108,7 @@ def test_data_that_cannot_train_a_judge_are_refused():
 # The file
 
 
-def test_a_file_gives_back_the_judge(tmp_path):
+def test_a_file_gives_back_the_classifier(tmp_path):
     trained, file = _trained(), tmp_path / "new" / "digit_classifier.npz"
     digit_classifier.save_classifier(trained, file)
     loaded = digit_classifier.load_classifier(file, "mnist", network=_SMALL)
@@ -167,14 +167,13 @@ def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path
     )
     file = tmp_path / "digit_classifier.npz"
     assert (
-        classifier_training.main(["--data=mnist", f"--out={file}", "--data_dir=there", "--seed=3", "--num_epochs=2"])
-        == 0
+        train_classifier.main(["--data=mnist", f"--out={file}", "--data_dir=there", "--seed=3", "--num_epochs=2"]) == 0
     )
     assert json.loads(capsys.readouterr().out) == {"num_epochs": 2, "seed": 3}
     assert asked == [("mnist", "train", "there"), ("mnist", "test", "there")]
     assert file.exists()
     monkeypatch.undo()
-    assert classifier_training.main(["--data=mnist", f"--out={file}", f"--data_dir={tmp_path}"]) == 2
+    assert train_classifier.main(["--data=mnist", f"--out={file}", f"--data_dir={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -211,12 +210,12 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
     real = np.asarray(decode_images(stacks.fetch(np.arange(300))))
     collapsed = np.broadcast_to(real[:1], real.shape)
 
-    def sampler(state, key, n, *, ema):
-        return (real if ema else collapsed)[:n]
+    def values_of(evaluators):
+        return {name: entry["value"] for name, entry in evaluate(evaluators, lambda *, ema: real if ema else collapsed)}
 
-    metric = builders.evaluation(config, tmp_path)
+    evaluators = builders.evaluators(config, workdir=tmp_path)
     assert trainings == []  # not before it is needed
-    values = saved_run.evaluate(config, metric, sampler, None, None)
+    values = values_of(evaluators)
     num_modes = len(np.unique(stacks.labels(np.arange(300))))
     assert abs(values["ema_modes"] - num_modes) < 0.1 * num_modes
     assert values["modes"] == 1
@@ -224,15 +223,16 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
     assert values["classifier_accuracy"] == _trained().metadata["test_accuracy"]
     assert values["ema_reverse_kl_floor"] == values["reverse_kl_floor"] > 0
     # From now on the file of the workdir serves; a path in the config comes before it.
-    assert saved_run.evaluate(config, builders.evaluation(config, tmp_path), sampler, None, None) == values
+    assert values_of(builders.evaluators(config, workdir=tmp_path)) == values
     config.evaluation.classifier = str(tmp_path / "shared.npz")
-    builders.evaluation(config, tmp_path)(real[:2])
+    (evaluator,) = builders.evaluators(config, workdir=tmp_path)
+    evaluator(real[:2])
     assert trainings == [("mnist", None)] * 2
     assert (tmp_path / "shared.npz").exists()
 
 
-def test_a_judge_of_other_data_is_refused_before_training(config, tmp_path):
+def test_a_classifier_of_other_data_is_refused_before_training(config, tmp_path):
     digit_classifier.save_classifier(_trained(), tmp_path / "digit_classifier.npz")
     config.data.base = "fashion_mnist"
     with pytest.raises(UserError, match="is for 'mnist', not for 'fashion_mnist'"):
-        builders.evaluation(config, tmp_path)
+        builders.evaluators(config, workdir=tmp_path)

@@ -6,23 +6,22 @@ import numpy as np
 import pytest
 from helpers import make_images
 
-from buresgan_jax import builders, extractors, metrics
-from buresgan_jax.evaluation import image_metrics, statistics_cache, summaries
-from buresgan_jax.evaluation.image_metrics import Options
+from buresgan_jax import extractors, metrics
+from buresgan_jax.evaluation import image_metrics, statistics_cache, summaries, tables
 
 PIXELS = extractors.pixels()
 SOME = ("frechet_distance", "kernel_distance", "precision_recall", "sliced_wasserstein", "vendi_score")
-OPTIONS = Options(subset_size=20)
+OPTIONS = {"subset_size": 20}
 
 
 def compare(real, fake, names=SOME, made_by=PIXELS, **options):
     """`{name: value}` of lists of batches, or of arrays as one batch."""
-    summaries = []
+    sets = []
     for name, images, of_real in (("real", real, True), ("fake", fake, False)):
         batches = images if isinstance(images, list) else [images]
         parts = image_metrics.needed_parts(names, of_real=of_real)
-        summaries.append(summaries.summarize(name, batches, parts, made_by, **options))
-    entries = image_metrics.compare(names, *summaries, made_by, OPTIONS)
+        sets.append(summaries.summarize(name, batches, parts, made_by, **options))
+    entries = image_metrics.compare(names, *sets, made_by, OPTIONS)
     return {name: entry["value"] for name, entry in entries.items()}
 
 
@@ -52,19 +51,19 @@ def test_numbers_are_those_of_the_metrics_and_say_how_they_were_made():
     some = compare(fake, real[:30])["recall_pixels"]
     assert some == metrics.precision_recall(features[1], features[0][:30]).recall
     assert found["vendi_score_pixels"] == pytest.approx(metrics.vendi_score(features[1]), rel=1e-9)
-    summaries = [
+    sets = [
         summaries.summarize(name, [images], ("features", "moments"), PIXELS._replace(sha256="ab" * 32))
         for name, images in (("mnist:test", real), ("samples", fake))
     ]
     canonical = PIXELS._replace(is_canonical=True, sha256="ab" * 32)
-    entries = image_metrics.compare(("kernel_distance",), *summaries, canonical, OPTIONS)
+    entries = image_metrics.compare(("kernel_distance",), *sets, canonical, OPTIONS)
     assert entries["kid"].pop("value") == pytest.approx(found["kernel_distance_pixels"])
     assert entries["kid"].pop("standard_error") * 10 == pytest.approx(entries["kid"].pop("std"))
     facts = {"n_real": 48, "n_fake": 30, "real": "mnist:test", "fake": "samples", "seed": 0, "subset_size": 20}
     facts |= {"num_subsets": 100, "image_shape": [16, 16, 3]}
     facts |= {"extractor": "pixels", "resizer": "area to 8x8", "weights_sha256": "ab" * 32}
     assert entries["kid"] == facts
-    recall = image_metrics.compare(("precision_recall",), *summaries, PIXELS, OPTIONS)["recall_pixels"]
+    recall = image_metrics.compare(("precision_recall",), *sets, PIXELS, OPTIONS)["recall_pixels"]
     assert (recall["n_real"], recall["n_fake"]) == (30, 30)  # as many of both
 
 
@@ -74,7 +73,7 @@ def test_the_inception_score_is_of_the_logits_of_the_generated_set_alone():
         return features, 20 * features[:, :5]
 
     made_by = PIXELS._replace(function=function, name="five")
-    names, options, images = ("inception_score", "inception_variance"), Options(num_splits=3), make_images(2)
+    names, options, images = ("inception_score", "inception_variance"), {"num_splits": 3}, make_images(2)
     image_metrics.check(names, made_by, options, num_real=None, num_fake=48, image_shape=(16, 16, 3))
     assert image_metrics.needed_parts(names, of_real=True) == ()
     fake = summaries.summarize("fake", [images[:9], images[9:]], ("logits",), made_by)
@@ -86,8 +85,9 @@ def test_the_inception_score_is_of_the_logits_of_the_generated_set_alone():
     assert variance["value"] == metrics.inception_variance(fake.parts["logits"], num_splits=3).mean
     assert (entry["n_real"], entry["real"], entry["n_fake"]) == (None, None, 48)
     names = ("inception_score", "frechet_distance")
-    canonical = image_metrics.larger_is_better(names, made_by._replace(is_canonical=True))
-    assert canonical == {"inception_score": True, "fid": False}
+    canonical = [image_metrics.result_names(name, made_by._replace(is_canonical=True)) for name in names]
+    assert canonical == [{"inception_score": "inception_score"}, {"frechet_distance": "fid"}]
+    assert [image_metrics.METRICS[name].larger_is_better[name] for name in names] == [True, False]
 
 
 def test_bins_and_both_protocols_of_patches():
@@ -106,7 +106,7 @@ def test_bins_and_both_protocols_of_patches():
 
 
 def test_the_names_of_the_canonical_network_are_understood_with_it():
-    assert builders.image_metric_names("fid, kid,fid,", "inception_v3") == ("frechet_distance", "kernel_distance")
+    assert image_metrics.metric_names("fid, kid,fid,", "inception_v3") == ("frechet_distance", "kernel_distance")
 
 
 def test_a_set_against_itself_is_perfect():
@@ -135,7 +135,7 @@ def test_what_is_undefined_says_why_and_costs_no_other_number():
     entries = image_metrics.compare(("frechet_distance", "vendi_score"), *sets, PIXELS, OPTIONS)
     assert entries["frechet_distance_pixels"]["value"] > 0
     assert entries["vendi_score_pixels"]["value"] is None
-    *_, last = image_metrics.table(entries).splitlines()
+    *_, last = tables.of_entries(entries).splitlines()
     assert last.startswith("| vendi_score_pixels | - |")
     assert entries["vendi_score_pixels"]["undefined"] in last
 
@@ -157,7 +157,7 @@ def test_kept_statistics_are_found_by_content_and_only_then(tmp_path, caplog):
         return PIXELS.function(images)
 
     def summarize(images, sha256="of the weights"):
-        made_by = PIXELS._replace(function=extractors, sha256=sha256)
+        made_by = PIXELS._replace(function=features, sha256=sha256)
         looked_at.clear()
         parts = ("features", "images", "moments")
         return summaries.summarize("real", [images], parts, made_by, cache=tmp_path)

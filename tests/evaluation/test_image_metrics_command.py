@@ -8,10 +8,10 @@ import pytest
 from helpers import make_images
 from PIL import Image
 
-from buresgan_jax import builders, data, extractors, metrics
+from buresgan_jax import data, extractors, metrics
+from buresgan_jax.evaluation import compare_sets
 
 PIXELS = extractors.pixels()
-command = importlib.import_module("buresgan_jax.metrics.__main__")
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def run(monkeypatch, tmp_path, capfd):
     def run(*arguments):
         capfd.readouterr()
         try:
-            status = command.main([str(argument) for argument in arguments])
+            status = compare_sets.main([str(argument) for argument in arguments])
         except SystemExit as error:
             status = error.code
         return (status, *capfd.readouterr())
@@ -39,6 +39,10 @@ def places(tmp_path):
         Image.fromarray(image).save(tmp_path / "folder" / "class" / f"{number:02d}.png")
     np.savez(tmp_path / "some.npz", samples=images[:30])
     return tmp_path / "folder", tmp_path / "some.npz"
+
+
+def test_the_command_is_the_programs():
+    assert importlib.import_module("buresgan_jax.metrics.__main__").main is compare_sets.main
 
 
 def test_the_command_writes_a_table_and_every_fact(run, places, tmp_path):
@@ -58,7 +62,7 @@ def test_the_command_writes_a_table_and_every_fact(run, places, tmp_path):
 
 
 def test_the_command_finds_what_it_kept_of_the_real_set(run, places, tmp_path, monkeypatch):
-    monkeypatch.setitem(builders.EXTRACTORS, "pixels", lambda: PIXELS._replace(sha256="ab" * 32))
+    monkeypatch.setitem(extractors.EXTRACTORS, "pixels", lambda: PIXELS._replace(sha256="ab" * 32))
     flags = [f"--real={places[0]}", f"--fake={places[1]}", "--metrics=frechet_distance,kernel_distance"]
     flags.append("--subset_size=20")
     status, out, _ = run(*flags)

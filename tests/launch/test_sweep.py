@@ -128,7 +128,7 @@ def test_a_signal_lets_the_runs_save_and_ends(fake, tmp_path):
     thread = threading.Thread(target=send)
     thread.start()
     reported = []
-    with pytest.raises(KeyboardInterrupt, match="The same command goes on"):
+    with pytest.raises(KeyboardInterrupt, match="Rerun the same command to resume"):
         processes.run_cells(made, jobs=2, report=lambda cell, outcome, _: reported.append(outcome.status))
     thread.join()
     assert reported == ["stopped", "stopped"]

@@ -151,14 +151,14 @@ def test_runs_share_one_classifier(monkeypatch, tmp_path):
 def test_runs_of_the_first_seed_come_first(tmp_path):
     from configs.suites import synthetic
 
-    suite = synthetic.get_config()
-    suite.seeds, suite.data, suite.methods = "3,5", "ring,grid", "gan,bures"
-    suite.overrides = "penalty.weight=2 training.num_steps=7"
-    made = suite.make_cells(suite, pathlib.Path("configs").resolve(), tmp_path)
+    names = synthetic.get_config()
+    names.seeds, names.data, names.methods = "3,5", "ring,grid", "gan,bures"
+    names.overrides = "penalty.weight=2 training.num_steps=7"
+    made = suite.make_cells(names, pathlib.Path("configs").resolve(), tmp_path)
     assert [cell.labels["seed"] for cell in made] == [3] * 4 + [5] * 4
     last = made[-1]
     assert last.name == "data=grid method=bures seed=5"
     assert last.workdir == tmp_path / "grid" / "bures" / "seed_5"
     assert (last.config.seed, last.config.penalty.weight, last.config.training.num_steps) == (5, 2.0, 7)
     assert last.arguments[0].endswith("configs/grid.py:bures")
-    assert np.all([f"--config.{word}" in last.arguments for word in (*suite.overrides.split(), "seed=5")])
+    assert np.all([f"--config.{word}" in last.arguments for word in (*names.overrides.split(), "seed=5")])

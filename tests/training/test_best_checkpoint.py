@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from buresgan_jax.errors import UserError
-from buresgan_jax.training import best_checkpoint, workdir
+from buresgan_jax.training import best_checkpoint
 from buresgan_jax.training.best_checkpoint import BestCheckpoint
 from buresgan_jax.training.checkpoint import Checkpointer
 
@@ -65,7 +65,7 @@ def test_a_kill_leaves_a_record_and_its_checkpoint(tmp_path, monkeypatch, moment
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((workdir, "replace_text") if moment == "record" else (Checkpointer, "keep_only")), kill)
+        patch.setattr(*((best_checkpoint, "replace_text") if moment == "record" else (Checkpointer, "keep_only")), kill)
         with pytest.raises(KeyboardInterrupt):
             offer(tmp_path, {3: 2.0})
     assert kept(tmp_path) == ([1, 3], 1 if moment == "record" else 3)

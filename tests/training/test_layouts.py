@@ -11,7 +11,8 @@ from helpers import assert_close_parameters, make_config, read_metrics
 
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StopSignals
-from buresgan_jax.training import devices, layouts, loop, run
+from buresgan_jax.training import devices, layouts, loop
+from buresgan_jax.training.opening import open_run
 
 RATES = [1e-3, 1e38, 5e-3]  # three runs on two devices; the second diverges
 
@@ -20,11 +21,12 @@ def train_together(workdir, configs):
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(StopSignals(alone=True))
         rows = slice(0, configs[0].training.batch_size)
-        runs = [run.Run(config, workdir / str(i), signals, rows=rows) for i, config in enumerate(configs)]
-        for each in runs:
-            stack.enter_context(contextlib.closing(each))
+        opened = [open_run(config, workdir / str(i), signals, rows=rows) for i, config in enumerate(configs)]
+        runs, recorders = zip(*opened, strict=True)
+        for recorder in recorders:
+            stack.enter_context(contextlib.closing(recorder))
         stacked = layouts.Stacked(runs, workdir)
-        diverged = loop.train(stacked, signals, begin=time.monotonic())
+        diverged = loop.train(stacked, recorders, signals, begin=time.monotonic())
         return stacked.states(), diverged
 
 

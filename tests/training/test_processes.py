@@ -13,6 +13,7 @@ from helpers import assert_close_parameters, assert_same
 
 from buresgan_jax import builders, data
 from buresgan_jax.training import devices, loop, saved_run
+from buresgan_jax.training.workdir import read_config
 
 LAST = 2500
 OPTIONS = {
@@ -64,7 +65,7 @@ def load_state(workdir):
 
 def run_here(workdir):
     """The rest of a run in this process, on its four devices."""
-    return loop.train_and_evaluate(workdir.read_config(workdir), workdir)
+    return loop.train_and_evaluate(read_config(workdir), workdir)
 
 
 def test_killed_and_stopped_runs_end_in_the_same_bits_as_an_uninterrupted_one(tmp_path):
@@ -149,7 +150,7 @@ def test_two_processes_are_one_and_stop_together(tmp_path):
     for process in pair:
         helpers.finish(process)
 
-    config = workdir.read_config(workdir)
+    config = read_config(workdir)
     first = tmp_path / "first"
     shutil.copytree(workdir / "checkpoints" / "3", first / "checkpoints" / "3")
     shutil.copy(workdir / "config.json", first)
@@ -169,7 +170,7 @@ def test_two_processes_are_one_and_stop_together(tmp_path):
     assert [result.status for result in results] == [128 + signal.SIGTERM] * 2, results
     messages = {result.err.splitlines()[-1] for result in results}
     assert messages == {
-        f"SIGTERM: stopped at step {checkpoints(workdir)[-1]}, saved in {workdir}. Run it again to go on."
+        f"SIGTERM: stopped at step {checkpoints(workdir)[-1]}, saved in {workdir}. Run it again to resume."
     }
     steps = [line["step"] for line in read_metrics(workdir) if line["split"] == "train"]
     assert steps == list(range(30, checkpoints(workdir)[-1] + 1, 30))

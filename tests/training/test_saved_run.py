@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from buresgan_jax import builders, metrics
+from buresgan_jax.evaluation.image_evaluator import METRIC_OPTIONS, SHARED_OPTIONS
 from buresgan_jax.extractors import pixels
-from buresgan_jax.training import saved_run
+from buresgan_jax.training import recorder, sampling, saved_run
+from buresgan_jax.training.workdir import read_final
 
 BY = "ema_kernel_distance_pixels"
 IMAGES = "--config=configs/mnist.py:gan,smoke"
@@ -78,7 +80,7 @@ def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches)
     values = json.loads(result.out)
     (document,) = json.loads((workdir / "evaluation.json").read_text())
     entries = document.pop("metrics")
-    options = {name: document.pop(name) for name in saved_run._OPTIONS}
+    options = {name: document.pop(name) for name in (*SHARED_OPTIONS, *METRIC_OPTIONS)}
     assert (options["subset_size"], options["split"]) == (8, None)
     assert document == {"step": 5, "num_samples": 16, "seed": 0}
     assert list(entries) == [f"{p}{name}_distance_pixels" for p in ("", "ema_") for name in ("frechet", "kernel")]
@@ -98,7 +100,7 @@ def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches)
 
     config, algorithm, state = saved_run.load(workdir)
     key = jax.random.key(0)
-    samples = saved_run.make_sampler(algorithm)(state, key, 16, ema=True)
+    samples = sampling.make_sampler(algorithm)(state, key, 16, ema=True)
     images = builders.source(config).fetch(np.arange(32)), np.rint((samples + 1) * 127.5).astype(np.uint8)
     expected = metrics.frechet_distance(*(pixels().function(each)[0] for each in images))
     assert values["ema_frechet_distance_pixels"] == pytest.approx(expected, rel=1e-6)
@@ -127,14 +129,14 @@ def test_a_failed_evaluation_costs_no_training_and_the_best_outlives_a_restart(
     finished, run, tmp_path, monkeypatch, caplog
 ):
     workdir = pathlib.Path(shutil.copytree(finished, tmp_path / "run"))
-    good = saved_run.evaluate_images
+    good = recorder.evaluate
 
-    def fails_at_6(*args, **kwargs):
-        if int(args[3].step) == 6:
+    def fails_at_6(evaluators, draw, **options):
+        if int(draw.args[0].step) == 6:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED:\nno space left")
-        return good(*args, **kwargs)
+        return good(evaluators, draw, **options)
 
-    monkeypatch.setattr(saved_run, "evaluate_images", fails_at_6)
+    monkeypatch.setattr(recorder, "evaluate", fails_at_6)
     result = run(IMAGES, f"--workdir={workdir}", *METRICS, *STEPS, "--config.training.num_steps=7")
     assert result.status == 2
     assert "Training is done and saved in " in result.err.splitlines()[-1]
@@ -142,7 +144,7 @@ def test_a_failed_evaluation_costs_no_training_and_the_best_outlives_a_restart(
     assert "The evaluation failed at step 6: RESOURCE_EXHAUSTED: no space left" in caplog.text
     found = evaluations(workdir)
     assert list(found) == [1, 2, 3, 4, 5, 7]
-    assert workdir.read_final(workdir)[BY] == found[7][BY]
+    assert read_final(workdir)[BY] == found[7][BY]
     assert json.loads((workdir / "best.json").read_text())["step"] == min(found, key=lambda step: found[step][BY])
     assert int(saved_run.load(workdir)[2].step) == 7
 

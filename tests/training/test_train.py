@@ -14,8 +14,10 @@ from helpers import assert_same, make_config, read_metrics
 
 from buresgan_jax import builders
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.runtime.signals import StoppedError
-from buresgan_jax.training import checkpoint, devices, loop, run, saved_run, workdir
+from buresgan_jax.training import checkpoint, devices, loop, recorder, saved_run
+from buresgan_jax.training.workdir import lock_workdir
 
 # Devices
 
@@ -78,12 +80,12 @@ def test_a_signal_saves_and_the_next_run_goes_on_exactly(uninterrupted, tmp_path
 
 
 def test_two_runs_in_one_workdir_are_refused_while_the_first_one_goes_on(tmp_path):
-    with workdir.lock_workdir(tmp_path):
+    with lock_workdir(tmp_path):
         with pytest.raises(UserError, match=f"is in use by process {os.getpid()}, which trains there. Wait until"):
             loop.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
         assert not (tmp_path / "config.json").exists()
     loop.train_and_evaluate(make_config(training__num_steps=2), tmp_path)
-    workdir.lock_workdir(tmp_path).close()  # it was given back
+    lock_workdir(tmp_path).close()  # it was given back
 
 
 @pytest.mark.parametrize("method", ["bures", "wgan_gp", "veegan"])
@@ -163,8 +165,8 @@ def test_logs_wait_until_the_next_calls_are_dispatched_and_are_written_before_a_
 
     dispatched = itertools.count(2, 2)  # two steps a call
     noted(loop.DataParallel, "step", lambda args: next(dispatched))
-    noted(run.Run, "log", lambda args: args[1])
-    noted(run.Run, "save", lambda args: args[1])
+    noted(recorder.Recorder, "log", lambda args: args[1])
+    noted(recorder.Recorder, "save", lambda args: args[1])
     loop.train_and_evaluate(make_config(training__checkpoint_every_steps=12), tmp_path)
     steps = {name: [step for other, step in events if other == name] for name, _ in events}
     assert steps == {"step": [2, 4, 6, 8, 10, 12], "log": [4, 8, 12], "save": [12]}
@@ -210,16 +212,13 @@ def test_huge_learning_rate_ends_before_anything_is_saved(tmp_path):
 
 
 def test_evaluation_counts_samples_that_are_not_finite():
-    from buresgan_jax.training import saved_run
-
-    def sampler(state, key, n, *, ema):
-        samples = np.zeros((n, 2), np.float32)
+    def draw(*, ema):
+        samples = np.zeros((16, 2), np.float32)
         samples[:3, 1] = np.nan
         return samples if ema else samples + np.inf
 
-    config = make_config()
-    values = saved_run.evaluate(config, builders.evaluation(config, "unused"), sampler, None, None)
-    assert values == {"non_finite_samples": 16, "ema_non_finite_samples": 3}
+    entries = evaluate(builders.evaluators(make_config(), workdir="unused"), draw)
+    assert {name: entry["value"] for name, entry in entries} == {"non_finite_samples": 16, "ema_non_finite_samples": 3}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""Evaluators that count modes: of a known mixture of points, and of stacked digits by a classifier."""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from buresgan_jax import data, declarations, metrics
+from buresgan_jax.declarations import Option
+from buresgan_jax.evaluation.digit_classifier import Classifier
+from buresgan_jax.evaluation.evaluators import Evaluator
+
+_NUM_STD = 3
+_NUM_STACKS = 1000  # of three digits
+
+
+@declarations.metric(
+    "modes",
+    "how points reach the modes of a known mixture",
+    Option("min_hits", 1, "samples within 3 standard deviations that make a mode count", least=1, is_free=True),
+    larger_is_better={"modes": True, "high_quality_share": True, "reverse_kl": False},
+)
+def count_modes(samples, mixture, *, min_hits):
+    """Counts modes and high-quality samples of points."""
+    options = {"weights": mixture.weights, "num_stds": _NUM_STD, "min_hits": min_hits}
+    found = metrics.mode_statistics(samples, mixture.means, mixture.std, **options)
+    return {name: getattr(found, name) for name in ("modes", "high_quality_share", "reverse_kl")}
+
+
+@declarations.metric(
+    "stacked_modes",
+    "how images reach the 1000 classes of stacked MNIST",
+    Option(
+        "classifier", None, "file of stacked_mnist's digit classifier; None: in the workdir", kind=str, is_free=True
+    ),
+    larger_is_better={"modes": True, "reverse_kl": False},
+)
+def count_stacked_modes(samples, reference_counts, *, classifier):
+    """Classifies the digit in each channel of stacked images, and counts the classes."""
+    channels = np.split(samples, samples.shape[-1], axis=-1)
+    labels = data.stacked_labels(np.stack([classifier.classify(channel) for channel in channels], axis=-1))
+    coverage = metrics.class_coverage(labels, reference_counts)
+    return {**coverage._asdict(), "classifier_accuracy": classifier.metadata["test_accuracy"]}
+
+
+def mode_evaluator(mixture: data.Mixture, data_name: str, *, min_hits: int) -> Evaluator:
+    """Makes the evaluator of points.
+
+    Args:
+        mixture: The true distribution.
+        data_name: Name of the data set.
+        min_hits: High-quality samples that make a mode count.
+    """
+    measure, settings = count_modes(min_hits=min_hits), {"min_hits": min_hits}
+    made_from = f"points of {data_name}, {_NUM_STD} std, min_hits {min_hits}"
+
+    def evaluate(samples):
+        numbers = measure(samples, mixture)
+        facts = {"n_fake": len(samples), "made_from": made_from, **settings}
+        return {name: {"value": value, **facts} for name, value in numbers.items()}
+
+    larger_is_better = count_modes.facts["larger_is_better"]
+    return Evaluator(dict.fromkeys(larger_is_better, ("min_hits",)), larger_is_better, settings, evaluate)
+
+
+def stacked_evaluator(
+    find_classifier: Callable[[], Classifier], read_labels: Callable[[], np.ndarray], data_name: str
+) -> Evaluator:
+    """Makes the evaluator of stacked digits.
+
+    Args:
+        find_classifier: Returns the digit classifier; called when it is needed.
+        read_labels: Returns the labels of the training data; called once, when they are needed.
+        data_name: Name of the gray data set.
+    """
+    count_classes = functools.cache(lambda: np.bincount(read_labels(), minlength=_NUM_STACKS))
+    made_from = f"labels by the classifier of {data_name}"
+
+    def evaluate(samples):
+        numbers = count_stacked_modes(classifier=find_classifier())(samples, count_classes())
+        facts = {"n_fake": len(samples), "made_from": made_from}
+        return {name: {"value": value, **facts} for name, value in numbers.items()}
+
+    names = (*metrics.ClassCoverage._fields, "classifier_accuracy")
+    return Evaluator(dict.fromkeys(names, ()), count_stacked_modes.facts["larger_is_better"], {}, evaluate)

@@ -1,0 +1,145 @@
+"""Opening of a run: its data, its workdir, and the state at which it begins."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from buresgan_jax import builders, data
+from buresgan_jax import config as config_lib
+from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import options as evaluation_options
+from buresgan_jax.evaluation.evaluators import best_choice
+from buresgan_jax.runtime.signals import StopSignals
+from buresgan_jax.training import best_checkpoint, devices
+from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.recorder import Recorder
+from buresgan_jax.training.run import OpenedRun
+from buresgan_jax.training.workdir import forget_results, lock_workdir, open_workdir, save_config
+
+
+def open_run(
+    config,
+    workdir: epath.PathLike,
+    signals: StopSignals,
+    *,
+    rows: slice,
+    open_source: Callable[[Any], data.Source] | None = None,
+    data_copies: int = 1,
+) -> tuple[OpenedRun, Recorder]:
+    """Opens the data and the workdir, and restores the newest checkpoint or makes a new state.
+
+    Args:
+        config: The resolved config.
+        workdir: The run's directory.
+        signals: Signals that may come while the data are opened.
+        rows: This process's part of every global batch.
+        open_source: Opens the training data of a config, which runs side by side may share. Default: `builders.source`.
+        data_copies: How many resident data sets share a device, this run's among them.
+
+    Returns:
+        The run, and its recorder, which holds the lock on the workdir until it is closed.
+
+    Raises:
+        UserError: The config, the data or the workdir are wrong, or another process trains there.
+    """
+    _check_numbers(config)
+    is_writer, algorithm, key = jax.process_index() == 0, builders.algorithm(config), jax.random.key(config.seed)
+    evaluators, best = (), {}
+    with contextlib.ExitStack() as stack:
+        with devices.raised_together():
+            workdir = open_workdir(config, workdir, write=is_writer)
+            # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
+            with signals.interruptible():
+                source = (open_source or builders.source)(config)
+            if is_writer:
+                on_batch = signals.stop_before_first_step
+                evaluators = builders.evaluators(config, source, workdir=workdir, on_batch=on_batch)
+                best = _best_choice(config, evaluators)
+            with signals.interruptible():
+                feed = _make_feed(config, source, algorithm, rows, devices.data_memory(data_copies))
+            lock = stack.enter_context(lock_workdir(workdir) if is_writer else contextlib.ExitStack())
+        options = {"keep": config.training.keep_checkpoints, "keep_every_steps": config.training.keep_every_steps}
+        checkpointer = Checkpointer(workdir, **options)
+        start, state, tracker = _restore_or_init(config, algorithm, key, checkpointer)
+        with devices.raised_together():
+            if is_writer and start == 0:  # results that lie here are another run's
+                forget_results(workdir, best_checkpoint.RECORD)
+            if is_writer:
+                save_config(config, workdir)
+        description = builders.describe(config)
+        opened = OpenedRun(
+            config, workdir, description, algorithm, feed, key, start, state, tracker, evaluators, is_writer
+        )
+        recorder = Recorder(opened, checkpointer, lock, best)
+        stack.pop_all()  # from now on the recorder's
+    return opened, recorder
+
+
+def _best_choice(config, evaluators):
+    best_by, num_samples = config.evaluation.best_by, config.evaluation.num_samples
+    return {} if best_by is None else best_choice(evaluators, best_by, num_samples)
+
+
+def _make_feed(config, source, algorithm, rows, memory):
+    batch_size = config.training.batch_size
+    feed = data.make_feed(
+        source,
+        resident=config.data.resident,
+        memory=memory,
+        seed=config.seed,
+        batch_size=batch_size,
+        batches_per_update=algorithm.batches_per_update,
+        rows=rows,
+    )
+    data.batch_indices(source.num_examples, seed=config.seed, batch_size=batch_size, batch_number=0)
+    return feed
+
+
+def _restore_or_init(config, algorithm, key, checkpointer):
+    """Returns the step at which training begins, the state, and the tracker."""
+    example = np.zeros(builders.describe(config).example_shape, np.float32)
+    init_key = jax.random.fold_in(key, 2**31 - 1)  # apart from every step's key
+    like = jax.eval_shape(algorithm.init, init_key, example)
+    rows = (algorithm.batches_per_update, config.training.batch_size)
+    real = jax.ShapeDtypeStruct((*rows, *example.shape), jnp.float32)
+    tracker = devices.make_tracker(algorithm, like, real)
+    restored = checkpointer.restore({"state": like, "tracker": tracker})
+    if restored is None:
+        return 0, jax.jit(algorithm.init)(init_key, example), tracker
+    step, items = restored
+    return step, items["state"], items["tracker"]
+
+
+_AT_LEAST = {
+    "algorithm.discriminator_steps": 1,
+    "algorithm.unrolled_steps": 1,
+    "discriminator.base_filters": 1,
+    "discriminator.pack": 1,
+    "discriminator.width": 1,
+    "generator.base_filters": 1,
+    "generator.width": 1,
+    "latent.dim": 1,
+    "optimizer.decay_steps": 1,
+    "penalty.max_samples": 1,
+    "training.batch_size": 1,
+    "training.checkpoint_every_steps": 1,
+    "training.keep_checkpoints": 1,
+    "training.keep_every_steps": 1,
+    "training.log_every_steps": 1,
+    "training.num_steps": 1,
+    "training.sample_every_steps": 0,
+    "training.steps_per_call": 1,
+}
+
+
+def _check_numbers(config):
+    values = config_lib.flatten(config)
+    for key, minimum in _AT_LEAST.items():
+        if values[key] is not None and values[key] < minimum:
+            raise UserError(f"config.{key} must be at least {minimum}, got {values[key]}.")
+    evaluation_options.check(config.evaluation)

@@ -1,0 +1,160 @@
+"""Recording of a run: checkpoints, metrics, evaluations, pictures and results.
+
+A recorder knows neither devices nor how steps are computed: states come in as NumPy arrays.
+"""
+
+import contextlib
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from etils import epath
+
+from buresgan_jax.evaluation.evaluators import evaluate
+from buresgan_jax.training.best_checkpoint import BestCheckpoint
+from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.metric_writer import MetricWriter
+from buresgan_jax.training.run import OpenedRun
+from buresgan_jax.training.sampling import draw_picture, make_sampler
+from buresgan_jax.training.workdir import FINAL, RUN_FACTS, read_final, save_final
+
+_NUM_DRAWN = 64  # images in a picture
+
+
+class DivergedError(RuntimeError):
+    """A loss or a parameter is not finite."""
+
+
+class Recorder:
+    """Writes what a run produces into its workdir. Every process calls it; process 0 writes.
+
+    Attributes:
+        config: The resolved config.
+        workdir: The run's directory.
+        start: The step at which training begins.
+        is_writer: Whether this process writes.
+        evaluated: The numbers of the last evaluation.
+        evaluation_error: Why the last evaluation that failed did so; None if none did.
+        final: The results of the run, once it has ended.
+    """
+
+    def __init__(
+        self, opened: OpenedRun, checkpointer: Checkpointer, lock: contextlib.ExitStack, best: Mapping[str, Any]
+    ):
+        """Opens the files of metrics and the best checkpoint.
+
+        Args:
+            opened: The run.
+            checkpointer: Checkpoints of the run.
+            lock: The lock on the workdir, which `close` releases.
+            best: How the best checkpoint is chosen, as `BestCheckpoint` takes it; empty where this process does not
+                decide.
+        """
+        self.config, self.workdir, self.start = opened.config, opened.workdir, opened.start
+        self.is_writer, self._description = opened.is_writer, opened.description
+        self._key, self._evaluators, self._sampler = opened.key, opened.evaluators, make_sampler(opened.algorithm)
+        self._checkpointer, self._lock, self._saved_step = checkpointer, lock, opened.start
+        self.evaluated, self.evaluation_error, self.final = {}, None, {}
+        self._has_failed = False  # whether the last evaluation did
+        self._best, best_by = None, self.config.evaluation.best_by
+        if best_by is not None:
+            self._best = BestCheckpoint(self.workdir, best_by, **best)
+        self._writer = MetricWriter(self.workdir, start_step=self.start) if self.is_writer else None
+
+    def check_finite(self, tracker) -> None:
+        """Raises DivergedError if any metric so far was not finite."""
+        bad = {name: int(step) for name, step in tracker.first_bad.items() if step}
+        if bad:
+            step = min(bad.values())
+            names = ", ".join(sorted(name for name in bad if bad[name] == step))
+            raise DivergedError(self._diverged(f"step {step}: {names} is not finite"))
+
+    def _diverged(self, what):
+        last = "No checkpoint was saved yet"
+        if self._saved_step:
+            last = f"The last good checkpoint is step {self._saved_step}"
+        return f"{what}. {last} ({self.workdir}). Try smaller learning rates or a smaller penalty weight."
+
+    def save(self, step: int, state, tracker) -> None:
+        """Saves the state, unless it is not finite."""
+        self.check_finite(tracker)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
+                raise DivergedError(self._diverged(f"step {step}: state{jax.tree_util.keystr(path)} is not finite"))
+        self._checkpointer.save(step, {"state": state, "tracker": tracker})
+        self._saved_step = step
+
+    def log(self, step: int, tracker) -> dict[str, float]:
+        """Writes and returns the means of the metrics since the last log."""
+        self.check_finite(tracker)
+        values = {name: float(total) / int(tracker.count) for name, total in tracker.sums.items()}
+        if self.is_writer:
+            self._writer.write(step, "train", values)
+        return values
+
+    def evaluate(self, step: int, state, *, write: bool = True) -> dict[str, float]:
+        """Computes, writes and returns the numbers of the evaluators, and keeps the state if it is the best.
+
+        A failure is noted, with a warning, and training goes on: the checkpoints can be evaluated later.
+        """
+        values = self._compute_metrics(step, state) if self.is_writer else {}
+        if values and write:
+            self._writer.write(step, "eval", values)
+        if self._best and write:
+            self._best.offer(step, values, state)
+        return values
+
+    def _compute_metrics(self, step, state):
+        key = jax.random.fold_in(self._key, 2**31 - 2)
+        draw = functools.partial(self._sampler, state, key, self.config.evaluation.num_samples)
+        self.evaluated, self._has_failed = {}, False
+        try:
+            for name, entry in evaluate(self._evaluators, draw, in_training=True):
+                if entry["value"] is None:
+                    logging.warning("At step %d %s is undefined: %s", step, name, entry["undefined"])
+                else:
+                    self.evaluated[name] = entry["value"]
+        except (OSError, ValueError, MemoryError, jax.errors.JaxRuntimeError) as error:  # the device's memory too
+            message = " ".join(str(error).split()) or type(error).__name__
+            self.evaluation_error, self._has_failed = f"at step {step}: {message}".rstrip("."), True
+            logging.warning("The evaluation failed %s.", self.evaluation_error)
+        return self.evaluated
+
+    def draw(self, step: int, state) -> epath.Path | None:
+        """Writes a picture of samples, always of the same z, as PNG and for TensorBoard; returns the file's path."""
+        if not self.is_writer:
+            return None
+        n = _NUM_DRAWN if self._description.kind == "images" else self.config.evaluation.num_samples
+        samples = self._sampler(state, jax.random.fold_in(self._key, 2**31 - 3), n, ema=True)
+        folder = self.workdir / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"step_{step:08d}.png"
+        draw_picture(path, samples, self._description, title=f"{self.config.method}, step {step}")
+        self._writer.write_picture(step, path)
+        return path
+
+    def finish(self, values: Mapping[str, Any], *, write: bool) -> None:
+        """Notes these values and the last evaluation as the results, and writes them to `final.json`.
+
+        A run that had ended before keeps its times; one whose last evaluation failed has no `final.json`.
+        """
+        old = read_final(self.workdir)
+        if not write and old.get("step") == values["step"]:
+            values = {name: old[name] for name in RUN_FACTS if name in old}
+        self.final = {**values, **self.evaluated}
+        if self.is_writer and self._has_failed:
+            (self.workdir / FINAL).unlink(missing_ok=True)
+        elif self.is_writer:
+            save_final(self.final, self.workdir)
+
+    def close(self) -> None:
+        """Waits until everything is written, and releases the lock."""
+        self._checkpointer.close()
+        if self._best:
+            self._best.close()
+        if self._writer:
+            self._writer.close()
+        self._lock.close()

@@ -1,0 +1,50 @@
+"""Samples of a generator, and pictures of them."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import tqdm
+from etils import epath
+
+from buresgan_jax import data
+from buresgan_jax.algorithms import Algorithm
+from buresgan_jax.evaluation import pictures
+
+Sampler = Callable[..., np.ndarray]
+_BATCH = 256
+
+
+def make_sampler(algorithm: Algorithm) -> Sampler:
+    """Makes `(state, key, n, *, ema) -> samples [n, ...]` on the host, drawn in batches of one compiled size."""
+
+    def draw(state, key, index, ema):
+        return algorithm.sample(state, jax.random.fold_in(key, index), _BATCH, ema=ema)
+
+    draw = jax.jit(draw, static_argnames="ema")
+
+    def sample(state, key, n, *, ema=True):
+        # Hidden for short jobs and non-interactive output.
+        options = {"desc": "samples", "unit": "batch", "delay": 2, "leave": False, "disable": None}
+        numbers = tqdm.trange(-(-n // _BATCH), **options)
+        batches = [np.asarray(draw(state, key, index, ema)) for index in numbers]
+        return np.concatenate(batches)[:n]
+
+    return sample
+
+
+def draw_picture(path: epath.PathLike, samples: np.ndarray, description: data.Description, *, title: str) -> None:
+    """Writes a picture as PNG: a grid of images, or a scatter of points over the true modes where they are known.
+
+    Args:
+        path: The file.
+        samples: Images in [-1, 1], or points, of which the first two coordinates are drawn.
+        description: What is known of the data.
+        title: The title of a scatter.
+    """
+    if description.kind == "images":
+        pictures.save_png(path, pictures.image_grid(samples))
+        return
+    truth = description.mixture
+    modes = {} if truth is None else {"means": pictures.in_plane(truth.means), "std": truth.std}
+    pictures.scatter(path, pictures.in_plane(samples), title=title, **modes)
