@@ -25,6 +25,7 @@ LAYERS = (
     ("distances", "ops"),
     ("config", "cli"),
     ("runtime",),
+    ("declarations",),
     ("errors",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
