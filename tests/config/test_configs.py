@@ -174,7 +174,8 @@ def test_keys_that_change_nothing_are_known():
     assert "config.penalty.name is None; penalty.weight counts with 'bures' or" in unread["penalty.weight"]
     assert unread.keys().isdisjoint(["algorithm.simultaneous", "data.num_examples", "loss.name", "seed"])
     assert "penalty.weight" not in config.unread(load_config("ring", "bures"), keys)
-    assert set(data.MIXTURES) < set(config._READ_WITH["data.num_examples"][1])
+    drawn = {each.name for each in (data.ring, data.grid, data.unbalanced_ring, data.unbalanced_grid)}
+    assert drawn < set(config._READ_WITH["data.num_examples"][1])
 
 
 def test_penalties_may_look_at_a_random_part_of_the_batch():
