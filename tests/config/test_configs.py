@@ -263,7 +263,7 @@ def test_one_key_and_one_group_are_explained_and_a_misspelt_one_is_refused():
 
 def test_the_reference_page_is_what_the_declarations_make():
     page = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
-    assert page == reference.markdown(), "run: python -m buresgan_jax.main --list=markdown > docs/keys.md"
+    assert page == reference.markdown() + "\n", "run: python -m buresgan_jax.main --list=markdown > docs/keys.md"
 
 
 def test_penalties_may_look_at_a_random_part_of_the_batch():
