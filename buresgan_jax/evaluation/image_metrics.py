@@ -112,7 +112,7 @@ def _precision_recall(real, fake, *, seed, num_neighbors):
 def _sliced_wasserstein(real, fake, *, seed, name, variant):
     real, fake, counts = _equally_many(real, fake)
     found = metrics.sliced_wasserstein(real, fake, variant=variant, seed=seed)
-    return {name: {"value": found.mean, "levels": found.levels, "variant": variant, **counts}}
+    return {name: {"value": found.mean, "levels": list(found.levels), "variant": variant, **counts}}
 
 
 def _declare_sliced_wasserstein(name, variant, whose):
