@@ -1,4 +1,4 @@
-"""Times the convolutions of the DCGANs on CPU: plain `lax` against `buresgan_jax.ops.convolution`.
+"""Times the convolutions of the DCGANs on a CPU: plain `lax` against the forms of `buresgan_jax.ops`.
 
     taskset -c 0 python benchmarks/convolution.py              # one core: pieces of the CIFAR step, loop, layers
     python benchmarks/convolution.py --only layers             # all cores, the table of layers only
@@ -20,10 +20,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from buresgan_jax.networks import conv2d, conv_transpose2d, dcgan_discriminator, dcgan_generator, layers
+from buresgan_jax.networks import dcgan_discriminator, dcgan_generator, layers
+from buresgan_jax.ops import conv2d, conv_transpose2d
 from buresgan_jax.runtime import process
 
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+lax_conv2d = functools.partial(conv2d, implementation="plain")
+lax_conv_transpose2d = functools.partial(conv_transpose2d, implementation="plain")
 _CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 _ODD = ((2, 2), (2, 2))
 # (network, is transposed, size, channels in, channels out, stride, padding)
@@ -52,14 +54,6 @@ _LAYERS = [
     ("STL discriminator", False, 24, 128, 256, 2, "SAME"),
     ("STL discriminator", False, 12, 256, 512, 2, "SAME"),
 ]
-
-
-def lax_conv2d(x, kernel, *, strides, padding):
-    return lax.conv_general_dilated(x, kernel, tuple(strides), padding, dimension_numbers=_DIMENSIONS)
-
-
-def lax_conv_transpose2d(x, kernel, *, strides, padding):
-    return lax.conv_transpose(x, kernel, tuple(strides), padding, dimension_numbers=_DIMENSIONS)
 
 
 def medians(functions, *, repeats, clock, max_seconds=20.0):

@@ -4,7 +4,7 @@
 
 Medians of 0.02 s of calls in turn; exit status 0. Training uses threefry, JAX's default: its draws are the same on
 every platform and under every sharding, which `rbg` and `unsafe_rbg` do not promise. "ours" draws the same numbers by
-`buresgan_jax.ops.threefry`.
+`buresgan_jax.ops.random`.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import timing
 
-from buresgan_jax.ops import threefry
+from buresgan_jax.ops import random
 
 SHAPES = {"ring, batch 256": (256, 256), "CIFAR, batch 256": (256, 100)}
 GENERATORS = ("ours", "threefry2x32", "rbg", "unsafe_rbg")
@@ -26,7 +26,7 @@ def draw(generator, shape):
     """A call that draws z, with the key of a step."""
     is_ours = generator == "ours"
     key = jax.random.key(0, impl=None if is_ours else generator)
-    normal = threefry.normal if is_ours else jax.random.normal
+    normal = random.normal if is_ours else jax.random.normal
     call = jax.jit(lambda step: normal(jax.random.fold_in(key, step), shape))
     return lambda: call(1)
 

@@ -87,16 +87,23 @@ class Component:
         """Names of the options that `build` takes: all but those that every component of its kind has."""
         return tuple(option.name for option in self.options if option not in self.facts.get("shared", ()))
 
+    def options_in(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of its own options in a group of a config."""
+        values = {name: group[name] for name in self.own_names}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
     @property
     def key(self) -> str:
         """How a config names it: its path where it has one."""
         return self.path or self.name
 
 
+SCHEDULES = ("constant", "linear", "cosine")
+
 # Of every term, beside its own.
 TERM_OPTIONS = (
     Option("weight", 1.0, "multiplies the term", least=0, is_traced=True),
-    Option("schedule", "constant", "of the weight's factor", choices=("constant", "linear", "cosine")),
+    Option("schedule", "constant", "of the weight's factor", choices=SCHEDULES),
     Option("schedule_start", 1.0, "factor at step 0"),
     Option("schedule_end", 1.0, "factor from schedule_steps on"),
     Option("schedule_steps", 1, "steps from the first factor to the last", least=1),

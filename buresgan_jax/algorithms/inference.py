@@ -10,7 +10,7 @@ class InferenceOnly(NamedTuple):
 
     module: nn.Module
 
-    def apply(self, variables: Any, inputs: Any, *, train: bool, mutable: Any = False) -> Any:
-        """As the module's `apply` with `train=False`."""
+    def apply(self, variables: Any, inputs: Any, *, train: bool, **options: Any) -> Any:
+        """Applies the module with `train=False`."""
         del train
-        return self.module.apply(variables, inputs, train=False, mutable=mutable)
+        return self.module.apply(variables, inputs, train=False, **options)

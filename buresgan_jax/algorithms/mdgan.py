@@ -1,16 +1,19 @@
 """MDGAN, two versions: an encoder lets the generator reconstruct data, so that no mode of the data is out of its reach.
 
-The autoencoder "encoder, then generator" is a generator whose z is a real sample, so the moves of `game` serve it.
+The autoencoder "encoder, then generator" is a generator whose z is a real sample, so the ordinary moves serve it.
 """
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from buresgan_jax.algorithms import moves as moves
-from buresgan_jax.algorithms.gan import make_algorithm
+from buresgan_jax import declarations
+from buresgan_jax.algorithms import moves
 from buresgan_jax.algorithms.inference import InferenceOnly
-from buresgan_jax.algorithms.protocol import Algorithm, Auxiliary, Game, NetworkState, Penalty
+from buresgan_jax.algorithms.protocol import Algorithm, Auxiliary, Game, NetworkState, Term
+from buresgan_jax.algorithms.state import make_algorithm
+from buresgan_jax.algorithms.unrolled import REFERENCE_COMPAT
+from buresgan_jax.declarations import Option
 
 
 class Autoencoder(nn.Module):
@@ -24,6 +27,24 @@ class Autoencoder(nn.Module):
         return self.generator(self.encoder(x, train=train), train=train)
 
 
+def _options(reconstruction, mode):
+    return (
+        Option("reconstruction_weight", reconstruction, "multiplies the error of G(E(x))", least=0, is_traced=True),
+        Option("mode_weight", mode, "multiplies the generator's loss on G(E(x))", least=0, is_traced=True),
+        REFERENCE_COMPAT,
+    )
+
+
+_REQUIRES = {"algorithm.discriminator_steps": 1}
+
+
+@declarations.algorithm(
+    "mdgan_v1",
+    "an encoder gives back the modes that the generator misses",
+    *_options(0.2, 0.4),
+    modules=("encoder",),
+    requires=_REQUIRES,
+)
 def mdgan_v1(
     game: Game,
     encoder: nn.Module,
@@ -39,11 +60,11 @@ def mdgan_v1(
     statistics of batch norm are those of G(z), which is what is sampled.
 
     Args:
-        game: networks, loss, penalties, optimizers. The encoder has the generator's optimizer, with its own state.
+        game: Networks, loss, terms, optimizers. The encoder has the generator's optimizer, with its own state.
         encoder: Linen module, `(samples, *, train) -> z`.
-        reconstruction_weight: initial value of this hyperparameter.
-        mode_weight: initial value of this hyperparameter.
-        reference_compat: as in the code of BuresGAN's authors: the squared error is summed over the batch and all axes
+        reconstruction_weight: Initial value of this hyperparameter.
+        mode_weight: Initial value of this hyperparameter.
+        reference_compat: As in the code of BuresGAN's authors: the squared error is summed over the batch and all axes
             but the last, the outputs on G(E(x)) are pushed towards the label "fake", and only the discriminator, and
             only where it moves, runs in train mode.
 
@@ -62,41 +83,46 @@ def mdgan_v1(
             return jnp.mean(jax.nn.softplus(step.outputs.fake_outputs))
         return game.loss.generator(step.outputs.real_outputs, step.outputs.fake_outputs)
 
-    terms = (
-        Penalty("reconstruction", reconstruction_weight, reconstruction),
-        Penalty("mode", mode_weight, mode),
-    )
-    game = game._replace(auxiliary=(Auxiliary("encoder", encoder, game.generator_optimizer),))
+    terms = (Term("reconstruction", reconstruction_weight, reconstruction), Term("mode", mode_weight, mode))
+    game = _with_encoder(game, encoder, terms)
     first_game = game._replace(generator=InferenceOnly(game.generator)) if reference_compat else game
     rest_game = _in_inference_mode(game) if reference_compat else game
     autoencoder_game = _autoencoder_game(game, encoder, terms, reference_compat)
 
-    def update(state, real, key):
-        (real,) = real
-        state, discriminator_terms = moves.discriminator_update(first_game, state, real, key)
+    def update(state, batches, key):
+        batch = moves.nth(batches, 0)
+        first = moves.discriminator_update(first_game, state, batch, key)
+        state = first.state
 
         def gradients(state):
             whole = _autoencoder_state(state, state.discriminator)
-            outputs, pullback, (batch_stats, _) = moves.forward(autoencoder_game, whole, real, real)
+            outputs, pullback, (collections, _) = moves.forward(autoencoder_game, whole, batch, batch.examples, key)
             options = {"adversarial": False}
-            gradient, terms = moves.generator_gradient(autoencoder_game, whole, outputs, pullback, key, **options)
-            return gradient, batch_stats, terms
+            gradient, metrics = moves.generator_gradient(autoencoder_game, whole, outputs, pullback, key, **options)
+            return gradient, _part(collections, "encoder"), metrics
 
-        gradient, batch_stats, _ = gradients(state)
-        encoder_stats = batch_stats.get("encoder", {})
-        state = moves.step_auxiliary(game, state, "encoder", gradient["encoder"], encoder_stats)
+        gradient, collections, _ = gradients(state)
+        state = moves.step_auxiliary(game, state, "encoder", gradient["encoder"], collections)
 
-        gradient, _, autoencoder_terms = gradients(state)
-        z_key, penalty_key = jax.random.split(key)  # as in `discriminator_update`: the same z
-        z = moves.sample_latent(game, state, z_key, real.shape[0])
-        outputs, pullback, (batch_stats, _) = moves.forward(rest_game, state, real, z)
-        on_z, generator_terms = moves.generator_gradient(rest_game, state, outputs, pullback, penalty_key)
-        state = moves.step_generator(game, state, jax.tree.map(jnp.add, on_z, gradient["generator"]), batch_stats)
-        return moves.finish_step(game, state), discriminator_terms | autoencoder_terms | generator_terms
+        gradient, _, autoencoder_metrics = gradients(state)
+        z_key, term_key = jax.random.split(key)  # as in `discriminator_update`: the same z
+        z = moves.sample_latent(game, state, z_key, len(batch.examples))
+        outputs, pullback, (collections, _) = moves.forward(rest_game, state, batch, z, key)
+        on_z, metrics = moves.generator_gradient(rest_game, state, outputs, pullback, term_key)
+        gradient = jax.tree.map(jnp.add, on_z, gradient["generator"])
+        state = moves.step_generator(game, state, gradient, collections)
+        return moves.finish_step(game, state), first.metrics | autoencoder_metrics | metrics
 
-    return _make(game, terms, update, batches_per_update=1)
+    return make_algorithm(game, update)
 
 
+@declarations.algorithm(
+    "mdgan_v2",
+    "one discriminator brings G(E(x)) to the data, another G(z) to G(E(x))",
+    *_options(1.0, 0.01),
+    modules=("encoder",),
+    requires=_REQUIRES,
+)
 def mdgan_v2(
     game: Game,
     encoder: nn.Module,
@@ -113,11 +139,11 @@ def mdgan_v2(
     the generator answers with the same z. Losses without a prefix are those of the second half.
 
     Args:
-        game: networks, loss, penalties, optimizers; the manifold discriminator is a second one of the same kind.
+        game: Networks, loss, terms, optimizers; the manifold discriminator is a second one of the same kind.
         encoder: Linen module, `(samples, *, train) -> z`.
-        reconstruction_weight: initial value of this hyperparameter.
-        mode_weight: initial value of this hyperparameter.
-        reference_compat: as in the code of BuresGAN's authors: no network ever runs in train mode.
+        reconstruction_weight: Initial value of this hyperparameter.
+        mode_weight: Initial value of this hyperparameter.
+        reference_compat: As in the code of BuresGAN's authors: no network ever runs in train mode.
 
     References:
         Che et al., "Mode Regularized Generative Adversarial Networks", ICLR 2017. https://arxiv.org/abs/1612.02136.
@@ -131,51 +157,54 @@ def mdgan_v2(
         del key
         return game.loss.generator(step.outputs.real_outputs, step.outputs.fake_outputs)
 
-    terms = (
-        Penalty("reconstruction", reconstruction_weight, reconstruction),
-        Penalty("mode", mode_weight, mode),
+    terms = (Term("reconstruction", reconstruction_weight, reconstruction), Term("mode", mode_weight, mode))
+    second = Auxiliary(
+        "manifold_discriminator",
+        game.discriminator,
+        game.discriminator_optimizer,
+        example=lambda z, x, shown=game: moves.show(shown, z, x, jax.random.key(0)),
     )
-    auxiliary = (
-        Auxiliary("encoder", encoder, game.generator_optimizer),
-        Auxiliary("manifold_discriminator", game.discriminator, game.discriminator_optimizer),
-    )
-    game = game._replace(auxiliary=auxiliary)
+    game = _with_encoder(game, encoder, terms, second)
     diffusion_game = _in_inference_mode(game) if reference_compat else game
     manifold_game = _autoencoder_game(game, encoder, terms, reference_compat)
 
-    def update(state, real, key):
+    def update(state, batches, key):
         first_key, second_key = jax.random.split(key)
+        batch = moves.nth(batches, 0)
 
-        def forward(state, real):
+        def forward(state, batch):
             whole = _autoencoder_state(state, state.auxiliary["manifold_discriminator"])
-            return whole, *moves.forward(manifold_game, whole, real, real)
+            return whole, *moves.forward(manifold_game, whole, batch, batch.examples, first_key)
 
-        whole, outputs, pullback, (_, stats) = forward(state, real[0])
-        gradient, manifold_terms = moves.discriminator_gradient(manifold_game, whole, outputs, pullback, first_key)
-        state = moves.step_auxiliary(game, state, "manifold_discriminator", gradient, stats)
+        whole, outputs, pullback, (_, collections) = forward(state, batch)
+        gradient, manifold = moves.discriminator_gradient(manifold_game, whole, outputs, pullback, first_key)
+        state = moves.step_auxiliary(game, state, "manifold_discriminator", gradient, collections)
 
-        whole, outputs, pullback, (stats, _) = forward(state, real[0])
+        whole, outputs, pullback, (collections, _) = forward(state, batch)
         options = {"adversarial": False}
-        gradient, terms = moves.generator_gradient(manifold_game, whole, outputs, pullback, first_key, **options)
-        state = moves.step_auxiliary(game, state, "encoder", gradient["encoder"], stats.get("encoder", {}))
+        gradient, metrics = moves.generator_gradient(manifold_game, whole, outputs, pullback, first_key, **options)
+        state = moves.step_auxiliary(game, state, "encoder", gradient["encoder"], _part(collections, "encoder"))
         # Moving statistics are those of G(z), which is what is sampled.
-        state = moves.step_generator(game, state, gradient["generator"], state.generator.batch_stats)
+        state = moves.step_generator(game, state, gradient["generator"], state.generator.collections)
 
-        _, outputs, _, _ = forward(state, real[1])
+        batch = moves.nth(batches, 1)
+        _, outputs, _, _ = forward(state, batch)
+        batch = batch._replace(examples=outputs.fake)
         # One key, one z.
-        state, discriminator_terms = moves.discriminator_update(diffusion_game, state, outputs.fake, second_key)
-        state, generator_terms = moves.generator_update(diffusion_game, state, outputs.fake, second_key)
-        terms |= {f"manifold_{name}": value for name, value in manifold_terms.items()}
-        return moves.finish_step(game, state), terms | discriminator_terms | generator_terms
+        first = moves.discriminator_update(diffusion_game, state, batch, second_key)
+        last = moves.generator_update(diffusion_game, first.state, batch, second_key)
+        metrics |= {f"manifold_{name}": value for name, value in manifold.items()}
+        return moves.finish_step(game, last.state), metrics | first.metrics | last.metrics
 
-    return _make(game, terms, update, batches_per_update=2)
+    return make_algorithm(game, update, batches_per_update=2)
 
 
-def _make(game, terms, update, *, batches_per_update):
-    def init(key, example):
-        return moves.init(game._replace(generator_penalties=game.generator_penalties + terms), key, example)
-
-    return make_algorithm(game, update, batches_per_update=batches_per_update)._replace(init=init)
+def _with_encoder(game, encoder, terms, *others):
+    """The game with its further networks, and with the weights of the terms of the autoencoder."""
+    return game._replace(
+        auxiliary=(Auxiliary("encoder", encoder, game.generator_optimizer), *others),
+        hyperparameters={f"{term.name}_weight": term.weight for term in terms},
+    )
 
 
 def _in_inference_mode(game):
@@ -187,14 +216,24 @@ def _in_inference_mode(game):
 
 def _autoencoder_game(game, encoder, terms, inference):
     """The game whose generator is the autoencoder."""
-    whole = game._replace(generator=Autoencoder(encoder, game.generator), generator_penalties=terms)
+    whole = game._replace(generator=Autoencoder(encoder, game.generator), generator_terms=terms)
     return _in_inference_mode(whole) if inference else whole
 
 
 def _autoencoder_state(state, discriminator):
     """The state as the autoencoder's game sees it; nothing steps it, so it has no optimizer state."""
-    networks = {"encoder": state.auxiliary["encoder"], "generator": state.generator}
-    params, batch_stats = (
-        {name: getattr(network, part) for name, network in networks.items()} for part in ("params", "batch_stats")
-    )
-    return state.replace(generator=NetworkState(params, batch_stats, ()), discriminator=discriminator)
+    parts = {"encoder": state.auxiliary["encoder"], "generator": state.generator}
+    collections = {
+        collection: {
+            name: part.collections[collection] for name, part in parts.items() if collection in part.collections
+        }
+        for part in parts.values()
+        for collection in part.collections
+    }
+    params = {name: part.params for name, part in parts.items()}
+    return state.replace(generator=NetworkState(params, collections, ()), discriminator=discriminator)
+
+
+def _part(collections, name):
+    """The collections of one network of the autoencoder."""
+    return {collection: parts[name] for collection, parts in collections.items() if name in parts}

@@ -4,7 +4,6 @@ Nothing that is built here sees the config; every builder takes plain arguments.
 `UserError` with the nearest one that it has.
 """
 
-from buresgan_jax.builders._choose import choose as choose
 from buresgan_jax.builders._data import describe as describe
 from buresgan_jax.builders._data import example_shape as example_shape
 from buresgan_jax.builders._data import has_splits as has_splits

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from buresgan_jax import data
-from buresgan_jax.builders._choose import choose
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, choose
 
 
 def is_mixture(config) -> bool:

@@ -1,13 +1,13 @@
 """The evaluators of a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from etils import epath
 
+from buresgan_jax import config as config_lib
 from buresgan_jax import data, extractors
 from buresgan_jax.builders import _data
-from buresgan_jax.declarations import Component
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, image_metrics
 from buresgan_jax.evaluation.evaluators import Evaluator, check_names
@@ -21,7 +21,6 @@ def evaluators(
     source: data.Source | None = None,
     *,
     workdir: epath.PathLike,
-    own_metrics: Sequence[Component] = (),
     on_batch: Callable[[], object] = lambda: None,
 ) -> tuple[Evaluator, ...]:
     """Makes the evaluators that a config asks for, and reads the real images that they compare with.
@@ -30,7 +29,6 @@ def evaluators(
         config: The config of a run.
         source: Its training data, if they are open already.
         workdir: The run's directory, where a digit classifier is kept unless the config names one.
-        own_metrics: The user's own metrics, which evaluate what the data consist of: points or images.
         on_batch: Called before each batch of real images is read; what it raises ends the reading.
 
     Raises:
@@ -41,6 +39,8 @@ def evaluators(
         found.append(mode_evaluator(description.mixture, config.data.name, min_hits=config.evaluation.min_hits))
     if description.digits is not None:
         found.append(_stacked_evaluator(config, description.digits, workdir))
+    chosen = config_lib.chosen(config)
+    own_metrics = [each for key, each in chosen.items() if key.startswith("evaluation.metrics.")]
     own = [own_evaluator(metric, config.evaluation, description.kind) for metric in own_metrics]
     others = [metric.key for metric in own_metrics]
     names = image_metrics.metric_names(config.evaluation.metrics, config.evaluation.extractor, others=others)

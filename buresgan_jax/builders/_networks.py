@@ -5,95 +5,61 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from buresgan_jax import config as config_lib
 from buresgan_jax import networks
-from buresgan_jax.builders._choose import choose, user_error
-from buresgan_jax.builders._data import example_shape
-from buresgan_jax.errors import UserError
+from buresgan_jax.builders._data import describe
+from buresgan_jax.errors import UserError, user_error
 
-_KINDS = dict.fromkeys(("mlp", "dcgan", "resnet"))
+_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 
 
 def generator(config, axis_name: str | None) -> Any:
     """The generator's module."""
-    choose("generator", config.generator.name, _KINDS, "config.generator.name")
-    _require_kind(config, "generator")
-    shape, options = example_shape(config), _network_options(config.generator, axis_name)
-    if config.generator.name == "mlp":
-        return networks.MLPGenerator(output_dim=shape[0], hidden=_widths(config, "generator"), **options)
-    if config.generator.name == "resnet":
-        return user_error(networks.resnet_generator)(shape[0], shape[-1], width=config.generator.width, **options)
-    options |= {"variant": config.generator.variant, "base_filters": config.generator.base_filters}
-    return user_error(networks.dcgan_generator)(shape[0], shape[-1], **options)
+    return _build(config, "generator", axis_name)
 
 
-def discriminator(config, axis_name: str | None) -> Any:
-    """The discriminator's module: of samples, of pairs (z, sample) for VEEGAN, or of packs of either."""
-    choose("discriminator", config.discriminator.name, _KINDS, "config.discriminator.name")
-    _require_kind(config, "discriminator")
-    pairs = config.algorithm.name == "veegan"
-    build = {"mlp": _mlp_discriminator, "dcgan": _dcgan_discriminator, "resnet": _resnet_discriminator}
-    single = build[config.discriminator.name](config, pairs, _network_options(config.discriminator, axis_name))
-    return single if config.discriminator.pack == 1 else networks.Packed(single, config.discriminator.pack)
+def discriminator(config, axis_name: str | None, *, sees_pairs: bool = False) -> Any:
+    """The discriminator's module: of samples, or of pairs (z, sample)."""
+    component, output_dim = config_lib.chosen(config)["discriminator.name"], config.discriminator.output_dim
+    if not sees_pairs:
+        return _build(config, "discriminator", axis_name, output_dim=output_dim)
+    if not component.facts["takes_pairs"]:
+        raise UserError(
+            f"The discriminator {component.name!r} takes samples, and the algorithm {config.algorithm.name!r} shows it "
+            "pairs (z, sample). Declare it with takes_pairs=True, or take another one."
+        )
+    return _build(config, "discriminator", axis_name, output_dim=output_dim, pairs=True)
 
 
-def _mlp_discriminator(config, pairs, options):
-    kind = networks.MLPPairDiscriminator if pairs else networks.MLPDiscriminator
-    return kind(hidden=_widths(config, "discriminator"), **options)
+def _build(config, role, axis_name, **more):
+    component, data = config_lib.chosen(config)[f"{role}.name"], describe(config)
+    if component.facts["data"] not in ("any", data.kind):
+        fitting = "mlp" if data.kind == "points" else "dcgan"
+        raise UserError(
+            f"The {role} {component.name!r} is for {component.facts['data']}, {config.data.name!r} has {data.kind}. "
+            f"Set config.{role}.name={fitting}."
+        )
+    options = component.options_in(config[role]) | {"dtype": _DTYPES[config[role].dtype], **more}
+    return user_error(component.build)(data.example_shape, axis_name=axis_name, **options)
 
 
-def _dcgan_discriminator(config, pairs, options):
-    options |= {name: config.discriminator[name] for name in ("variant", "base_filters", "use_batch_norm")}
-    if pairs:
-        widths = _widths(config, "discriminator", "pair_hidden")
-        options |= {"kind": networks.DCGANPairDiscriminator, "hidden": widths}
-    return user_error(networks.dcgan_discriminator)(example_shape(config)[0], **options)
+def module(config, name: str, axis_name: str | None) -> nn.Module:
+    """A further network that an algorithm asks for by name.
 
-
-def _resnet_discriminator(config, pairs, options):
-    options["width"] = config.discriminator.width
-    if pairs:
-        widths = _widths(config, "discriminator", "pair_hidden")
-        options |= {"kind": networks.ResNetPairDiscriminator, "hidden": widths}
-    return user_error(networks.resnet_discriminator)(example_shape(config)[0], **options)
-
-
-def encoder(config, axis_name: str | None) -> Any:
-    """MDGAN's encoder, of the generator's size: fully connected for points, else convolutions."""
-    options = _network_options(config.generator, axis_name)
-    if config.generator.name == "mlp":
-        return networks.MLPEncoder(config.latent.dim, _widths(config, "encoder"), **options)
-    size, _, channels = example_shape(config)
+    Args:
+        config: The config.
+        name: `encoder` (MDGAN's, of the generator's size: fully connected for points, else convolutions), or
+            `reconstructor` (VEEGAN's, fully connected for images too).
+        axis_name: Name of the device axis; None on one device.
+    """
+    options = {"axis_name": axis_name, "dtype": _DTYPES[config.generator.dtype]}
+    hidden, data = tuple(config.encoder.hidden), describe(config)
+    if name == "reconstructor":
+        return networks.MLPEncoder(config.latent.dim, hidden, nn.relu, **options)
+    if name != "encoder":
+        raise UserError(f"An algorithm asks for the module {name!r}. Available: encoder, reconstructor.")
+    if data.kind == "points":
+        return networks.MLPEncoder(config.latent.dim, hidden, **options)
+    size, _, channels = data.example_shape
     options["base_filters"] = config.generator.base_filters
-    return networks.dcgan_encoder(size, channels, config.latent.dim, **options)
-
-
-def reconstructor(config, axis_name: str | None) -> Any:
-    """VEEGAN's reconstructor: fully connected, for images too."""
-    options = _network_options(config.generator, axis_name)
-    return networks.MLPEncoder(config.latent.dim, _widths(config, "encoder"), nn.relu, **options)
-
-
-def _network_options(group, axis_name):
-    dtypes = {"float32": None, "bfloat16": jnp.bfloat16}
-    return {"axis_name": axis_name, "dtype": choose("dtype", group.dtype, dtypes, "the network's dtype")}
-
-
-def _widths(config, role, key="hidden"):
-    widths = tuple(config[role][key])
-    if not widths or not all(isinstance(width, int) and width > 0 for width in widths):
-        raise UserError(
-            f"config.{role}.{key} must be the widths of the hidden layers, got {widths}. Set, say, "
-            f"config.{role}.{key}=(128,128)."
-        )
-    return widths
-
-
-def _require_kind(config, role):
-    """Points need fully connected networks, images the others."""
-    is_points = len(example_shape(config)) == 1
-    name, has, fitting = config[role].name, *(("points", "mlp") if is_points else ("images", "dcgan"))
-    needs = "points" if name == "mlp" else "images"
-    if needs != has:
-        raise UserError(
-            f"The {role} {name!r} is for {needs}, {config.data.name!r} has {has}. Set config.{role}.name={fitting}."
-        )
+    return user_error(networks.dcgan_encoder)(size, channels, config.latent.dim, **options)

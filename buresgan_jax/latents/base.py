@@ -1,29 +1,32 @@
-"""Latent distributions: what the generator's input is drawn from."""
+"""What every latent distribution is, and what is prepared of the data for it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
-from buresgan_jax.ops import threefry
+
+class Preparation(NamedTuple):
+    """Arrays that are computed once from the data, before the first step of a new run.
+
+    Attributes:
+        compute: `(source, seed) -> arrays`, on the host.
+        like: Shapes and dtypes of these arrays (`jax.ShapeDtypeStruct`), known without the data.
+    """
+
+    compute: Callable[[Any, int], Any]
+    like: Any
 
 
 class Latent(NamedTuple):
-    """A latent distribution whose arrays, if it has any, live in the training state.
+    """A latent distribution; its arrays, if it has any, live in the training state.
 
-    `init(key) -> arrays` runs once (a fitted distribution closes over its data); `sample(arrays, key, n) -> z` is
-    jittable and gives `[n, latent_dim]`.
+    Attributes:
+        dim: Dimension of z.
+        sample: `(arrays, key, n) -> z [n, dim]`, jittable.
+        preparation: Makes the arrays from the data. Default: there are none.
     """
 
-    init: Callable[[jax.Array], Any]
+    dim: int
     sample: Callable[[Any, jax.Array, int], jax.Array]
-
-
-def normal(latent_dim: int) -> Latent:
-    """Standard normal, float32."""
-    return Latent(lambda key: (), lambda arrays, key, n: threefry.normal(key, (n, latent_dim)))
-
-
-def uniform(latent_dim: int) -> Latent:
-    """Uniform on [-1, 1) in every coordinate, float32."""
-    return Latent(lambda key: (), lambda arrays, key, n: threefry.uniform(key, (n, latent_dim), -1, 1))
+    preparation: Preparation | None = None

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from buresgan_jax import declarations
 from buresgan_jax.losses._base import AdversarialLoss
 
 
@@ -17,6 +18,7 @@ def hinge_generator_loss(real_outputs: jax.Array, fake_outputs: jax.Array) -> ja
     return -jnp.mean(fake_outputs)
 
 
+@declarations.loss("hinge", "margins: outputs beyond 1 on their side give no gradient")
 def hinge() -> AdversarialLoss:
     """The hinge loss: outputs beyond the margin of 1 on their side give the discriminator no gradient.
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from buresgan_jax import declarations
 from buresgan_jax.losses._base import AdversarialLoss
 
 
@@ -17,6 +18,7 @@ def non_saturating_generator_loss(real_logits: jax.Array, fake_logits: jax.Array
     return jnp.mean(jax.nn.softplus(-fake_logits))
 
 
+@declarations.loss("non_saturating", "cross entropies on logits")
 def non_saturating() -> AdversarialLoss:
     """The non-saturating GAN loss, computed from logits by softplus, finite for every finite logit.
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from buresgan_jax import declarations
 from buresgan_jax.losses._base import AdversarialLoss
 
 
@@ -17,6 +18,7 @@ def wasserstein_generator_loss(real_outputs: jax.Array, fake_outputs: jax.Array)
     return -jnp.mean(fake_outputs)
 
 
+@declarations.loss("wasserstein", "difference of mean outputs; needs a Lipschitz discriminator")
 def wasserstein() -> AdversarialLoss:
     """The Wasserstein loss. It needs a discriminator that is kept Lipschitz, as by `penalties.gradient_penalty`.
 

@@ -1,10 +1,7 @@
-"""Batch norm whose sums over the batch are fast on CPU for any number of features.
+"""Batch norm whose sums over the batch are fast on a CPU for any number of features.
 
-Linen's is the model, and its variables have the same names. But XLA's CPU backend (jax 0.10, YNNPACK) takes 30 to 50
-times as long for the sums over the rows of `[batch, features]`, and for those in the gradients, where there are more
-than 16,384 features, as after the dense layer of a DCGAN generator for 96 x 96 pixels (36,864: 28 ms for one sum over
-64 rows, 0.8 as a product with a row of ones; five such sums were 5 % of the training step). There they are products
-here.
+Linen's is the model, and its variables have the same names. Linen's sums are slow on a CPU where there are many
+features (`ops/_cpu_rows.py` says how slow), and it has no place for others.
 """
 
 import functools
@@ -15,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-_WIDE = 16_384  # features; with more the sums are products
+from buresgan_jax.ops import repeat_row, sum_rows
 
 
 class BatchNorm(nn.Module):
@@ -57,37 +54,15 @@ class BatchNorm(nn.Module):
                     moving.value = self.momentum * moving.value + (1 - self.momentum) * new
         else:
             mean, var = moving_mean.value, moving_var.value
-        repeat = functools.partial(_repeat, num_rows=rows.shape[0])
+        repeat = functools.partial(repeat_row, num_rows=rows.shape[0])
         y = (rows - repeat(mean)) * repeat(lax.rsqrt(var + self.eps) * scale) + repeat(bias)
         return y.reshape(x.shape).astype(nn.dtypes.canonicalize_dtype(x, scale, bias, dtype=self.dtype))
 
     def _moments(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and biased variance of the global batch, each `[channels]`."""
         rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
-        moments = jnp.stack([_sum_rows(rows), _sum_rows(jnp.square(rows))]) / rows.shape[0]
+        moments = jnp.stack([sum_rows(rows), sum_rows(jnp.square(rows))]) / rows.shape[0]
         if self.axis_name is not None and not self.is_initializing():
             moments = lax.pmean(moments, self.axis_name)
         mean, mean_of_squares = moments
         return mean, jnp.maximum(mean_of_squares - jnp.square(mean), 0)
-
-
-def _sum_rows(rows: jax.Array) -> jax.Array:
-    """`[rows, channels]` to `[channels]`."""
-    if rows.shape[1] <= _WIDE:
-        return rows.sum(0)
-
-    def product(rows):
-        return jnp.ones(rows.shape[0], rows.dtype) @ rows
-
-    return lax.platform_dependent(rows, cpu=product, default=lambda rows: rows.sum(0))
-
-
-def _repeat(row: jax.Array, num_rows: int) -> jax.Array:
-    """`[channels]` to `[num_rows, channels]`, or to `[1, channels]`, which is broadcast: the adjoint of the sum."""
-    if row.size <= _WIDE:
-        return row[None]
-
-    def product(row):
-        return jnp.ones((num_rows, 1), row.dtype) @ row[None]
-
-    return lax.platform_dependent(row, cpu=product, default=lambda row: jnp.broadcast_to(row, (num_rows, row.size)))

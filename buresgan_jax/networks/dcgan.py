@@ -18,8 +18,10 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from buresgan_jax import declarations
+from buresgan_jax.declarations import Option
 from buresgan_jax.networks.batch_norm import BatchNorm
-from buresgan_jax.networks.layers import Conv, ConvTranspose, Dense, at_least_float32, leaky_relu
+from buresgan_jax.networks.layers import Conv, ConvTranspose, Dense, Discriminated, at_least_float32, leaky_relu
 
 _VARIANTS = ("dcgan", "veegan")
 _SMALLEST_START, _LARGEST_START = 7, 13
@@ -100,8 +102,8 @@ class DCGANDiscriminator(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Judges images.
+    def __call__(self, x: jax.Array, *, train: bool) -> Discriminated:
+        """Scores images.
 
         Args:
             x: images, shape `[batch, height, width, channels]`, any size.
@@ -109,11 +111,11 @@ class DCGANDiscriminator(nn.Module):
 
         Returns:
             Outputs, shape `[batch, output_dim]`, and features (the flattened last convolution), shape
-            `[batch, dim]`, both at least float32.
+            `[batch, dim]`, both at least float32; no further heads.
         """
         features = convolve(self, x, train=train)
         outputs = Dense(self.output_dim, dtype=self.dtype)(features)
-        return at_least_float32(outputs), at_least_float32(features)
+        return at_least_float32(outputs), at_least_float32(features), {}
 
 
 def convolve(discriminator: DCGANDiscriminator, x: jax.Array, *, train: bool) -> jax.Array:
@@ -234,3 +236,15 @@ def _enlargement(old_size: int, new_size: int) -> dict[str, Any]:
         f"A DCGAN generator cannot go from size {old_size} to {new_size}. "
         f"Allowed after {old_size}: {old_size}, {2 * old_size - 1}, {2 * old_size}."
     )
+
+
+VARIANT = Option("variant", "dcgan", "veegan: the larger network for 28x28", choices=_VARIANTS)
+BASE_FILTERS = Option("base_filters", 64, "channels of the widest image; others are multiples", least=1, smoke=2)
+
+
+@declarations.generator("dcgan", "transposed 5x5 convolutions, for images", VARIANT, BASE_FILTERS, data="images")
+def generator_dcgan(example_shape, *, axis_name, dtype, variant, base_filters):
+    """`dcgan_generator` for square images."""
+    size, _, channels = example_shape
+    options = {"variant": variant, "base_filters": base_filters, "axis_name": axis_name, "dtype": dtype}
+    return dcgan_generator(size, channels, **options)

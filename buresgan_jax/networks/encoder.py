@@ -18,7 +18,7 @@ from flax import linen as nn
 
 from buresgan_jax.networks.batch_norm import BatchNorm
 from buresgan_jax.networks.dcgan import DCGANDiscriminator, convolve, dcgan_generator
-from buresgan_jax.networks.layers import Conv, Dense, at_least_float32
+from buresgan_jax.networks.layers import Conv, Dense, Discriminated, at_least_float32
 from buresgan_jax.networks.mlp import MLPDiscriminator
 from buresgan_jax.networks.resnet import ResNetDiscriminator, residual_features
 
@@ -108,12 +108,12 @@ class MLPPairDiscriminator(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Judges pairs of z `[batch, latent_dim]` and samples `[batch, ...]`; returns outputs and features."""
+    def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> Discriminated:
+        """Scores pairs of z `[batch, latent_dim]` and samples `[batch, ...]`, without further heads."""
         z, x = pair
         joined = jnp.concatenate([z, x.reshape(x.shape[0], -1)], axis=1)
-        judge = MLPDiscriminator(self.hidden, self.output_dim, self.axis_name, self.dtype)
-        return judge(joined, train=train)
+        discriminator = MLPDiscriminator(self.hidden, self.output_dim, self.axis_name, self.dtype)
+        return discriminator(joined, train=train)
 
 
 class DCGANPairDiscriminator(DCGANDiscriminator):
@@ -126,10 +126,10 @@ class DCGANPairDiscriminator(DCGANDiscriminator):
     hidden: Sequence[int] = (512, 512)
 
     @nn.compact
-    def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Judges pairs of z `[batch, latent_dim]` and images; returns outputs and features."""
+    def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> Discriminated:
+        """Scores pairs of z `[batch, latent_dim]` and images; returns outputs, features, no further heads."""
         z, images = pair
-        return _judge_pair(self, z, convolve(self, images, train=train))
+        return _score_pair(self, z, convolve(self, images, train=train))
 
 
 class ResNetPairDiscriminator(ResNetDiscriminator):
@@ -142,18 +142,18 @@ class ResNetPairDiscriminator(ResNetDiscriminator):
     hidden: Sequence[int] = (512, 512)
 
     @nn.compact
-    def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Judges pairs of z `[batch, latent_dim]` and images; returns outputs and features."""
+    def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> Discriminated:
+        """Scores pairs of z `[batch, latent_dim]` and images; returns outputs, features, no further heads."""
         z, images = pair
-        return _judge_pair(self, z, residual_features(self, images))
+        return _score_pair(self, z, residual_features(self, images))
 
 
-def _judge_pair(
+def _score_pair(
     discriminator: DCGANPairDiscriminator | ResNetPairDiscriminator, z: jax.Array, of_image: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+) -> Discriminated:
     """The dense layers of a discriminator of pairs, created in its scope."""
     features = jnp.concatenate([z.astype(of_image.dtype), of_image], axis=1)
     for width in discriminator.hidden:
         features = nn.relu(Dense(width, dtype=discriminator.dtype)(features))
     outputs = Dense(discriminator.output_dim, dtype=discriminator.dtype)(features)
-    return at_least_float32(outputs), at_least_float32(features)
+    return at_least_float32(outputs), at_least_float32(features), {}

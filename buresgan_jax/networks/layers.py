@@ -10,7 +10,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from buresgan_jax.ops.convolution import Padding, conv2d, conv_transpose2d
+from buresgan_jax.ops import Padding, conv2d, conv_transpose2d
+
+# What every discriminator returns: outputs, features, and further heads by name.
+Discriminated = tuple[jax.Array, jax.Array, dict[str, jax.Array]]
 
 _kernel_init = nn.initializers.glorot_uniform()
 

@@ -6,7 +6,9 @@ from typing import Any
 import jax
 from flax import linen as nn
 
-from buresgan_jax.networks.layers import Dense, at_least_float32
+from buresgan_jax import declarations
+from buresgan_jax.declarations import Option
+from buresgan_jax.networks.layers import Dense, Discriminated, at_least_float32
 
 
 class MLPGenerator(nn.Module):
@@ -56,8 +58,8 @@ class MLPDiscriminator(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Judges samples.
+    def __call__(self, x: jax.Array, *, train: bool) -> Discriminated:
+        """Scores samples.
 
         Args:
             x: samples, shape `[batch, ...]`; each is flattened.
@@ -65,10 +67,19 @@ class MLPDiscriminator(nn.Module):
 
         Returns:
             Outputs, shape `[batch, output_dim]`, and features (the last hidden layer, within [-1, 1]),
-            shape `[batch, hidden[-1]]`, both at least float32.
+            shape `[batch, hidden[-1]]`, both at least float32; no further heads.
         """
         features = x.reshape(x.shape[0], -1)
         for width in self.hidden:
             features = nn.tanh(Dense(width, dtype=self.dtype)(features))
         outputs = Dense(self.output_dim, dtype=self.dtype)(features)
-        return at_least_float32(outputs), at_least_float32(features)
+        return at_least_float32(outputs), at_least_float32(features), {}
+
+
+HIDDEN = Option("hidden", (128, 128), "widths of the hidden layers", least=1, smoke=(8, 8))
+
+
+@declarations.generator("mlp", "fully connected, for points", HIDDEN, data="points")
+def generator_mlp(example_shape, *, axis_name, dtype, hidden):
+    """`MLPGenerator` for points."""
+    return MLPGenerator(example_shape[0], hidden, axis_name, dtype)

@@ -19,8 +19,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from buresgan_jax import declarations
+from buresgan_jax.declarations import Option
 from buresgan_jax.networks.batch_norm import BatchNorm
-from buresgan_jax.networks.layers import Conv, Dense, at_least_float32
+from buresgan_jax.networks.layers import Conv, Dense, Discriminated, at_least_float32
 
 # Per size of the images: the generator's after its dense layer, and how often the discriminator halves it.
 _PLANS = {32: (4, 3), 48: (6, 4), 96: (6, 4)}
@@ -93,8 +95,8 @@ class ResNetDiscriminator(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Judges images.
+    def __call__(self, x: jax.Array, *, train: bool) -> Discriminated:
+        """Scores images.
 
         Args:
             x: images, shape `[batch, height, width, channels]`, height and width divisible by `2**num_halvings`.
@@ -102,11 +104,11 @@ class ResNetDiscriminator(nn.Module):
 
         Returns:
             Outputs, shape `[batch, output_dim]`, and features (the mean over the pixels of the last feature map, at
-            least 0), shape `[batch, width]`, both at least float32.
+            least 0), shape `[batch, width]`, both at least float32; no further heads.
         """
         features = residual_features(self, x)
         outputs = Dense(self.output_dim, dtype=self.dtype)(features)
-        return at_least_float32(outputs), features
+        return at_least_float32(outputs), features, {}
 
 
 def residual_features(discriminator: ResNetDiscriminator, x: jax.Array) -> jax.Array:
@@ -198,3 +200,13 @@ def _halve(x: jax.Array) -> jax.Array:
     """Halves height and width, means of 2x2 pixels."""
     batch, height, width, channels = x.shape
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
+
+
+WIDTH = Option("width", 200, "channels of the residual blocks", least=1, smoke=4)
+
+
+@declarations.generator("resnet", "residual blocks, for images of 32, 48 or 96 pixels", WIDTH, data="images")
+def generator_resnet(example_shape, *, axis_name, dtype, width):
+    """`resnet_generator` for square images."""
+    size, _, channels = example_shape
+    return resnet_generator(size, channels, width=width, axis_name=axis_name, dtype=dtype)

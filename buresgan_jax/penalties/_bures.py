@@ -1,8 +1,12 @@
 """The penalty of BuresGAN."""
 
+import functools
+
 import jax
 
-from buresgan_jax import distances
+from buresgan_jax import declarations, distances
+from buresgan_jax.declarations import Option
+from buresgan_jax.penalties._features import MAX_SAMPLES, SCALE, check_rows, feature_rows
 
 
 def bures_penalty(
@@ -43,3 +47,17 @@ def bures_penalty(
         method=method,
         rtol=rtol,
     )
+
+
+@declarations.term(
+    "bures",
+    "squared Bures distance between the features' covariances",
+    Option("method", "eigh", "see docs/bures.md: eigh is the fast one on a CPU, svd exact", choices=distances.METHODS),
+    Option("rtol", None, "cut-off of the gradient; None: by dtype and method", float),
+    SCALE,
+    MAX_SAMPLES,
+    check=functools.partial(check_rows, name="bures"),
+)
+def bures_term(step, key, *, method, rtol, scale, max_samples):
+    """The penalty of BuresGAN as a term of the generator, `bures_penalty` of the global batch's features."""
+    return bures_penalty(*feature_rows(step, key, max_samples), scale=scale, method=method, rtol=rtol)

@@ -1,8 +1,11 @@
 """The Frobenius penalty that BuresGAN is compared with."""
 
+import functools
+
 import jax
 
-from buresgan_jax import distances
+from buresgan_jax import declarations, distances
+from buresgan_jax.penalties._features import MAX_SAMPLES, SCALE, check_rows, feature_rows
 
 
 def frobenius_penalty(
@@ -25,3 +28,15 @@ def frobenius_penalty(
     return distances.squared_frobenius_distance_from_features(
         fake_features, jax.lax.stop_gradient(real_features), center=True, normalize=True, scale=scale
     )
+
+
+@declarations.term(
+    "frobenius",
+    "squared Frobenius distance between the features' covariances",
+    SCALE,
+    MAX_SAMPLES,
+    check=functools.partial(check_rows, name="frobenius"),
+)
+def frobenius_term(step, key, *, scale, max_samples):
+    """`frobenius_penalty` of the global batch's features, as a term of the generator."""
+    return frobenius_penalty(*feature_rows(step, key, max_samples), scale=scale)

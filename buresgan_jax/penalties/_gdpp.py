@@ -1,9 +1,14 @@
 """The penalty of GDPP."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
+from buresgan_jax import declarations
+from buresgan_jax.declarations import Option
 from buresgan_jax.distances.linalg import matmul, rounding_tolerance, safe_reciprocal, symmetric_part
+from buresgan_jax.penalties._features import MAX_SAMPLES, check_rows, feature_rows
 
 _MAGNITUDE_WEIGHT = 1e-4  # the authors', of the eigenvalues beside the eigenvectors
 _SMALLEST_NORM = 1e-6
@@ -62,3 +67,15 @@ def _eigh_jvp(primals, tangents):
     gaps = values[None, :] - values[:, None]
     inverse_gaps = safe_reciprocal(gaps, jnp.abs(gaps) > rounding_tolerance(values))
     return (values, vectors), (jnp.diagonal(rotated), matmul(vectors, inverse_gaps * rotated))
+
+
+@declarations.term(
+    "gdpp",
+    "difference of the spectra and eigenvectors of the features' Gram matrices",
+    Option("reference_compat", False, "signs of eigenvectors as they come, as in the code of BuresGAN's authors"),
+    MAX_SAMPLES,
+    check=functools.partial(check_rows, name="gdpp"),
+)
+def gdpp_term(step, key, *, reference_compat, max_samples):
+    """`gdpp_penalty` of the global batch's features, as a term of the generator."""
+    return gdpp_penalty(*feature_rows(step, key, max_samples), signed=reference_compat)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from buresgan_jax import declarations
+
 _EPS = 1e-12  # under the root, whose derivative at 0 is infinite
 
 
@@ -35,3 +37,25 @@ def gradient_penalty(
     gradient = jax.grad(lambda x: jnp.sum(discriminate(x)))(between).reshape(len(positions), -1)
     norms = jnp.sqrt(jnp.sum(gradient**2, axis=1) + _EPS)
     return jnp.mean((norms - 1) ** 2)
+
+
+def _check_no_batch_norm(values):
+    if values["discriminator.name"] == "dcgan" and values["discriminator.use_batch_norm"]:
+        raise ValueError(
+            "The gradient penalty is about single samples, and batch norm mixes them. Set "
+            "config.discriminator.use_batch_norm=False."
+        )
+
+
+@declarations.term(
+    "gradient_penalty",
+    "squared deviation of the gradient's norm from 1, between real and fake samples",
+    player="discriminator",
+    weight=10.0,
+    check=_check_no_batch_norm,
+)
+def gradient_penalty_term(step, key):
+    """`gradient_penalty` at positions drawn for the global batch, as a term of the discriminator."""
+    positions = jax.random.uniform(key, step.outputs.real_outputs.shape[:1], step.local.real.dtype)
+    real, fake = step.local.real, step.local.fake
+    return gradient_penalty(lambda x: step.discriminate(x)[0], real, fake, step.rows(positions))

@@ -10,6 +10,8 @@ import optax
 import pytest
 
 from buresgan_jax import algorithms, builders, config, latents, losses, networks, penalties
+from buresgan_jax.algorithms import Batch, moves
+from buresgan_jax.algorithms.protocol import join_packs
 from buresgan_jax.training import devices
 from buresgan_jax.training.checkpoint import Checkpointer
 
@@ -34,7 +36,12 @@ def prepared(method, data="ring"):
     num_real = algorithm.batches_per_update * 8
     real = source.fetch(np.arange(num_real) % (source.num_examples or num_real))
     real = np.asarray(source.decode(real)).reshape(algorithm.batches_per_update, 8, *source.example_shape)
+    real = Batch(real, np.arange(num_real, dtype=np.int32).reshape(algorithm.batches_per_update, 8))
     return algorithm, jax.device_get(state), real, jax.jit(algorithm.update)
+
+
+def _indices(algorithm):
+    return jax.ShapeDtypeStruct((algorithm.batches_per_update, 8), jnp.int32)
 
 
 def changed(before, after):
@@ -85,7 +92,7 @@ def test_the_update_is_a_function_of_state_batch_and_key(method):
     first, second, other = (update(state, real, jax.random.key(seed))[0] for seed in (1, 1, 2))
     assert not changed(first, second)
     assert changed(first.generator.params, other.generator.params)
-    assert changed(first, update(state, real + 0.1, jax.random.key(1))[0])
+    assert changed(first, update(state, real._replace(examples=real.examples + 0.1), jax.random.key(1))[0])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -125,7 +132,7 @@ def test_the_update_fits_images_in_packs(method, network):
         tiny.data.image_size = 32
     algorithm, shape = builders.algorithm(tiny), builders.example_shape(tiny)
     state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
-    real = jax.ShapeDtypeStruct((algorithm.batches_per_update, 8, *shape), jnp.float32)
+    real = Batch(jax.ShapeDtypeStruct((algorithm.batches_per_update, 8, *shape), jnp.float32), _indices(algorithm))
     new, _ = jax.eval_shape(algorithm.update, state, real, jax.random.key(0))
     assert jax.tree.map(lambda leaf: leaf.shape, new) == jax.tree.map(lambda leaf: leaf.shape, state)
 
@@ -137,7 +144,7 @@ def test_one_update_on_images_moves_every_network_and_is_finite(method):
     new, metrics = update(state, real, jax.random.key(1))
     for name, network in networks_of(new).items():
         assert changed(networks_of(state)[name].params, network.params), name
-        assert not network.batch_stats or changed(networks_of(state)[name].batch_stats, network.batch_stats), name
+        assert not network.collections or changed(networks_of(state)[name].collections, network.collections), name
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(new) if np.issubdtype(leaf.dtype, np.floating))
     assert all(np.isfinite(value) for value in metrics.values())
 
@@ -157,13 +164,15 @@ def test_the_joint_gradient_is_half_of_loss_plus_penalty_at_the_old_parameters()
     _, state, real, _ = prepared("bures")
     game = builders.game(tiny_config("bures"), None)
     z = jnp.asarray(np.random.default_rng(0).normal(size=(8, 4)), jnp.float32)
-    outputs, pullback, _ = algorithms.game.forward(game, state, real[0], z)
-    gradient, _ = algorithms.game.generator_gradient(game, state, outputs, pullback, jax.random.key(0))
+    batch = moves.nth(real, 0)
+    outputs, pullback, _ = moves.forward(game, state, batch, z, jax.random.key(0))
+    gradient, _ = moves.generator_gradient(game, state, outputs, pullback, jax.random.key(0))
 
     def objective(params):
         fake = game.generator.apply({"params": params}, z, train=True)
-        logits, features = game.discriminator.apply({"params": state.discriminator.params}, fake, train=True)
-        _, real_features = game.discriminator.apply({"params": state.discriminator.params}, real[0], train=True)
+        logits, features, _ = game.discriminator.apply({"params": state.discriminator.params}, fake, train=True)
+        variables = {"params": state.discriminator.params}
+        _, real_features, _ = game.discriminator.apply(variables, batch.examples, train=True)
         return (jnp.mean(jax.nn.softplus(-logits)) + penalties.bures_penalty(features, real_features)) / 2
 
     jax.tree.map(
@@ -232,28 +241,32 @@ def test_discriminator_steps_consume_one_batch_each():
     algorithm = algorithms.gan(game, discriminator_steps=3)
     assert algorithm.batches_per_update == 3
     state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(2, np.float32))
-    new, _ = jax.jit(algorithm.update)(state, np.ones((3, 4, 2), np.float32), jax.random.key(1))
+    batches = Batch(np.ones((3, 4, 2), np.float32), np.zeros((3, 4), np.int32))
+    new, _ = jax.jit(algorithm.update)(state, batches, jax.random.key(1))
     counts = [int(optax.tree.get(network.opt_state, "count")) for network in (new.generator, new.discriminator)]
     assert counts == [1, 3]
 
 
-def test_moves_on_images_are_unrolled_on_a_cpu_with_the_same_results(monkeypatch):
+def test_moves_on_images_are_unrolled_on_a_cpu_with_the_same_results():
     def move(carry, inputs):
         batch, weight = inputs
-        carry = jnp.tanh(carry + weight * batch.mean())
+        carry = jnp.tanh(carry + weight * batch.examples.mean())
         return carry, 2 * carry
 
-    def scan():
-        return jax.jit(functools.partial(algorithms.game.scan_moves, move))
+    scan = jax.jit(functools.partial(moves.scan_moves, move))
+    weights, index = jnp.arange(3.0), jnp.zeros((3, 2), jnp.int32)
+    shapes = ((2, 2), (2, 4, 4, 1))
+    points, images = (Batch(np.random.default_rng(0).normal(size=(3, *shape)), index) for shape in shapes)
 
-    weights = jnp.arange(3.0)
-    points, images = (np.random.default_rng(0).normal(size=(3, *shape)) for shape in ((2, 2), (2, 4, 4, 1)))
-    assert "while" in scan().lower(jnp.float32(0), points, weights).as_text()
-    assert "while" not in scan().lower(jnp.float32(0), images, weights).as_text()
-    unrolled = scan()(jnp.float32(0), images, weights)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert "while" in scan().lower(jnp.float32(0), images, weights).as_text()
-    looped = scan()(jnp.float32(0), images, weights)
+    def loops(batch, platform):
+        lowered = scan.trace(jnp.float32(0), batch, weights).lower(lowering_platforms=(platform,))
+        return "while" in lowered.as_text()
+
+    assert loops(points, "cpu")
+    assert not loops(images, "cpu")
+    assert loops(images, "cuda")
+    unrolled = scan(jnp.float32(0), images, weights)
+    looped = jax.jit(functools.partial(jax.lax.scan, move))(jnp.float32(0), (images, weights))
     assert unrolled[1].shape == (3,)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), unrolled, looped)
 
@@ -267,3 +280,20 @@ def test_samples_come_from_the_averaged_or_the_raw_generator():
     assert np.abs(averaged - raw).max() > 0
     z = np.zeros((5, 4), np.float32)
     np.testing.assert_array_equal(algorithm.generate(state, z)[0], algorithm.generate(state, z)[4])
+
+
+@pytest.mark.parametrize("pack", [2, 3])
+def test_packs_are_neighbors_joined_along_the_last_axis(pack):
+    x = np.random.default_rng(0).normal(size=(6, 4, 4, 3))
+    joined = np.concatenate([x[start::pack] for start in range(pack)], axis=-1)
+    np.testing.assert_array_equal(join_packs(x, pack), joined)
+    with pytest.raises(ValueError, match=f"batch of 7 cannot be cut into packs of {pack}"):
+        join_packs(np.zeros((7, 2)), pack)
+
+
+def test_a_pack_of_pairs_joins_both_parts():
+    tiny = tiny_config("veegan")
+    tiny.discriminator.pack = 2
+    algorithm = builders.algorithm(tiny)
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(2, np.float32))
+    assert state.discriminator.params["MLPDiscriminator_0"]["Dense_0"]["kernel"].shape == (2 * (4 + 2), 8)

@@ -10,6 +10,7 @@ import pytest
 from flax import linen as nn
 
 from buresgan_jax import algorithms, latents, losses, networks
+from buresgan_jax.algorithms import Batch
 from buresgan_jax.algorithms.inference import InferenceOnly
 
 BATCH, LATENT, RATE = 5, 3, 0.125  # a rate that float32 holds exactly: hyperparameters are float32
@@ -34,6 +35,11 @@ def start(algorithm):
     state = jax.tree.map(lambda leaf: leaf.astype(float) if leaf.dtype == np.float32 else leaf, state)
     shape = (algorithm.batches_per_update, BATCH, 2)
     return state, np.random.default_rng(0).normal(size=shape)
+
+
+def batches(*real):
+    """The batches of an update."""
+    return Batch(np.stack(real), np.zeros((len(real), BATCH), np.int32))
 
 
 def mlp(params, x, activation=jnp.tanh):
@@ -74,7 +80,7 @@ def test_veegan_descends_the_papers_two_objectives():
     game = make_game(networks.MLPPairDiscriminator(hidden=(4,)))
     algorithm = algorithms.veegan(game, networks.MLPEncoder(LATENT, (4,), nn.relu))
     state, (real,) = start(algorithm)
-    new, metrics = jax.jit(algorithm.update)(state, real[None], KEY)
+    new, metrics = jax.jit(algorithm.update)(state, batches(real), KEY)
 
     z, noise = map(draw, jax.random.split(KEY))
     reconstruct = functools.partial(mlp, activation=lambda x: jnp.maximum(x, 0))
@@ -110,7 +116,7 @@ def autoencode(encoder, generator, x):
 def test_mdgan_v1_moves_discriminator_encoder_and_generator_in_turn(compat):
     algorithm = algorithms.mdgan_v1(make_game(), networks.MLPEncoder(LATENT, (4,)), reference_compat=compat)
     state, (real,) = start(algorithm)
-    new, metrics = jax.jit(algorithm.update)(state, real[None], KEY)
+    new, metrics = jax.jit(algorithm.update)(state, batches(real), KEY)
 
     z = draw(jax.random.split(KEY)[0])
     encoder, generator = state.auxiliary["encoder"].params, state.generator.params
@@ -137,7 +143,7 @@ def test_mdgan_v1_moves_discriminator_encoder_and_generator_in_turn(compat):
 def test_mdgan_v2_moves_first_along_the_manifold_then_on_it():
     algorithm = algorithms.mdgan_v2(make_game(), networks.MLPEncoder(LATENT, (4,)))
     state, (first, second) = start(algorithm)
-    new, metrics = jax.jit(algorithm.update)(state, np.stack([first, second]), KEY)
+    new, metrics = jax.jit(algorithm.update)(state, batches(first, second), KEY)
 
     z = draw(jax.random.split(jax.random.split(KEY)[1])[0])
     encoder, generator = state.auxiliary["encoder"].params, state.generator.params
@@ -202,7 +208,7 @@ def unroll(generator, params, real, first_order):
 @pytest.mark.parametrize("first_order", [False, True])
 def test_unrolled_gradient_goes_through_the_discriminators_updates(first_order):
     state, real, update = unrolled(first_order=first_order)
-    new, metrics = update(state, real, KEY)
+    new, metrics = update(state, batches(*real), KEY)
     old, fixed = state.generator.params, (state.discriminator.params, real, first_order)
     (value, kept), gradient = unroll(old, *fixed)
     expected = jax.tree.map(lambda value, slope: value - RATE * slope, old, gradient)
@@ -217,8 +223,8 @@ def test_unrolled_gradient_goes_through_the_discriminators_updates(first_order):
 
 def test_unrolled_as_the_authors_has_one_count_and_moments_of_the_surrogate():
     state, real, update = unrolled(reference_compat=True)
-    once, _ = update(state, real, KEY)
-    twice, _ = update(once, real, KEY)
+    once, _ = update(state, batches(*real), KEY)
+    twice, _ = update(once, batches(*real), KEY)
     counts = [int(optax.tree.get(each.discriminator.opt_state, "count")) for each in (once, twice)]
     assert counts == [2, 4]
     stale, moments = (optax.tree.get(each, "mu") for each in (*once.buffers.values(), once.discriminator.opt_state))
@@ -230,7 +236,7 @@ def test_a_gradient_of_zero_does_not_make_the_unrolled_one_nan():
     state, real, update = unrolled(first_order=False)
     zeros = jax.tree.map(jnp.zeros_like, state.discriminator.params)  # all but the last bias have no gradient
     state = state.replace(discriminator=state.discriminator.replace(params=zeros))
-    new, _ = update(state, real, KEY)
+    new, _ = update(state, batches(*real), KEY)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(new.generator.params))
 
 

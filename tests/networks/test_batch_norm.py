@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from buresgan_jax.networks import BatchNorm, batch_norm
+from buresgan_jax.networks import BatchNorm
 
-_WIDE = (6, batch_norm._WIDE + 8)
+_WIDE = (6, 16_392)
 _shapes = pytest.mark.parametrize("shape", [(6, 40), (4, 3, 5, 7), _WIDE], ids=["narrow", "images", "wide"])
 
 

@@ -18,7 +18,6 @@ from buresgan_jax.networks import (
     MLPEncoder,
     MLPGenerator,
     MLPPairDiscriminator,
-    Packed,
     dcgan_discriminator,
     dcgan_encoder,
     dcgan_generator,
@@ -129,39 +128,12 @@ def test_encoders_have_the_papers_parameters_and_give_z(network, shape, count):
 )
 def test_discriminators_of_pairs_have_the_papers_parameters(network, latent_dim, shape, count):
     pair = (jnp.zeros((2, latent_dim)), jax.ShapeDtypeStruct((2, *shape), jnp.float32))
-    (outputs, features), variables = jax.eval_shape(
+    (outputs, features, extra), variables = jax.eval_shape(
         functools.partial(network.init_with_output, train=True), jax.random.key(0), pair
     )
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
     assert (outputs.shape, features.shape) == ((2, 1), (2, network.hidden[-1]))
-
-
-@pytest.mark.parametrize("pack", [2, 3])
-def test_packs_are_neighbors_joined_along_the_last_axis(pack):
-    x = _inputs((4, 4, 3), batch=6)
-    joined = np.concatenate([x[start::pack] for start in range(pack)], axis=-1)
-    single = DCGANDiscriminator(num_layers=1, base_filters=2)
-    variables = single.init(jax.random.key(0), joined, train=False)
-    packed_variables = {"params": {"discriminator": variables["params"]}}
-    packed = Packed(single, pack)
-    assert jax.tree.map(jnp.shape, packed.init(jax.random.key(0), x[:1], train=False)) == jax.tree.map(
-        jnp.shape, packed_variables
-    )
-    outputs, features = packed.apply(packed_variables, x, train=False)
-    assert outputs.shape == (6 // pack, 1)
-    jax.tree.map(np.testing.assert_array_equal, (outputs, features), single.apply(variables, joined, train=False))
-    with pytest.raises(ValueError, match=f"batch of 7 cannot be cut into packs of {pack}"):
-        packed.apply(packed_variables, _inputs((4, 4, 3), batch=7), train=False)
-
-
-def test_a_pack_of_pairs_joins_both_parts():
-    packed = Packed(MLPPairDiscriminator(hidden=(8,)), 2)
-    pair = (_inputs((3,)), _inputs((2,)))
-    (outputs, _), variables = packed.init_with_output(jax.random.key(0), pair, train=True)
-    kernels = sorted(leaf.shape for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 2)
-    assert kernels == [(8, 1), (10, 8)]
-    assert len(outputs) == 8  # initializing repeats every row
-    assert len(packed.apply(variables, pair, train=True)[0]) == 4
+    assert extra == {}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +153,7 @@ def test_generator_and_discriminator_fit_each_other(image_size, channels, varian
     image_shape = (image_size, image_size, channels)
     assert _output_shapes(dcgan_generator(image_size, channels, variant=variant), (100,)) == (2, *image_shape)
     discriminator = dcgan_discriminator(image_size, variant=variant, output_dim=16)
-    assert _output_shapes(discriminator, image_shape) == ((2, 16), (2, dim))
+    assert _output_shapes(discriminator, image_shape) == ((2, 16), (2, dim), {})
 
 
 def test_the_rule_for_sizes_reproduces_the_paper():
@@ -245,7 +217,7 @@ def test_mlps_equal_numpy(name):
 
 def test_discriminator_is_convolution_then_activation_then_batch_norm():
     variables, x = _init(_SMALL_DISCRIMINATOR, (14, 14, 3)), _inputs((14, 14, 3))
-    (outputs, features), _ = _train(_SMALL_DISCRIMINATOR, variables, x)
+    (outputs, features, _), _ = _train(_SMALL_DISCRIMINATOR, variables, x)
     params = variables["params"]
 
     def convolved(x, name):
@@ -318,7 +290,7 @@ def test_training_lowers_for_tpu_and_gpu():
     def step(params, batch_stats, x):
         def loss(params):
             variables = {"params": params, "batch_stats": batch_stats}
-            (outputs, _), updates = _SMALL_DISCRIMINATOR.apply(variables, x, train=True, mutable=["batch_stats"])
+            (outputs, *_), updates = _SMALL_DISCRIMINATOR.apply(variables, x, train=True, mutable=["batch_stats"])
             return outputs.mean(), updates
 
         return jax.grad(loss, has_aux=True)(params)

@@ -34,7 +34,7 @@ def _shapes(network, shape):
 def test_parameter_counts_are_the_papers(image_size, generator_params, discriminator_params):
     images = (image_size, image_size, 3)
     assert _shapes(resnet_generator(image_size, 3), (128,)) == (generator_params, (2, *images))
-    assert _shapes(resnet_discriminator(image_size), images) == (discriminator_params, ((2, 1), (2, 200)))
+    assert _shapes(resnet_discriminator(image_size), images) == (discriminator_params, ((2, 1), (2, 200), {}))
 
 
 @pytest.mark.parametrize("size", [28, 64])
@@ -125,7 +125,8 @@ def test_discriminator_equals_numpy():
         y = net.conv(_relu(net.norm(y, "LayerNorm", (1, 2, 3))))
         x = (_mean_pool(y) if kind == "down" else y) + shortcut
     features = _relu(x).mean((1, 2))
-    for a, b in zip(actual, (net.dense(features), features), strict=True):
+    assert actual[2] == {}
+    for a, b in zip(actual[:2], (net.dense(features), features), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
@@ -166,7 +167,8 @@ def test_one_update_moves_every_parameter():
     }
     algorithm = algorithms.gan(builders.game(_cifar_config(), None)._replace(**small))
     state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros((4, 4, 3), np.float32))
-    real = np.random.default_rng(0).uniform(-1, 1, (1, 4, 4, 4, 3)).astype(np.float32)
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 4, 4, 4, 3)).astype(np.float32)
+    real = algorithms.Batch(images, np.zeros((1, 4), np.int32))
     new, metrics = jax.jit(algorithm.update)(state, real, jax.random.key(1))
     assert all(np.isfinite(value) for value in metrics.values())
     assert metrics["bures"] > 0

@@ -10,8 +10,7 @@ import pytest
 from jax import lax
 from jax.test_util import check_grads
 
-from buresgan_jax.networks import conv2d, conv_transpose2d
-from buresgan_jax.ops import convolution, spectra
+from buresgan_jax.ops import conv2d, conv_transpose2d
 
 # Most of the time goes into compiling; without optimization that takes a tenth.
 _jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -39,7 +38,17 @@ _CASES = {
 }
 _all_cases = pytest.mark.parametrize("case", _CASES.values(), ids=_CASES.keys())
 _REWRITTEN = ("strided, small output", "strided, small image", "transposed, strided", "transposed, small image")
-_WITHOUT_STRIDE = [name for name, case in _CASES.items() if case[3] == (1, 1) or case[0] is conv_transpose2d]  # phases
+_WITH_STRIDE = [name for name, case in _CASES.items() if case[3] != (1, 1)]
+_WITH_PHASES = [name for name in _WITH_STRIDE if max(_CASES[name][3]) <= min(*_CASES[name][1], *_CASES[name][2])]
+_WITH_SPECTRA = [name for name in _WITH_PHASES if _CASES[name][0] is conv_transpose2d]
+_WITH_SPECTRA += [name for name in _CASES if name not in _WITH_STRIDE]
+_FORMS = {
+    "auto": _CASES,
+    "direct": [name for name in _WITH_STRIDE if _CASES[name][0] is conv_transpose2d],  # others are so by "auto"
+    "phases": _WITH_PHASES,
+    "product": _CASES,
+    "spectra": _WITH_SPECTRA,
+}
 _rewritten_cases = pytest.mark.parametrize("case", [_CASES[name] for name in _REWRITTEN], ids=_REWRITTEN)
 
 
@@ -55,9 +64,9 @@ def _worth_spectra():
     return _arrays(_CASES["no stride, large kernel"], batch=16, channels=(64, 48))
 
 
-def _function(case):
+def _function(case, implementation="auto"):
     function, _, _, strides, padding = case
-    return functools.partial(function, strides=strides, padding=padding)
+    return functools.partial(function, strides=strides, padding=padding, implementation=implementation)
 
 
 def _lax_function(case):
@@ -106,18 +115,8 @@ def test_conv_transpose2d_is_tensorflows_with_a_flipped_kernel(size, stride, x64
     np.testing.assert_allclose(y, _tf_conv_transpose(x, flipped, stride), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("name", "worth_phases", "worth_spectra"),
-    [
-        *((name, 1, np.inf) for name in _CASES),
-        *((name, 16, np.inf) for name in _REWRITTEN[::2]),
-        *((name, 1, 0) for name in _WITHOUT_STRIDE),
-    ],
-)
-def test_values_and_derivatives_equal_those_of_lax(name, worth_phases, worth_spectra, monkeypatch):
-    """Phases and spectra where they are possible, or nowhere."""
-    monkeypatch.setattr(convolution, "_WORTH_PHASES", worth_phases)
-    monkeypatch.setattr(spectra, "_WORTH", worth_spectra)
+@pytest.mark.parametrize(("name", "implementation"), [(name, form) for form, names in _FORMS.items() for name in names])
+def test_values_and_derivatives_equal_those_of_lax(name, implementation):
     case = _CASES[name]
     x, kernel = _arrays(case, batch=4, channels=(8, 6))
 
@@ -132,7 +131,10 @@ def test_values_and_derivatives_equal_those_of_lax(name, worth_phases, worth_spe
         forward = jax.jvp(function, (x, kernel), (jnp.cos(x), jnp.cos(kernel)))
         return *forward, *jax.grad(loss, (0, 1))(x, kernel), *jax.grad(penalty, (0, 1))(x, kernel)
 
-    actual, expected = derivatives(_function(case), x, kernel), derivatives(_lax_function(case), x, kernel)
+    actual, expected = (
+        derivatives(_function(case, implementation), x, kernel),
+        derivatives(_lax_function(case), x, kernel),
+    )
     names = ["value", "tangent", "gradient by x", "gradient by kernel", "second by x", "second by kernel"]
     for name, a, b in zip(names, actual, expected, strict=True):
         assert a.dtype == np.float32
@@ -147,13 +149,13 @@ def test_gradients_equal_finite_differences(case, x64):
 
 
 @pytest.mark.parametrize(
-    ("case", "worth_spectra"),
-    [*((_CASES[name], np.inf) for name in _REWRITTEN), (_CASES["no stride, large kernel"], 0)],
+    ("case", "implementation"),
+    [*((_CASES[name], "auto") for name in _REWRITTEN), (_CASES["no stride, large kernel"], "spectra")],
 )
-def test_vmap_over_images_and_kernels_equals_a_loop(case, worth_spectra, monkeypatch):
-    monkeypatch.setattr(spectra, "_WORTH", worth_spectra)
+def test_vmap_over_images_and_kernels_equals_a_loop(case, implementation):
     x, kernel = (np.stack([a, 2 * a, a - 1]) for a in _arrays(case))
-    function = jax.grad(lambda x, kernel: jnp.square(_function(case)(x, kernel)).mean(), argnums=(0, 1))
+    function = _function(case, implementation)
+    function = jax.grad(lambda x, kernel, f=function: jnp.square(f(x, kernel)).mean(), argnums=(0, 1))
     batched, function = _jit(jax.vmap(function))(x, kernel), _jit(function)
     for i in range(3):
         for actual, expected in zip(batched, function(x[i], kernel[i]), strict=True):
@@ -161,41 +163,19 @@ def test_vmap_over_images_and_kernels_equals_a_loop(case, worth_spectra, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("name", "worth_spectra"),
-    [("strided, small output", np.inf), ("transposed, strided", np.inf), ("no stride, large kernel", 0)],
+    ("name", "implementation"),
+    [("strided, small output", "auto"), ("transposed, strided", "auto"), ("no stride, large kernel", "spectra")],
 )
-def test_pmap_and_scan_give_the_same_gradients(name, worth_spectra, monkeypatch):
-    monkeypatch.setattr(spectra, "_WORTH", worth_spectra)
+def test_pmap_and_scan_give_the_same_gradients(name, implementation):
     case = _CASES[name]
     x, kernel = _arrays(case, batch=8)
-    gradient = jax.grad(lambda kernel, x: jnp.square(_function(case)(x, kernel)).sum())
+    gradient = jax.grad(lambda kernel, x: jnp.square(_function(case, implementation)(x, kernel)).sum())
     expected = _jit(gradient)(kernel, x)
     chunks = x.reshape(4, 2, *x.shape[1:])
     parallel = jax.pmap(lambda k, x: lax.psum(gradient(k, x), "batch"), axis_name="batch", in_axes=(None, 0))
     sequential = _jit(lambda k, xs: lax.scan(lambda total, x: (total + gradient(k, x), None), 0 * k, xs)[0])
     for actual in (parallel(kernel, chunks)[0], sequential(kernel, chunks)):
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
-
-
-_PADS = [((2, 2), (2, 2)), ((0, 0), (0, 0)), ((3, 1), (0, 5)), ((-1, 2), (4, -2)), ((-2, -1), (6, 6))]
-
-
-@pytest.mark.parametrize("pads", _PADS)
-@pytest.mark.parametrize(("size", "window"), [((7, 8), (5, 4)), ((5, 6), (1, 2)), ((4, 6), (2, 6))])
-def test_spectra_in_float64_give_the_convolution(size, window, pads, x64):
-    x, kernel = _arrays((None, size, window, None, None), dtype=np.float64)
-    expected = lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=_DIMENSIONS)
-    np.testing.assert_allclose(spectra.convolve(x, kernel, pads), expected, rtol=1e-12, atol=1e-12)
-
-
-def test_spectra_lose_no_digits():
-    """The largest error, against float64, is at most twice that of the plain convolution."""
-    case = _CASES["no stride, large kernel"]
-    x, kernel = _worth_spectra()
-    with jax.enable_x64(True):
-        exact = np.asarray(_lax_function(case)(*(a.astype(np.float64) for a in (x, kernel))))
-    errors = [np.abs(np.asarray(function(case)(x, kernel)) - exact).max() for function in (_function, _lax_function)]
-    assert 0 < errors[0] < 2 * errors[1]
 
 
 @pytest.mark.parametrize("function", [conv2d, conv_transpose2d])
@@ -215,20 +195,25 @@ def test_cpu_adds_up_few_channels_of_a_transposed_convolution(dtype, num_convolu
     assert len(_convolutions(value, x, kernel)) == num_convolutions
 
 
-def test_spectra_of_large_images_are_refused():
-    """Their matrices would be constants of many megabytes in the program."""
-    kernel, pads = jax.ShapeDtypeStruct((9, 9, 512, 512), np.float32), ((4, 4), (4, 4))
-    images = [jax.ShapeDtypeStruct((64, size, size, 512), np.float32) for size in (8, 16, 32, 64)]
-    assert [spectra.is_worth_it(x, kernel, pads) for x in images] == [True, True, False, False]
-
-
 def test_least_sizes():
-    kernel, none = jnp.ones((1, 1, 2, 3)), ((0, 0), (0, 0))
+    kernel = jnp.ones((1, 1, 2, 3))
     assert conv2d(jnp.ones((0, 1, 1, 2)), kernel).shape == (0, 1, 1, 3)
     for channels in (3, 16):
         new = conv_transpose2d(jnp.ones((0, 8, 8, 4)), jnp.ones((3, 3, 4, channels)), strides=(2, 2))
         assert new.shape == (0, 16, 16, channels)
-    np.testing.assert_allclose(spectra.convolve(jnp.ones((1, 1, 1, 2)), kernel, none), jnp.full((1, 1, 1, 3), 2.0))
+    by_spectra = conv2d(jnp.ones((1, 1, 1, 2)), kernel, implementation="spectra")
+    np.testing.assert_allclose(by_spectra, jnp.full((1, 1, 1, 3), 2.0))
+
+
+@pytest.mark.parametrize("implementation", ["auto", "product", "spectra"])
+@pytest.mark.parametrize(("function", "size", "cut"), [(conv2d, 3, 0), (conv2d, 5, -1), (conv_transpose2d, 3, -1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_no_new_pixel_is_no_error(function, size, cut, stride, implementation):
+    x, kernel = jnp.ones((2, size, size, 16)), jnp.ones((5, 5, 16, 3))
+    options = {"strides": (stride, stride), "padding": ((cut, cut), (cut, cut)), "implementation": implementation}
+    y, pullback = jax.vjp(functools.partial(function, **options), x, kernel)
+    assert y.shape == (2, 0, 0, 3)
+    assert not any(np.any(gradient) for gradient in pullback(y))
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
@@ -241,16 +226,35 @@ def test_export_with_any_batch_size(function, strides):
     np.testing.assert_allclose(exported.call(images), function(images, kernel, strides=strides), rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("implementation", ["auto", "plain"])
 @pytest.mark.parametrize("function", [conv2d, conv_transpose2d])
 @pytest.mark.parametrize("platforms", [["tpu"], ["cuda"], ["tpu", "cuda"]])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_tpu_and_gpu_get_lax_convolutions_only(function, platforms, stride):
+def test_tpu_and_gpu_get_lax_convolutions_only(function, platforms, stride, implementation):
     x, kernel = _worth_spectra()
-    strides = (stride, stride)
-    gradient = jax.grad(lambda x, kernel: jnp.square(function(x, kernel, strides=strides)).sum(), argnums=(0, 1))
+    function = functools.partial(function, strides=(stride, stride), implementation=implementation)
+    gradient = jax.grad(lambda x, kernel: jnp.square(function(x, kernel)).sum(), argnums=(0, 1))
     text = jax.export.export(jax.jit(gradient), platforms=platforms)(x, kernel).mlir_module()
     assert text.count("stablehlo.convolution") == 3 * len(platforms)
     assert "stablehlo.dot_general" not in text
+
+
+@pytest.mark.parametrize("name", ["no stride, large kernel", "transposed, strided"])
+def test_a_name_gives_its_form_on_every_platform(name):
+    def operations(implementation):
+        """Convolutions and products of value and gradients, on a CPU and on a TPU."""
+        function = _function(_CASES[name], implementation)
+        traced = jax.jit(jax.grad(lambda x, kernel: jnp.square(function(x, kernel)).sum(), (0, 1))).trace(*arrays)
+        texts = [traced.lower(lowering_platforms=(platform,)).as_text() for platform in ("cpu", "tpu")]
+        return [tuple(text.count(f"stablehlo.{kind}") for kind in ("convolution", "dot_general")) for text in texts]
+
+    arrays = _arrays(_CASES[name])
+    forms = {form: operations(form) for form in ("plain", "cpu", "direct", "product", "spectra")}
+    assert all(on_cpu == on_tpu for on_cpu, on_tpu in forms.values())
+    assert operations("auto") == [forms["cpu"][0], forms["plain"][0]]
+    assert forms["plain"][0] == (3, 0)
+    assert forms["direct"][0][0] > 0
+    assert all(forms[form][0][0] == 0 < forms[form][0][1] for form in ("product", "spectra"))
 
 
 def _convolutions(function, *arguments):
@@ -319,3 +323,14 @@ def test_errors_say_what_was_got(function):
         function(x, kernel, strides=(2,))
     with pytest.raises(ValueError, match="got 'REFLECT'"):
         function(x, kernel, padding="REFLECT")
+    with pytest.raises(ValueError, match="got 'phase'. Did you mean 'phases'"):
+        function(x, kernel, implementation="phase")
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_forms_that_do_not_exist_are_refused(name):
+    x, kernel = _arrays(_CASES[name])
+    for form, names in (("phases", _WITH_PHASES), ("spectra", _WITH_SPECTRA)):
+        if name not in names:
+            with pytest.raises(ValueError, match=r"need .*; got .*strides"):
+                _function(_CASES[name], form)(x, kernel)

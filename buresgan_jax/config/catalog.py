@@ -1,0 +1,100 @@
+"""All components by kind and name, and how a name is found: built in, or `package.module:object` from outside."""
+
+import dataclasses
+import functools
+import importlib
+from typing import Any
+
+from buresgan_jax import algorithms, data, extractors, latents, losses, networks, penalties
+from buresgan_jax.declarations import KINDS, Component
+from buresgan_jax.errors import UserError, did_you_mean
+from buresgan_jax.evaluation import image_metrics, modes
+
+_HOMES = (algorithms, data, extractors, latents, losses, modes, networks, penalties)
+
+
+# STUB-BEGIN
+def _stub():
+    from buresgan_jax.declarations import Option
+
+    o = (
+        Option("num_examples", None, "", int),
+        Option("base", "mnist", ""),
+        Option("split", "train", ""),
+        Option("data_dir", None, "", str, is_free=True),
+        Option("path", None, "", str),
+        Option("image_size", None, "", int),
+        Option("channels", 3, ""),
+        Option("crop", "center", ""),
+        Option("on_broken", "skip", ""),
+    )
+    for n in (*data.MIXTURES, *data.IMAGE_SETS, "stacked_mnist", "tfds", "image_folder"):
+        setattr(data, "STUB_" + n, Component("data", n, "", None, o))
+
+
+_stub()
+# STUB-END
+NAMES = {"data": "data set"}  # of kinds, where messages call them something else
+
+
+def _collect():
+    found = {kind: {} for kind in KINDS}
+    for home in _HOMES:
+        for each in vars(home).values():
+            if isinstance(each, Component):
+                found[each.kind][each.name] = each
+    found["metric"] |= {name: metric.component for name, metric in image_metrics.METRICS.items()}
+    return found
+
+
+BUILT_IN: dict[str, dict[str, Component]] = _collect()
+
+
+def find(kind: str, text: str, key: str) -> Component:
+    """The component that a name in a config stands for.
+
+    Args:
+        kind: One of `declarations.KINDS`.
+        text: Its name, or `package.module:object`.
+        key: The config key that names it, for messages.
+
+    Raises:
+        UserError: There is none of this name, or it is of another kind.
+    """
+    if ":" in text:
+        component = load(text)
+        if not isinstance(component, Component) or component.kind != kind:
+            what = component.kind if isinstance(component, Component) else type(component).__name__
+            wanted = NAMES.get(kind, kind)
+            raise UserError(f"{text!r} is a {what}, no {wanted}. Set {key} to a {wanted}.")
+        return component
+    known = BUILT_IN[kind]
+    if text not in known:
+        hint, names = did_you_mean(text, known), ", ".join(sorted(known))
+        raise UserError(
+            f"Unknown {NAMES.get(kind, kind)} {text!r}.{hint} Available: {names}. Set {key} to one of these, or to "
+            "your own as package.module:object."
+        )
+    return known[text]
+
+
+@functools.cache
+def load(path: str) -> Any:
+    """The object at `package.module:object`.
+
+    Raises:
+        UserError: There is no such module or object.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UserError(
+            f"Cannot import {module_name!r} of {path!r}: {error}. Run from the folder that holds it, or add that "
+            "folder to PYTHONPATH."
+        ) from error
+    found = getattr(module, name, None)
+    if found is None:
+        known = [each for each, value in vars(module).items() if isinstance(value, Component)]
+        raise UserError(f"{module_name!r} has no {name!r}.{did_you_mean(name, known, f'It has: {known}.')}")
+    return dataclasses.replace(found, path=path) if isinstance(found, Component) else found

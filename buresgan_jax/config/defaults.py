@@ -1,0 +1,182 @@
+"""From a config's argument to a config: the declared defaults, and what a method and its data change.
+
+A config file is `get_config(argument)`: it takes `default(argument)`, overrides what its data set needs, and returns
+`finish(config)`. The argument is a method with any number of terms or other components, or `smoke`, or both:
+`--config=configs/ring.py:bures+gradient_penalty,smoke`.
+"""
+
+from typing import Any
+
+from ml_collections import config_dict
+
+from buresgan_jax.config import catalog, keys
+from buresgan_jax.config.methods import METHODS, Method
+from buresgan_jax.declarations import Component, Option
+from buresgan_jax.errors import UserError, did_you_mean
+
+
+def default(argument: str = "bures") -> config_dict.ConfigDict:
+    """The config before a data set's own settings.
+
+    Args:
+        argument: `METHOD`, `METHOD+COMPONENT+...`, `smoke`, or both with a comma between them. A component is a term to
+            be added, or a loss, latent distribution or algorithm to be taken; one of your own is written
+            `package.module:object`, also in place of a method.
+
+    Raises:
+        UserError: There is no such method or component.
+    """
+    words = [word.strip() for word in argument.split(",") if word.strip()]
+    names = "+".join(word for word in words if word != "smoke") or "bures"
+    config = config_dict.ConfigDict()
+    for key, option in keys.general_options().items():
+        add_option(config, key, option)
+    config.method, config.smoke = names, "smoke" in words
+    first, *others = [name.strip() for name in names.split("+")]
+    settings = _method(first).settings
+    for text in (*settings.get("terms", ()), *(_component_of(first)), *others):
+        add_component(config, text)
+    if "algorithm.name" in settings:
+        add_component(config, settings["algorithm.name"], "algorithm")
+    for key, value in settings.items():
+        if key != "terms":
+            set_key(config, key, value)
+    return config
+
+
+def _method(name):
+    """The method of a name; an own component in its place stands on the plain GAN."""
+    if ":" in name:
+        found = catalog.load(name)
+        return found if isinstance(found, Method) else METHODS["gan"]
+    if name not in METHODS:
+        raise UserError(
+            f"Unknown method {name!r}.{did_you_mean(name, METHODS)} Available: {', '.join(sorted(METHODS))}. Set the "
+            "config's argument, --config=FILE.py:METHOD, to one of these, or to your own as package.module:object."
+        )
+    return METHODS[name]
+
+
+def _component_of(name):
+    return (name,) if ":" in name and not isinstance(catalog.load(name), Method) else ()
+
+
+def add_component(config: config_dict.ConfigDict, text: str, kind: str | None = None) -> Component:
+    """Adds a term to a config, or takes a component in its place, with its options at their defaults.
+
+    Args:
+        config: The config.
+        text: A name, or `package.module:object`.
+        kind: The kind of component. Default: the first kind that has this name, terms before all others.
+
+    Raises:
+        UserError: There is no such component, or its group is taken.
+    """
+    component = _find(text, kind)
+    group = keys.group_of(component)
+    if component.kind == "term":
+        if group in config and component.key not in config.terms:
+            raise UserError(f"The term {text!r} has the name of the group config.{group}. Give it another name.")
+        if component.key in config.terms:
+            raise UserError(f"The term {text!r} is there twice. Name it once.")
+        config.terms = (*config.terms, component.key)
+    elif component.kind == "metric":
+        config.evaluation.metrics = ",".join(filter(None, [config.evaluation.metrics, component.key]))
+    else:
+        config[component.kind].name = component.key
+    for option in component.options:
+        add_option(config, f"{group}.{option.name}", option)
+    return component
+
+
+def _find(text, kind):
+    if kind is None and ":" in text:
+        component = catalog.load(text)
+        if isinstance(component, Component):
+            return component
+        raise UserError(f"{text!r} is a {type(component).__name__}, no component. See docs/your_own.md.")
+    kinds = [kind] if kind else ["term", *keys.SLOTS]
+    for each in kinds:
+        if ":" in text or text in catalog.BUILT_IN[each]:
+            return catalog.find(each, text, f"config.{each}.name")
+    known = [name for each in ("term", "loss", "latent") for name in catalog.BUILT_IN[each]]
+    raise UserError(
+        f"Unknown component {text!r}.{did_you_mean(text, known)} A method takes terms, a loss or a latent "
+        f"distribution: {', '.join(known)}; or your own as package.module:object."
+    )
+
+
+def add_option(config: config_dict.ConfigDict, key: str, option: Option) -> None:
+    """Puts the default of an option into a config."""
+    group = config
+    with config.unlocked():
+        for name in key.split(".")[:-1]:
+            if name not in group:
+                group[name] = config_dict.ConfigDict()
+            group = group[name]
+        if option.default is None:
+            group[option.name] = config_dict.placeholder(option.kind)
+        else:
+            group[option.name] = option.default
+
+
+def set_key(config: config_dict.ConfigDict, key: str, value: Any) -> None:
+    """Sets `group.key` of a config."""
+    *groups, name = key.split(".")
+    for group in groups:
+        config = config[group]
+    config[name] = value
+
+
+def use_points(config: config_dict.ConfigDict) -> None:
+    """Settings of points in the plane: intervals of many steps, as a step takes milliseconds, and the method's own."""
+    config.training.log_every_steps = 500
+    config.training.sample_every_steps = 2_500
+    config.training.checkpoint_every_steps = 2_500
+    config.evaluation.every_steps = 2_500
+    for key, value in _method(config.method.partition("+")[0]).on_points.items():
+        set_key(config, key, value)
+
+
+def use_images(config: config_dict.ConfigDict, *, image_size: int, channels: int) -> None:
+    """Settings of image sets: their shape, the paper's DCGANs and z, and intervals for steps that take long."""
+    config.data.image_size = image_size
+    config.data.channels = channels
+    config.generator.name = "dcgan"
+    config.discriminator.name = "dcgan"
+    config.latent.dim = 100
+    config.training.log_every_steps = 20
+    config.training.sample_every_steps = 500
+    config.training.checkpoint_every_steps = 500
+
+
+def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
+    """Settings of the paper's ResNets, on top of `use_images`: networks, z, batch and optimizer."""
+    config.generator.name = "resnet"
+    config.discriminator.name = "resnet"
+    config.latent.dim = 128
+    config.algorithm.simultaneous = False
+    config.optimizer.generator_learning_rate = 5e-4
+    config.optimizer.discriminator_learning_rate = 5e-4
+    config.optimizer.b1 = 0.0
+    config.optimizer.b2 = 0.9
+    config.optimizer.schedule = "linear"
+    config.training.batch_size = 64
+    config.training.num_steps = num_steps
+    config.optimizer.decay_steps = config.training.get_oneway_ref("num_steps")  # also where it is overridden
+
+
+def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
+    """The last call of every `get_config`: as many packs as there would be samples, and `smoke` shrinks everything."""
+    config.training.batch_size *= config.discriminator.pack
+    for key, component in keys.chosen(config).items():
+        if ":" in component.key and not key.startswith("terms."):  # named by an assignment: its options are new
+            for option in component.options:
+                name = f"{keys.group_of(component)}.{option.name}"
+                if name not in keys.flatten(config):
+                    add_option(config, name, option)
+    if config.smoke:
+        for key, option in keys.declared(config).items():
+            if option.has_smoke:
+                set_key(config, key, option.smoke)
+    return config

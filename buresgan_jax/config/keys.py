@@ -1,0 +1,178 @@
+"""Keys of a config and their declarations: checks, what a resumed run or one vmap may differ in, what is read."""
+
+import ast
+import contextlib
+import functools
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ml_collections import config_dict
+
+from buresgan_jax.config import catalog
+from buresgan_jax.config.options import GENERAL
+from buresgan_jax.declarations import KINDS, Component, Option
+from buresgan_jax.errors import UserError, did_you_mean
+from buresgan_jax.evaluation import options as evaluation_options
+
+# Kinds of which a config chooses one, by `<kind>.name`; the options of all of them are in the group of that name.
+SLOTS = tuple(kind for kind in KINDS if kind not in ("term", "metric", "extractor"))
+_ALL = GENERAL | {"evaluation": evaluation_options.ALL}
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config (or its JSON) as `{"group.key": value}`."""
+    flat = {}
+    for key, value in dict(config).items():
+        if isinstance(value, dict | config_dict.ConfigDict):
+            flat |= {f"{key}.{name}": item for name, item in flatten(value).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def general_options() -> dict[str, Option]:
+    """The declarations of keys that every config has, by key: all but those of terms and of components from outside."""
+    found = {f"{group}.{each.name}".lstrip("."): each for group, options in _ALL.items() for each in options}
+    for kind in SLOTS:
+        for component in catalog.BUILT_IN[kind].values():
+            for option in component.options:
+                found.setdefault(f"{kind}.{option.name}", option)
+    return found
+
+
+def chosen(config: Mapping[str, Any]) -> dict[str, Component]:
+    """The components that a config names, by key; terms by `terms.<name>`.
+
+    Raises:
+        UserError: A name that stands for nothing.
+    """
+    found = {f"{kind}.name": catalog.find(kind, config[kind]["name"], f"config.{kind}.name") for kind in SLOTS}
+    for text in config["terms"]:
+        term = catalog.find("term", text, "the config's argument, METHOD+TERM,")
+        found[f"terms.{term.name}"] = term
+    for text in filter(None, map(str.strip, config["evaluation"]["metrics"].split(","))):
+        if ":" in text:
+            found[f"evaluation.metrics.{text}"] = catalog.find("metric", text, "config.evaluation.metrics")
+    return found
+
+
+def group_of(component: Component) -> str:
+    """The group of a config that holds a component's options."""
+    if component.kind in ("metric", "extractor"):
+        return "evaluation"
+    return component.name if component.kind == "term" else component.kind
+
+
+def declared(config: Mapping[str, Any]) -> dict[str, Option]:
+    """The declaration of every key of a config."""
+    found = general_options()
+    for component in chosen(config).values():
+        found |= {f"{group_of(component)}.{option.name}": option for option in component.options}
+    return found
+
+
+def free_keys(config: Mapping[str, Any]) -> set[str]:
+    """Keys that do not change the training so far; a resumed run may differ in them."""
+    return {key for key, option in declared(config).items() if option.is_free}
+
+
+def traced_keys(config: Mapping[str, Any]) -> set[str]:
+    """Keys whose values are traced: runs that differ in nothing else can train under one vmap."""
+    return {key for key, option in declared(config).items() if option.is_traced}
+
+
+def unread(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, str]:
+    """Reasons why some keys change nothing in a config, by key; those that change something are not in it."""
+    values, reasons, components = flatten(config), {}, chosen(config)
+    options = declared(config)
+    for key in keys:
+        group, _, name = key.rpartition(".")
+        other, read_with = options[key].read_with or (None, ()) if key in options else (None, ())
+        if group in SLOTS and key not in {f"{group}.{each.name}" for each in GENERAL[group]}:
+            if name in {option.name for option in components[f"{group}.name"].options}:
+                continue
+            other = f"{group}.name"
+            read_with = [
+                each.name
+                for each in catalog.BUILT_IN[group].values()
+                if name in {option.name for option in each.options}
+            ]
+        if other is not None and values[other] not in read_with:
+            counts = " or ".join(map(repr, read_with))
+            reasons[key] = f"config.{other} is {values[other]!r}; {key} counts with {counts}"
+    return reasons
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Checks all values of a config against their declarations, and what its components require of each other.
+
+    Raises:
+        UserError: A value is out of range, or does not fit another one.
+    """
+    values = flatten(config)
+    for key, option in declared(config).items():
+        check_value(key, option, values[key])
+    for component in chosen(config).values():
+        for key, wanted in component.facts.get("requires", {}).items():
+            if values[key] != wanted:
+                raise UserError(
+                    f"The {component.kind} {component.name!r} has its own order of steps and objectives: config.{key} "
+                    f"must be {wanted!r}, got {values[key]!r}."
+                )
+        try:
+            component.check(values)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+
+def check_value(key: str, option: Option, value: Any) -> None:
+    """Raises UserError where a value is not what its declaration allows."""
+    if value is None and option.default is None:
+        return
+    numbers = value if isinstance(value, tuple | list) else [value]
+    is_number = all(isinstance(each, int | float) for each in numbers)
+    if is_number and any(math.isnan(each) or math.isinf(each) for each in numbers):
+        raise UserError(f"config.{key} must be a finite number, got {value}.")
+    if isinstance(option.default, tuple) and option.least is not None:
+        if not numbers or not all(isinstance(each, int) and each >= option.least for each in numbers):
+            raise UserError(
+                f"config.{key} must be the {option.meaning}, whole numbers of at least {option.least}, got {value}. "
+                f"Set, say, config.{key}={option.default}."
+            )
+    elif option.least is not None and value < option.least:
+        raise UserError(f"config.{key} must be at least {option.least}, got {value}.")
+    if option.choices and value not in option.choices:
+        names = [str(choice) for choice in option.choices]
+        raise UserError(
+            f"Unknown {option.name} {value!r}.{did_you_mean(value, names)} Available: {', '.join(names)}. "
+            f"Set config.{key} to one of these."
+        )
+
+
+def parse_value(config: config_dict.ConfigDict, key: str, word: str) -> Any:
+    """The value that a config takes from `key=word`, as on the command line.
+
+    Raises:
+        UserError: There is no such key, or the word does not fit.
+    """
+    known = flatten(config)
+    if key not in known:
+        hint = did_you_mean(key, known, "python -m buresgan_jax.main --list=keys lists all keys.")
+        raise UserError(f"Unknown config key {key!r}.{hint}")
+    if key in ("method", "smoke", "terms"):
+        raise UserError(f"{key}={word}: it is an argument of the config file, --config=FILE.py:METHOD+TERM.")
+    *groups, name = key.split(".")
+    kind = functools.reduce(lambda group, inner: group[inner], groups, config).get_type(name)
+    value = word
+    if kind is not str:
+        with contextlib.suppress(ValueError, SyntaxError):
+            value = ast.literal_eval(word)
+    if word == "None" or (kind is int and not isinstance(value, int)):
+        raise UserError(f"{key}={word} does not fit: the config needs {kind.__name__}.")
+    changed = config.copy_and_resolve_references()
+    try:
+        changed.update_from_flattened_dict({key: value})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}={word} does not fit: {' '.join(str(error).split())}") from error
+    return flatten(changed)[key]

@@ -1,0 +1,51 @@
+"""Methods: what the config's argument chooses. A method only sets keys; everything else is independent of it."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class Method(NamedTuple):
+    """A combination with a name.
+
+    Attributes:
+        meaning: One line: what the generator minimizes.
+        settings: Values of config keys.
+        on_points: Further values for points in the plane, as in the authors' experiments.
+    """
+
+    meaning: str
+    settings: Mapping[str, Any] = {}
+    on_points: Mapping[str, Any] = {}
+
+
+# The joint objective of the authors of BuresGAN is (loss + term) / 2.
+_HALF = {"algorithm.objective_scale": 0.5}
+
+METHODS: dict[str, Method] = {
+    "gan": Method("non-saturating loss"),
+    "bures": Method("(non-saturating loss + squared Bures distance) / 2", {"terms": ("bures",), **_HALF}),
+    "alternating_bures": Method(
+        "the two in turn, on two batches", {"terms": ("bures",), "algorithm.name": "alternating", **_HALF}
+    ),
+    "frobenius": Method("(non-saturating loss + squared Frobenius distance) / 2", {"terms": ("frobenius",), **_HALF}),
+    "gdpp": Method("(non-saturating loss + distance of spectra and eigenvectors) / 2", {"terms": ("gdpp",), **_HALF}),
+    "hinge": Method("hinge loss", {"loss.name": "hinge"}),
+    "wgan_gp": Method(
+        "Wasserstein loss against a discriminator with a gradient penalty",
+        {
+            "loss.name": "wasserstein",
+            "terms": ("gradient_penalty",),
+            "algorithm.discriminator_steps": 5,
+            "discriminator.use_batch_norm": False,
+        },
+        {"algorithm.discriminator_steps": 10, "gradient_penalty.weight": 5.0},
+    ),
+    "pacgan": Method("non-saturating loss on packs of samples", {"discriminator.pack": 2}),
+    "unrolled": Method(
+        "non-saturating loss against a discriminator 5 updates ahead",
+        {"algorithm.name": "unrolled", "discriminator.use_batch_norm": False, "optimizer.eps_root": 1e-30},
+    ),
+    "veegan": Method("loss on pairs + reconstruction of z", {"algorithm.name": "veegan", "encoder.hidden": (128, 128)}),
+    "mdgan_v1": Method("loss + reconstruction of data through an encoder", {"algorithm.name": "mdgan_v1"}),
+    "mdgan_v2": Method("the same, along the manifold and then on it", {"algorithm.name": "mdgan_v2"}),
+}

@@ -1,0 +1,87 @@
+"""Golden updates: the state of every method after one and three updates, in float64, and how they are recorded.
+
+    python tests/golden/updates.py
+
+A state is filled with numbers that follow from the names of its arrays, the batches likewise, so that nothing depends
+on how a state is initialized. `updates.json` keeps three numbers of each array: its mean, its root mean square, and its
+mean weighted by cosines. Recorded on jax 0.10.2, when the arrays of every method were equal bit for bit to those of
+commit 0c54069, before the protocol had terms.
+"""
+
+import json
+import pathlib
+import sys
+import zlib
+
+import jax
+import numpy as np
+
+FILE = pathlib.Path(__file__).parent / "updates.json"
+BATCH = 8
+
+
+def config_of(method: str, data: str):
+    """Tiny networks on the ring, or tiny DCGANs on images of 16x16."""
+    from buresgan_jax import config
+
+    tiny = config.default(f"{method},smoke")
+    tiny.data.name = data
+    if data != "ring":
+        tiny.data.image_size, tiny.data.channels = 16, 1
+        tiny.generator.name = tiny.discriminator.name = "dcgan"
+    return config.finish(tiny)
+
+
+def _numbers(name, shape):
+    return np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape)
+
+
+def _fill(path, leaf):
+    name, leaf = jax.tree_util.keystr(path), np.asarray(leaf)
+    name = name.replace(".collections['batch_stats']", ".batch_stats")  # as it was called when this was recorded
+    if leaf.dtype.kind != "f":
+        return leaf
+    if ".opt_state" in name or "hyperparameters" in name:
+        return leaf.astype(float)
+    if "batch_stats" in name and "var" in name and ".ema" not in name:
+        return 0.5 + np.abs(0.5 * _numbers(name, leaf.shape))
+    return 0.5 * _numbers(name, leaf.shape)
+
+
+def summaries(method: str, data: str) -> dict[str, list[float]]:
+    """The three numbers of every array of the state after one and three updates, and the metrics."""
+    from buresgan_jax import builders
+    from buresgan_jax.algorithms import Batch
+
+    tiny = config_of(method, data)
+    algorithm, shape = builders.algorithm(tiny), builders.describe(tiny).example_shape
+    state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(shape, np.float32))
+    state = jax.tree_util.tree_map_with_path(_fill, jax.device_get(state))
+    update, found, per_update = jax.jit(algorithm.update), {}, algorithm.batches_per_update
+    for step in range(3):
+        real = np.tanh(_numbers(f"real{step}", (per_update, BATCH, *shape)))
+        batches = Batch(real, np.zeros((per_update, BATCH), np.int32))
+        state, metrics = update(state, batches, jax.random.key(100 + step))
+        if step != 1:
+            for path, leaf in jax.tree_util.tree_leaves_with_path((state, metrics)):
+                found[f"{step + 1}{jax.tree_util.keystr(path)}"] = _summary(np.asarray(leaf, float))
+    return found
+
+
+def _summary(array):
+    weights = np.cos(np.arange(array.size)).reshape(array.shape)
+    return [float(np.mean(array)), float(np.sqrt(np.mean(array**2))), float(np.mean(weights * array))]
+
+
+def main():
+    """Records all methods."""
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+    from buresgan_jax.config import METHODS
+
+    jax.config.update("jax_enable_x64", True)
+    cases = [(method, data) for method in METHODS for data in ("ring", "mnist")]
+    FILE.write_text(json.dumps({f"{method} {data}": summaries(method, data) for method, data in cases}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

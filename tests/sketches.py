@@ -1,0 +1,394 @@
+"""Eight methods that the library does not have, as small real algorithms, declared as a user would declare them.
+
+Each uses a part of the protocol that no built-in method needs: spectral norm's vectors, a sampled head and buffers, a
+latent fitted to the data, pairs of codes and examples, an auxiliary network on pairs of images, schedules.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+
+from buresgan_jax import algorithms, declarations, latents, losses, ops
+from buresgan_jax.algorithms import buffers, moves
+from buresgan_jax.declarations import Option
+
+# 1. MMD-GAN with the repulsive loss: spectral normalization, 16 outputs.
+
+
+class SpectralDense(nn.Module):
+    """A dense layer divided by its spectral norm, which one power iteration a move estimates."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        vector = self.variable("spectral", "u", lambda: jnp.ones(self.features) / self.features**0.5)
+        left = kernel @ vector.value
+        right = kernel.T @ (left / jnp.linalg.norm(left))
+        if train and not self.is_initializing():
+            vector.value = jax.lax.stop_gradient(right / jnp.linalg.norm(right))
+        return x @ (kernel / jnp.linalg.norm(kernel @ jax.lax.stop_gradient(vector.value))) + bias[None]
+
+
+class SpectralMLP(nn.Module):
+    """A discriminator of spectrally normalized layers."""
+
+    output_dim: int
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        features = nn.leaky_relu(SpectralDense(8)(x, train=train))
+        return SpectralDense(self.output_dim)(features, train=train), features, {}
+
+
+@declarations.discriminator("spectral_mlp", "fully connected, spectrally normalized")
+def spectral_mlp(example_shape, *, output_dim, axis_name, dtype):
+    return SpectralMLP(output_dim)
+
+
+def _mean_kernel(x, y, *, same):
+    kernel = jnp.exp(-jnp.sum((x[:, None] - y[None]) ** 2, axis=-1) / 2)
+    n = len(x)
+    return (jnp.sum(kernel) - jnp.trace(kernel)) / (n * (n - 1)) if same else jnp.mean(kernel)
+
+
+@declarations.loss("repulsive", "MMD with a repulsive discriminator")
+def repulsive():
+    def discriminator(real, fake):
+        real_kernel, fake_kernel = _mean_kernel(real, real, same=True), _mean_kernel(fake, fake, same=True)
+        return real_kernel - fake_kernel, {"real_kernel": real_kernel}
+
+    def generator(real, fake):
+        within = _mean_kernel(real, real, same=True) + _mean_kernel(fake, fake, same=True)
+        return within - 2 * _mean_kernel(real, fake, same=False)
+
+    return losses.AdversarialLoss(discriminator, generator)
+
+
+# 2. MaEM-GAN: a sampled head, buffers of codes, two discriminator steps, a weight that warms up.
+
+
+class SampledHead(nn.Module):
+    """A discriminator whose outputs are drawn around a mean that it gives too."""
+
+    output_dim: int
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        features = nn.tanh(nn.Dense(8)(x))
+        mean, log_variance = jnp.split(nn.Dense(2 * self.output_dim)(features), 2, axis=-1)
+        noise = ops.normal_rows(self.make_rng("noise"), mean.shape, axis_name=self.axis_name)
+        return mean + jnp.exp(log_variance / 2) * noise, features, {"mean": mean}
+
+
+@declarations.discriminator("sampled_head", "with outputs that are drawn")
+def sampled_head(example_shape, *, output_dim, axis_name, dtype):
+    return SampledHead(output_dim, axis_name)
+
+
+def _entropy(step, key, *, who):
+    codes = getattr(step.outputs, f"{who}_extra")["mean"]
+    squared = jnp.sum((codes[:, None] - step.state.buffers[who][None]) ** 2, axis=-1)
+    return -jnp.mean(jnp.log(jnp.min(squared, axis=1) + 1e-6))
+
+
+@declarations.algorithm(
+    "maem",
+    "entropy of codes",
+    Option("capacity", 16, "codes in a buffer", least=1),
+    requires={"loss.name": "wasserstein"},
+)
+def maem(game, *, capacity):
+    warm_up = optax.linear_schedule(0.0, 1.0, 4)
+    dim = game.discriminator.output_dim
+    terms = {
+        who: algorithms.Term(f"{who}_entropy", 0.1, functools.partial(_entropy, who=who), warm_up)
+        for who in ("real", "fake")
+    }
+    game = game._replace(
+        generator_terms=(*game.generator_terms, terms["fake"]),
+        discriminator_terms=(*game.discriminator_terms, terms["real"]),
+        buffers=dict.fromkeys(("real", "fake"), lambda state, key: jax.random.normal(key, (capacity, dim))),
+    )
+
+    def pushed(move, who):
+        rows = moves.gather(game, getattr(move.outputs, f"{who}_extra")["mean"])
+        codes = buffers.push(move.state.buffers[who], rows)
+        return move.state.replace(buffers=move.state.buffers | {who: codes})
+
+    def update(state, batches, key):
+        def discriminator_step(state, inputs):
+            batch, number = inputs
+            move = moves.discriminator_update(game, state, batch, jax.random.fold_in(key, number))
+            return pushed(move, "real"), move.metrics
+
+        state, metrics = moves.scan_moves(discriminator_step, state, batches, jnp.arange(2))
+        move = moves.generator_update(game, state, moves.nth(batches, -1), jax.random.fold_in(key, 2))
+        metrics = jax.tree.map(lambda values: values[-1], metrics) | move.metrics
+        return moves.finish_step(game, pushed(move, "fake")), metrics
+
+    return algorithms.make_algorithm(game, update, batches_per_update=2)
+
+
+# 3. BourGAN: a latent mixture on a metric embedding of the data, and a term on distances.
+
+
+def _embed(source, seed, num_points, dim):
+    random = np.random.default_rng(seed)
+    points = source.fetch(np.sort(random.permutation(source.num_examples)[:num_points]))
+    points = points.reshape(num_points, -1).astype(np.float64)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    scales = 0.5 ** (1 + np.arange(dim) % int(np.ceil(np.log2(num_points))))
+    chosen = random.uniform(size=(dim, num_points)) < scales[:, None]
+    chosen[~chosen.any(1), 0] = True
+    coordinates = np.stack([distances[:, subset].min(1) for subset in chosen], axis=1)
+    coordinates -= coordinates.mean(0)
+    norm = np.sqrt(np.mean(np.sum(coordinates**2, axis=1)))
+    return {"centers": (coordinates * np.sqrt(dim) / norm).astype(np.float32)}
+
+
+@declarations.latent("embedding", "mixture on a metric embedding", Option("num_points", 16, "points", least=2))
+def embedding(dim, *, num_points):
+    def sample(arrays, key, n):
+        choice_key, noise_key = jax.random.split(key)
+        chosen = jax.random.randint(choice_key, (n,), 0, num_points)
+        return arrays["centers"][chosen] + 0.1 * jax.random.normal(noise_key, (n, dim))
+
+    like = {"centers": jax.ShapeDtypeStruct((num_points, dim), np.float32)}
+    compute = functools.partial(_embed, num_points=num_points, dim=dim)
+    return latents.Latent(dim, sample, latents.Preparation(compute, like))
+
+
+@declarations.term("latent_distance", "distances of samples follow those of z", weight=0.1)
+def latent_distance(step, key):
+    other_z = step.sample_latent(key)
+    apart = jnp.sum((step.local.fake - step.generate(other_z)) ** 2, axis=-1)
+    wanted = jnp.sum((step.local.z - other_z) ** 2, axis=-1)
+    return jnp.mean((jnp.log(apart + 1e-6) - jnp.log(wanted + 1e-6)) ** 2)
+
+
+# 4. A hybrid f-GAN: the discriminator estimates log p/q by the logistic loss, the generator lowers KL and reverse KL.
+
+
+@declarations.loss(
+    "hybrid", "logistic discriminator, generator between divergences", Option("share", 0.5, "of KL", least=0)
+)
+def hybrid(*, share):
+    def generator(real_logits, fake_logits):
+        del real_logits
+        forward, reverse = -jnp.mean(jnp.exp(jnp.minimum(fake_logits, 5.0)) - 1), -jnp.mean(fake_logits)
+        return share * forward + (1 - share) * reverse, {"kl_part": forward, "reverse_kl_part": reverse}
+
+    return losses.AdversarialLoss(losses.non_saturating().discriminator, generator)
+
+
+# 5. AE-OT-GAN: codes of a linear autoencoder, semi-discrete transport of a cube to them, pairs of codes and examples.
+
+
+def _transport(source, seed, num_codes, dim):
+    random = np.random.default_rng(seed)
+    examples = source.fetch(np.arange(num_codes)).reshape(num_codes, -1)
+    lifted = np.tanh(examples @ random.normal(size=(examples.shape[1], dim)))
+    codes, heights = lifted / np.abs(lifted).max(), np.zeros(num_codes)
+    for step in range(50):
+        cube = random.uniform(-0.5, 0.5, (256, dim))
+        counts = np.bincount(np.argmax(cube @ codes.T + heights, axis=1), minlength=num_codes)
+        heights -= 0.1 / (1 + step) * (counts / 256 - 1 / num_codes)
+    return {"codes": codes.astype(np.float32), "heights": heights.astype(np.float32)}
+
+
+@declarations.algorithm("ae_ot", "transport to codes", Option("num_codes", 32, "examples with a code", least=1))
+def ae_ot(game, *, num_codes):
+    dim = game.latent.dim
+    shapes = {"codes": (num_codes, dim), "heights": (num_codes,)}
+    like = {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in shapes.items()}
+
+    def sample(arrays, key, n):
+        cube = jax.random.uniform(key, (n, dim), minval=-0.5, maxval=0.5)
+        scores, cells = jax.lax.top_k(cube @ arrays["codes"].T + arrays["heights"][None], 2)
+        first, second = arrays["codes"][cells[:, 0]], arrays["codes"][cells[:, 1]]
+        nearness = jnp.exp(scores[:, 1] - scores[:, 0])[:, None] / 2
+        return (1 - nearness) * first + nearness * second
+
+    def pairs(step, key):
+        known = step.local.index < num_codes
+        made = step.generate(step.state.latent["codes"][jnp.minimum(step.local.index, num_codes - 1)])
+        return jnp.mean(known * jnp.sum((made - step.local.real) ** 2, axis=-1))
+
+    compute = functools.partial(_transport, num_codes=num_codes, dim=dim)
+    latent = latents.Latent(dim, sample, latents.Preparation(compute, like))
+    terms = (*game.generator_terms, algorithms.Term("pairs", 1.0, pairs))
+    return algorithms.gan(game._replace(latent=latent, generator_terms=terms))
+
+
+# 6. Pseudo-supervision: fabricated z for some examples, drawn once and kept.
+
+
+@declarations.algorithm("pseudo", "fabricated pairs", Option("num_pairs", 32, "examples with a z", least=1))
+def pseudo(game, *, num_pairs):
+    shape = (num_pairs, game.latent.dim)
+
+    def fabricate(source, seed):
+        return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+    def supervised(step, key):
+        known = step.local.index < num_pairs
+        made = step.generate(step.state.prepared["z"][jnp.minimum(step.local.index, num_pairs - 1)])
+        return jnp.mean(known * jnp.sum((made - step.local.real) ** 2, axis=-1))
+
+    return algorithms.gan(
+        game._replace(
+            preparations={"z": latents.Preparation(fabricate, jax.ShapeDtypeStruct(shape, np.float32))},
+            generator_terms=(*game.generator_terms, algorithms.Term("supervised", 1.0, supervised)),
+        )
+    )
+
+
+# 7. InfoGAN-CR: a head of codes, an auxiliary network that sees pairs of samples, two moves of the generator.
+
+NUM_CODES = 2
+
+
+class CodeHead(nn.Module):
+    """A discriminator with a second head."""
+
+    output_dim: int
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        features = nn.tanh(nn.Dense(8)(x))
+        return nn.Dense(self.output_dim)(features), features, {"codes": nn.Dense(NUM_CODES)(features)}
+
+
+@declarations.discriminator("code_head", "with a head of codes")
+def code_head(example_shape, *, output_dim, axis_name, dtype):
+    return CodeHead(output_dim)
+
+
+class PairClassifier(nn.Module):
+    """Tells which code two samples share."""
+
+    @nn.compact
+    def __call__(self, pair, *, train):
+        return nn.Dense(NUM_CODES)(nn.tanh(nn.Dense(8)(pair)))
+
+
+def _information(step, key):
+    return jnp.mean((step.outputs.fake_extra["codes"] - step.outputs.z[:, :NUM_CODES]) ** 2)
+
+
+def _contrast(state, z, generate, shared):
+    """Cross entropy of the shared code, given pairs of samples that share one."""
+    kept = jax.nn.one_hot(shared, z.shape[1]) + (jnp.arange(z.shape[1]) >= NUM_CODES)[None]
+    pair = jnp.concatenate([generate(z), generate(kept * z - (1 - kept) * z)], axis=-1)
+    logits, _ = algorithms.apply(PairClassifier(), state.auxiliary["pair_classifier"], pair)
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, shared))
+
+
+def _draw_shared(key, num):
+    return jax.random.randint(key, (num,), 0, NUM_CODES)
+
+
+def _contrast_term(step, key):
+    shared = step.rows(_draw_shared(key, len(step.outputs.z)))
+    return _contrast(step.state, step.local.z, step.generate, shared)
+
+
+@declarations.algorithm("infogan_cr", "codes and a contrastive regularizer")
+def infogan_cr(game):
+    pairs = algorithms.Auxiliary(
+        "pair_classifier", PairClassifier(), game.generator_optimizer, lambda z, x: jnp.concatenate([x, x], axis=-1)
+    )
+    information = algorithms.Term("information", 0.2, _information)
+    game = game._replace(
+        auxiliary=(pairs,),
+        generator_terms=(information, algorithms.Term("contrast", 1.0, _contrast_term)),
+        discriminator_terms=(information,),
+    )
+
+    def pair_step(state, batch, key):
+        z_key, pair_key = jax.random.split(key)
+        z = moves.sample_latent(game, state, z_key, len(batch.examples))
+        shared = moves.own_rows(game, _draw_shared(pair_key, len(z) * moves.axis_size(game)))
+        network = state.auxiliary["pair_classifier"]
+
+        def loss(params):
+            moved = state.replace(auxiliary={"pair_classifier": network.replace(params=params)})
+            return _contrast(moved, z, lambda z: algorithms.apply(game.generator, state.generator, z)[0], shared)
+
+        value, gradient = moves.mean_over_devices(game, jax.value_and_grad(loss)(network.params))
+        return moves.step_auxiliary(game, state, "pair_classifier", gradient, network.collections), value
+
+    def update(state, batches, key):
+        batch, keys = moves.nth(batches, 0), jax.random.split(key, 3)
+        state, value = pair_step(state, batch, keys[0])
+        first = moves.discriminator_update(game, state, batch, keys[1])
+        twice = moves.generator_update(game, first.state, batch, keys[2])
+        twice = moves.generator_update(game, twice.state, batch, keys[2])
+        return moves.finish_step(game, twice.state), {"pair_loss": value, **first.metrics, **twice.metrics}
+
+    return algorithms.make_algorithm(game, update)
+
+
+# 8. R3GAN: a loss on pairs of real and fake, R1 and R2, and everything scheduled.
+
+
+@declarations.loss("pairing", "each fake against one real example")
+def pairing():
+    return losses.AdversarialLoss(
+        lambda real, fake: jnp.mean(jax.nn.softplus(fake - real)),
+        lambda real, fake: jnp.mean(jax.nn.softplus(real - fake)),
+    )
+
+
+def _zero_centered(step, key, *, who):
+    gradient = jax.grad(lambda x: jnp.sum(step.discriminate(x)[0]))(getattr(step.local, who))
+    return jnp.mean(jnp.sum(gradient.reshape(len(gradient), -1) ** 2, axis=1)) / 2
+
+
+@declarations.algorithm("r3gan", "pairing loss with R1 and R2", requires={"loss.name": "sketches:pairing"})
+def r3gan(game):
+    def burn_in(start, end):
+        return lambda step: end + (start - end) * optax.cosine_decay_schedule(1.0, 3)(step)
+
+    terms = tuple(
+        algorithms.Term(name, 0.5, functools.partial(_zero_centered, who=who), burn_in(1.0, 0.1))
+        for name, who in (("r1", "real"), ("r2", "fake"))
+    )
+    game = game._replace(
+        discriminator_terms=terms,
+        generator_optimizer=game.generator_optimizer._replace(schedule=burn_in(1.0, 0.25)),
+        discriminator_optimizer=game.discriminator_optimizer._replace(schedule=burn_in(1.0, 0.25)),
+        ema_decay=lambda step: 0.5 ** (8 / jnp.maximum(burn_in(0.0, 100.0)(step), 1e-8)),
+    )
+
+    def update(state, batches, key):
+        first_key, second_key = jax.random.split(key)
+        first = moves.discriminator_update(game, state, moves.nth(batches, 0), first_key)
+        last = moves.generator_update(game, first.state, moves.nth(batches, 1), second_key)
+        return moves.finish_step(game, last.state), first.metrics | last.metrics
+
+    return algorithms.make_algorithm(game, update, batches_per_update=2)
+
+
+# What each needs in a config.
+SKETCHES = {
+    "mmd_repulsive": ("gan+sketches:repulsive+sketches:spectral_mlp", {"discriminator.output_dim": 16}),
+    "maem": (
+        "sketches:maem+sketches:sampled_head",
+        {"discriminator.output_dim": 4, "loss.name": "wasserstein"},
+    ),
+    "bourgan": ("gan+sketches:embedding+sketches:latent_distance", {}),
+    "hybrid": ("gan+sketches:hybrid", {"loss.share": 0.25}),
+    "ae_ot": ("sketches:ae_ot", {}),
+    "pseudo": ("sketches:pseudo", {"algorithm.num_pairs": 16}),
+    "infogan_cr": ("sketches:infogan_cr+sketches:code_head", {"latent.name": "uniform"}),
+    "r3gan": ("sketches:r3gan+sketches:pairing", {}),
+}
