@@ -11,6 +11,7 @@ from buresgan_jax import config as config_lib
 from buresgan_jax.cli import cluster, evaluation_flags, flag_errors
 from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, CONFIG, WORKDIR
 from buresgan_jax.cli.evaluation_flags import CHECKPOINT, EMA, OUT, SEED
+from buresgan_jax.config import reference
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import options as evaluation_options
 from buresgan_jax.runtime import compilation_cache, process
@@ -23,6 +24,7 @@ for _module in (evaluation_flags, cluster):
     flags.adopt_module_key_flags(_module)
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do; all but train need no config.")
 _BLAS_THREADS = flags.DEFINE_integer("blas_threads", 1, "OpenBLAS threads of small matrices on a CPU.", lower_bound=1)
+_LIST = flags.DEFINE_string("list", None, "Print what there is to choose: --list, --list=keys, --list=bures.weight.")
 _PROFILE = flags.DEFINE_bool("profile", False, "train: trace a few calls, into WORKDIR/profile, for TensorBoard.")
 
 
@@ -46,6 +48,9 @@ def main(argv: list[str]) -> int:
 def _run(argv):
     if argv[1:]:
         raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")
+    if _LIST.value:
+        print(reference.describe(_LIST.value))
+        return
     if WORKDIR.value is None:
         raise UserError("--workdir is missing. Give a folder for the run, such as --workdir=runs/ring.")
     if _MODE.value == "train" and CONFIG.value is None:

@@ -41,6 +41,7 @@ def parse(argv: list[str]) -> list[str]:
     Raises:
         UserError: a flag, or the config file, is wrong.
     """
+    argv = ["--list=everything" if each in ("--list", "-list") else each for each in argv]
     file = _find_config_file(argv)
     try:
         rest = flags.FLAGS(argv)
@@ -69,6 +70,13 @@ def _find_config_file(argv):
 
 
 def _explain(error, argv, file):
+    cause = error
+    while cause is not None and not isinstance(cause, UserError):  # of the config file, wrapped by ml_collections
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None and "Error whilst parsing" not in str(cause):
+        return str(cause)
+    if cause is not None and isinstance(cause.__context__, UserError):
+        return str(cause.__context__)
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     if "has no attribute 'get_config'" in text:
         return f"Config file {file} has no function get_config."
@@ -100,5 +108,5 @@ def _explain_key(text, argv):
     word = path[1].split(".")[-1] if path else ""
     override = next((argument for argument in argv if word in re.split(r"[.=]", argument)), "the command line")
     nearest = re.search(r'Did you mean "?(\w+)', text)
-    hint = f"Did you mean {nearest[1]!r}?" if nearest else "buresgan_jax/config.py lists all keys."
+    hint = f"Did you mean {nearest[1]!r}?" if nearest else "python -m buresgan_jax.main --list=keys lists all keys."
     return f"Unknown config key {word!r} in {override}. {hint}"

@@ -7,8 +7,10 @@ from buresgan_jax.config.defaults import finish as finish
 from buresgan_jax.config.defaults import use_images as use_images
 from buresgan_jax.config.defaults import use_points as use_points
 from buresgan_jax.config.defaults import use_resnets as use_resnets
+from buresgan_jax.config.keys import SLOTS as SLOTS
 from buresgan_jax.config.keys import check as check
 from buresgan_jax.config.keys import chosen as chosen
+from buresgan_jax.config.keys import complete as complete
 from buresgan_jax.config.keys import declared as declared
 from buresgan_jax.config.keys import flatten as flatten
 from buresgan_jax.config.keys import free_keys as free_keys

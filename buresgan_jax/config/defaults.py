@@ -11,7 +11,7 @@ from ml_collections import config_dict
 
 from buresgan_jax.config import catalog, keys
 from buresgan_jax.config.methods import METHODS, Method
-from buresgan_jax.declarations import Component, Option
+from buresgan_jax.declarations import Component
 from buresgan_jax.errors import UserError, did_you_mean
 
 
@@ -30,7 +30,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     names = "+".join(word for word in words if word != "smoke") or "bures"
     config = config_dict.ConfigDict()
     for key, option in keys.general_options().items():
-        add_option(config, key, option)
+        keys.add_option(config, key, option)
     config.method, config.smoke = names, "smoke" in words
     first, *others = [name.strip() for name in names.split("+")]
     settings = _method(first).settings
@@ -85,7 +85,7 @@ def add_component(config: config_dict.ConfigDict, text: str, kind: str | None = 
     else:
         config[component.kind].name = component.key
     for option in component.options:
-        add_option(config, f"{group}.{option.name}", option)
+        keys.add_option(config, f"{group}.{option.name}", option)
     return component
 
 
@@ -104,20 +104,6 @@ def _find(text, kind):
         f"Unknown component {text!r}.{did_you_mean(text, known)} A method takes terms, a loss or a latent "
         f"distribution: {', '.join(known)}; or your own as package.module:object."
     )
-
-
-def add_option(config: config_dict.ConfigDict, key: str, option: Option) -> None:
-    """Puts the default of an option into a config."""
-    group = config
-    with config.unlocked():
-        for name in key.split(".")[:-1]:
-            if name not in group:
-                group[name] = config_dict.ConfigDict()
-            group = group[name]
-        if option.default is None:
-            group[option.name] = config_dict.placeholder(option.kind)
-        else:
-            group[option.name] = option.default
 
 
 def set_key(config: config_dict.ConfigDict, key: str, value: Any) -> None:
@@ -169,12 +155,7 @@ def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
 def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
     """The last call of every `get_config`: as many packs as there would be samples, and `smoke` shrinks everything."""
     config.training.batch_size *= config.discriminator.pack
-    for key, component in keys.chosen(config).items():
-        if ":" in component.key and not key.startswith("terms."):  # named by an assignment: its options are new
-            for option in component.options:
-                name = f"{keys.group_of(component)}.{option.name}"
-                if name not in keys.flatten(config):
-                    add_option(config, name, option)
+    keys.complete(config)
     if config.smoke:
         for key, option in keys.declared(config).items():
             if option.has_smoke:

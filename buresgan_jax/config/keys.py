@@ -104,12 +104,37 @@ def unread(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, str]:
     return reasons
 
 
-def check(config: Mapping[str, Any]) -> None:
+def add_option(config: config_dict.ConfigDict, key: str, option: Option) -> None:
+    """Puts the default of an option into a config."""
+    group = config
+    with config.unlocked():
+        for name in key.split(".")[:-1]:
+            if name not in group:
+                group[name] = config_dict.ConfigDict()
+            group = group[name]
+        if option.default is None:
+            group[option.name] = config_dict.placeholder(option.kind)
+        else:
+            group[option.name] = option.default
+
+
+def complete(config: config_dict.ConfigDict) -> None:
+    """Adds the options, at their defaults, of components from outside that an assignment or override has named."""
+    known = flatten(config)
+    for component in chosen(config).values():
+        for option in component.options:
+            key = f"{group_of(component)}.{option.name}"
+            if key not in known:
+                add_option(config, key, option)
+
+
+def check(config: config_dict.ConfigDict) -> None:
     """Checks all values of a config against their declarations, and what its components require of each other.
 
     Raises:
         UserError: A value is out of range, or does not fit another one.
     """
+    complete(config)
     values = flatten(config)
     for key, option in declared(config).items():
         check_value(key, option, values[key])

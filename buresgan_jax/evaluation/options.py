@@ -1,10 +1,6 @@
 """The options of evaluation: the keys of `config.evaluation`, and the flags of `--mode=evaluate`."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from buresgan_jax.declarations import Option
-from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import image_metrics
 from buresgan_jax.evaluation.modes import count_modes, count_stacked_modes
 
@@ -27,18 +23,3 @@ SHARED = (
 )
 ALL = (*SHARED, *count_modes.options, *count_stacked_modes.options, *image_metrics.OPTIONS)
 OF_SAVED_RUNS = tuple(option for option in ALL if option.name not in ("every_steps", "best_by"))
-
-
-def check(values: Mapping[str, Any]) -> None:
-    """Checks the numbers among the values of options.
-
-    Args:
-        values: Values by the name of the option.
-
-    Raises:
-        UserError: A number is below its least value.
-    """
-    for option in ALL:
-        value = values[option.name]
-        if option.least is not None and value is not None and value < option.least:
-            raise UserError(f"config.evaluation.{option.name} must be at least {option.least}, got {value}.")

@@ -116,7 +116,7 @@ def _run_stacked(all_cells, jobs, report):
     outcomes, groups = [None] * len(all_cells), {}
     for index, cell in enumerate(all_cells):
         shared = config_lib.flatten(cell.config)
-        for key in config_lib.TRACED_KEYS:
+        for key in config_lib.traced_keys(cell.config):
             del shared[key]
         groups.setdefault(str(shared), []).append(index)
     size = jobs or len(all_cells)

@@ -1,6 +1,8 @@
 """Opening of a run: its data, its workdir, and the state at which it begins."""
 
 import contextlib
+import functools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +13,12 @@ from etils import epath
 
 from buresgan_jax import builders, data
 from buresgan_jax import config as config_lib
-from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation import options as evaluation_options
+from buresgan_jax.algorithms import Batch
 from buresgan_jax.evaluation.evaluators import best_choice
 from buresgan_jax.runtime.signals import StopSignals
 from buresgan_jax.training import best_checkpoint, devices
 from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.preparation import FILE, prepared_arrays
 from buresgan_jax.training.recorder import Recorder
 from buresgan_jax.training.run import OpenedRun
 from buresgan_jax.training.workdir import forget_results, lock_workdir, open_workdir, save_config
@@ -47,7 +49,6 @@ def open_run(
     Raises:
         UserError: The config, the data or the workdir are wrong, or another process trains there.
     """
-    _check_numbers(config)
     is_writer, algorithm, key = jax.process_index() == 0, builders.algorithm(config), jax.random.key(config.seed)
     evaluators, best = (), {}
     with contextlib.ExitStack() as stack:
@@ -65,7 +66,11 @@ def open_run(
             lock = stack.enter_context(lock_workdir(workdir) if is_writer else contextlib.ExitStack())
         options = {"keep": config.training.keep_checkpoints, "keep_every_steps": config.training.keep_every_steps}
         checkpointer = Checkpointer(workdir, **options)
-        start, state, tracker = _restore_or_init(config, algorithm, key, checkpointer)
+        start, state, tracker = _restore(config, algorithm, key, checkpointer)
+        if state is None:
+            with signals.interruptible():
+                prepared = _prepare(config, algorithm, source, workdir, is_writer)
+            state = _init(config, algorithm, key, prepared)
         with devices.raised_together():
             if is_writer and start == 0:  # results that lie here are another run's
                 forget_results(workdir, best_checkpoint.RECORD)
@@ -100,46 +105,29 @@ def _make_feed(config, source, algorithm, rows, memory):
     return feed
 
 
-def _restore_or_init(config, algorithm, key, checkpointer):
-    """Returns the step at which training begins, the state, and the tracker."""
+def _restore(config, algorithm, key, checkpointer):
+    """Returns the step at which training begins, the state (None: there is no checkpoint), and the tracker."""
     example = np.zeros(builders.describe(config).example_shape, np.float32)
-    init_key = jax.random.fold_in(key, 2**31 - 1)  # apart from every step's key
-    like = jax.eval_shape(algorithm.init, init_key, example)
+    like = jax.eval_shape(algorithm.init, key, example, algorithm.prepared_like)
     rows = (algorithm.batches_per_update, config.training.batch_size)
-    real = jax.ShapeDtypeStruct((*rows, *example.shape), jnp.float32)
-    tracker = devices.make_tracker(algorithm, like, real)
+    real = jax.ShapeDtypeStruct((*rows, *example.shape), jnp.float32), jax.ShapeDtypeStruct(rows, jnp.int32)
+    tracker = devices.make_tracker(algorithm, like, Batch(*real))
     restored = checkpointer.restore({"state": like, "tracker": tracker})
     if restored is None:
-        return 0, jax.jit(algorithm.init)(init_key, example), tracker
+        return 0, None, tracker
     step, items = restored
     return step, items["state"], items["tracker"]
 
 
-_AT_LEAST = {
-    "algorithm.discriminator_steps": 1,
-    "algorithm.unrolled_steps": 1,
-    "discriminator.base_filters": 1,
-    "discriminator.pack": 1,
-    "discriminator.width": 1,
-    "generator.base_filters": 1,
-    "generator.width": 1,
-    "latent.dim": 1,
-    "optimizer.decay_steps": 1,
-    "penalty.max_samples": 1,
-    "training.batch_size": 1,
-    "training.checkpoint_every_steps": 1,
-    "training.keep_checkpoints": 1,
-    "training.keep_every_steps": 1,
-    "training.log_every_steps": 1,
-    "training.num_steps": 1,
-    "training.sample_every_steps": 0,
-    "training.steps_per_call": 1,
-}
+def _prepare(config, algorithm, source, workdir, is_writer):
+    """What the algorithm makes of the data before its first step."""
+    free = config_lib.free_keys(config)
+    facts = {key: value for key, value in config_lib.flatten(json.loads(config.to_json())).items() if key not in free}
+    compute = functools.partial(algorithm.prepare, source, config.seed)
+    return prepared_arrays(algorithm.prepared_like, compute, workdir / FILE, facts, is_writer=is_writer)
 
 
-def _check_numbers(config):
-    values = config_lib.flatten(config)
-    for key, minimum in _AT_LEAST.items():
-        if values[key] is not None and values[key] < minimum:
-            raise UserError(f"config.{key} must be at least {minimum}, got {values[key]}.")
-    evaluation_options.check(config.evaluation)
+def _init(config, algorithm, key, prepared):
+    example = np.zeros(builders.describe(config).example_shape, np.float32)
+    init_key = jax.random.fold_in(key, 2**31 - 1)  # apart from every step's key
+    return jax.jit(algorithm.init)(init_key, example, prepared)

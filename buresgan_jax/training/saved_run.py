@@ -11,8 +11,8 @@ import numpy as np
 from etils import epath
 
 from buresgan_jax import builders
+from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation import options as evaluation_options
 from buresgan_jax.evaluation import pictures, tables
 from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.training import best_checkpoint
@@ -60,7 +60,7 @@ class SavedRun:
         if is_best or str(checkpoint).isdigit():
             steps = [best_checkpoint.best_step(self.workdir) if is_best else int(checkpoint)]
         example = np.zeros(builders.describe(self.config).example_shape, np.float32)
-        like = {"state": jax.eval_shape(self.algorithm.init, jax.random.key(0), example)}
+        like = {"state": jax.eval_shape(self.algorithm.init, jax.random.key(0), example, self.algorithm.prepared_like)}
         options = {"folder": best_checkpoint.FOLDER} if is_best else {}
         with contextlib.closing(Checkpointer(self.workdir, read_only=True, **options)) as checkpointer:
             if checkpoint == ALL:
@@ -111,7 +111,7 @@ def run_evaluation(
         for name in ("weights", "resizer"):  # the run's are another extractor's
             changes.setdefault(name, None)
     config.evaluation.update(changes)
-    evaluation_options.check(config.evaluation)
+    config_lib.check(config)
     read_evaluations(saved.workdir)  # a damaged file is found before the work, not after it
     num_samples, evaluators = config.evaluation.num_samples, None
     for state in saved.states(checkpoint):

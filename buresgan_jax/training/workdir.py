@@ -4,9 +4,9 @@ import contextlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
-from typing import Any
+from typing import IO, Any
 
 import jax
 from etils import epath
@@ -170,11 +170,25 @@ def read_config(workdir: epath.Path) -> config_dict.ConfigDict:
     file = workdir / "config.json"
     try:
         saved = json.loads(file.read_text())
-        config = config_lib.default(saved["method"])
-        config.update(saved)
+        method, is_old = saved["method"], "terms" not in saved
+        if not is_old:
+            config = config_lib.default(method)
+            for kind in config_lib.SLOTS:
+                config[kind].name = saved[kind]["name"]
+            config.evaluation.metrics = saved["evaluation"]["metrics"]
+            config_lib.complete(config)
+            with config.unlocked():
+                config.update(saved)
+    except UserError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # not JSON, or JSON of something else
         problem = " ".join(str(error).split())
         raise UserError(f"{file} is damaged ({problem}). Restore it, or choose another --workdir.") from error
+    if is_old:
+        raise UserError(f"{file} is of an older version, whose runs cannot be resumed. Choose another --workdir.")
+    unknown = sorted(config_lib.flatten(config).keys() - config_lib.declared(config).keys())
+    if unknown:
+        raise UserError(f"{file} has unknown keys: {', '.join(unknown)}. Choose another --workdir.")
     return config
 
 
@@ -201,7 +215,7 @@ def check_same_run(config, workdir: epath.Path) -> set[str]:
     """
     old, new = (config_lib.flatten(json.loads(each.to_json())) for each in (read_config(workdir), config))
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    if fixed := sorted(changed - set(config_lib.FREE_KEYS)):
+    if fixed := sorted(changed - config_lib.free_keys(config)):
         differences = ", ".join(f"{key} (there {old.get(key)!r}, now {new.get(key)!r})" for key in fixed)
         raise UserError(
             f"Workdir {workdir} belongs to a run with another config: {differences}. Use another --workdir, or the "
@@ -212,6 +226,12 @@ def check_same_run(config, workdir: epath.Path) -> set[str]:
 
 def replace_text(file: epath.Path, text: str) -> None:
     """Writes a file by renaming a temporary one: a kill leaves the old or the new text, never a part."""
+    replace_file(file, lambda opened: opened.write(text.encode()))
+
+
+def replace_file(file: epath.Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file like `replace_text`, by a function of the opened file."""
     temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(text)
+    with temporary.open("wb") as opened:
+        write(opened)
     temporary.replace(file)
