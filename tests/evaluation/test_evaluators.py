@@ -1,7 +1,7 @@
 """Evaluators of points, digits, images and a user's own metric: one form, and each can choose the best checkpoint."""
 
-import functools
 import json
+import textwrap
 
 import numpy as np
 import pytest
@@ -201,42 +201,65 @@ def test_names_are_unique():
 # From a config
 
 
-def test_a_config_gets_the_evaluators_of_its_data(tmp_path):
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """The name of a module of the user's, with two metrics."""
+    text = """
+        from buresgan_jax.declarations import Option, metric
+
+        @metric("spread", "standard deviation", Option("scale", 2.0, "factor"), larger_is_better=True)
+        def spread(samples, *, scale):
+            return scale * samples.std()
+
+        @metric("two", "extremes", larger_is_better={"low": False, "high": True})
+        def two(samples):
+            return {"low": samples.min(), "high": samples.max()}
+        """
+    name = f"mine_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+def test_a_config_gets_the_evaluators_of_its_data(mine, tmp_path):
     (of_points,) = builders.evaluators(make_config(evaluation__min_hits=3), workdir=tmp_path)
     assert (of_points.settings, of_points.is_costly) == ({"min_hits": 3}, False)
     config = make_config(data_set="mnist")
     assert builders.evaluators(config, workdir=tmp_path) == ()
-    config.evaluation.metrics = "kernel_distance,two"
-    of_images, own = builders.evaluators(config, workdir=tmp_path, own_metrics=[two])
+    config.evaluation.metrics = f"kernel_distance,{mine}:two"
+    of_images, own = builders.evaluators(config, workdir=tmp_path)
     assert (of_images.names, own.names) == (("kernel_distance_pixels",), ("low", "high"))
     assert of_images.is_costly
     assert own.is_costly
     assert of_images.settings.items() >= {"subset_size": 8, "num_neighbors": 5, "split": None}.items()
-    with pytest.raises(UserError, match="Unknown metric 'two'"):
-        builders.evaluators(config, workdir=tmp_path)
     config.data.name, config.evaluation.split = "image_folder", "test"
     with pytest.raises(UserError, match="config.evaluation.split='test': 'image_folder' has no splits."):
-        builders.evaluators(config, workdir=tmp_path, own_metrics=[two])
+        builders.evaluators(config, workdir=tmp_path)
+    config.evaluation.metrics = "two"
+    with pytest.raises(UserError, match="Unknown metric 'two'"):
+        builders.evaluators(config, workdir=tmp_path)
 
 
-def test_an_own_metric_is_evaluated_in_training_and_chooses_the_best(tmp_path, monkeypatch, capfd):
-    own_metrics = [spread, two]
-    monkeypatch.setattr(builders, "evaluators", functools.partial(builders.evaluators, own_metrics=own_metrics))
+def test_an_own_metric_is_evaluated_in_training_and_chooses_the_best(mine, tmp_path, capfd):
+    workdir = tmp_path / "run"
     changes = {"evaluation__every_steps": 6, "evaluation__best_by": "ema_low"}
-    loop.train_and_evaluate(make_config(**changes), tmp_path)
-    found = {line["step"]: line for line in read_metrics(tmp_path) if line["split"] == "eval"}
+    config = config_lib.finish(make_config(**changes, evaluation__metrics=f"{mine}:spread, {mine}:two"))
+    config.training.update({"num_steps": 12, "checkpoint_every_steps": 6})
+    config.evaluation.every_steps, config.evaluation.scale = 6, 3.0
+    loop.train_and_evaluate(config, workdir)
+    found = {line["step"]: line for line in read_metrics(workdir) if line["split"] == "eval"}
     assert list(found) == [6, 12]
     assert {"modes", "spread", "low", "ema_low"} <= set(found[6])
-    record = json.loads((tmp_path / "best.json").read_text())
+    record = json.loads((workdir / "best.json").read_text())
     assert record["step"] == min(found, key=lambda step: found[step]["ema_low"])
     assert record["num_samples"] == 16
     capfd.readouterr()
-    (values,) = saved_run.run_evaluation(tmp_path)
+    (values,) = saved_run.run_evaluation(workdir)
     assert values["step"] == 12
     assert "| ema_spread | " in capfd.readouterr().err
-    (document,) = json.loads((tmp_path / "evaluation.json").read_text())
-    assert document.items() >= {"step": 12, "min_hits": 1, "scale": 2.0}.items()
-    assert document["metrics"]["spread"]["made_from"] == "points by spread"
+    (document,) = json.loads((workdir / "evaluation.json").read_text())
+    assert document.items() >= {"step": 12, "min_hits": 1, "scale": 3.0}.items()
+    assert document["metrics"]["spread"]["made_from"] == f"points by {mine}:spread"
 
 
 # Options
@@ -249,18 +272,16 @@ def test_options_are_the_keys_of_the_config():
     for option in options.ALL:
         assert whole[option.name] == option.default
         assert smoke[option.name] == (option.smoke if option.has_smoke else option.default)
-        assert option.is_free == (f"evaluation.{option.name}" in config_lib.FREE_KEYS)
+        assert option.is_free
 
 
 def test_numbers_below_their_least_values_are_refused():
-    values = {option.name: option.default for option in options.ALL}
-    options.check(values)
     least = {option.name: option.least for option in options.ALL if option.least is not None}
     assert least["subset_size"] == 2
     for name, value in least.items():
-        options.check(values | {name: value})
+        config_lib.check(make_config(**{f"evaluation__{name}": value}))
         with pytest.raises(UserError, match=f"config.evaluation.{name} must be at least {value}, got {value - 1}."):
-            options.check(values | {name: value - 1})
+            config_lib.check(make_config(**{f"evaluation__{name}": value - 1}))
 
 
 def test_options_of_metrics_have_defaults():
