@@ -57,9 +57,9 @@ def make_source(config) -> data.Source:
     with contextlib.suppress(UserError, ImportError):
         return builders.source(config)
     if config.data.name == "stacked_mnist":
-        gray = _random_source(config.data.base, (*builders.example_shape(config)[:2], 1))
+        gray = _random_source(config.data.base, (*builders.describe(config).example_shape[:2], 1))
         return data.stacked_source(gray, num_examples=config.data.num_examples, seed=config.seed)
-    return _random_source(config.data.name, builders.example_shape(config))
+    return _random_source(config.data.name, builders.describe(config).example_shape)
 
 
 def _random_source(name, shape):
@@ -145,7 +145,7 @@ class Steps:
 
 def _initial_state(config, seed=0):
     """The state before the first step, for one device."""
-    example = np.zeros(builders.example_shape(config), np.float32)
+    example = np.zeros(builders.describe(config).example_shape, np.float32)
     return jax.jit(builders.algorithm(config).init)(jax.random.key(seed), example)
 
 
@@ -153,7 +153,7 @@ def _initial(config, seed=0):
     """The state, and a tracker of zeros."""
     algorithm, state = builders.algorithm(config), _initial_state(config, seed)
     rows = (algorithm.batches_per_update, config.training.batch_size)
-    real = jax.ShapeDtypeStruct((*rows, *builders.example_shape(config)), jnp.float32)
+    real = jax.ShapeDtypeStruct((*rows, *builders.describe(config).example_shape), jnp.float32)
     return state, devices.make_tracker(algorithm, state, real)
 
 
@@ -197,7 +197,8 @@ class Parts:
         self._config, self._game = config, builders.game(config, None)
         self._is_alternating = config.algorithm.name == "alternating"
         self._state = jax.eval_shape(partial(_initial_state, config))
-        self._images = jax.ShapeDtypeStruct((config.training.batch_size, *builders.example_shape(config)), jnp.float32)
+        shape = (config.training.batch_size, *builders.describe(config).example_shape)
+        self._images = jax.ShapeDtypeStruct(shape, jnp.float32)
         self._z = jax.eval_shape(self._draw, self._state.latent, jax.random.key(0))
         self._judged = jax.eval_shape(self._judge, self._state.discriminator, self._images)
 

@@ -53,9 +53,9 @@ class Collective(NamedTuple):
 def lower(config, num_devices):
     """The training step as `devices.over_devices` runs it, lowered for simulated devices."""
     algorithm, local = builders.algorithm(config, devices.AXIS), builders.algorithm(config)
-    state = jax.eval_shape(local.init, jax.random.key(0), np.zeros(builders.example_shape(config), np.float32))
+    state = jax.eval_shape(local.init, jax.random.key(0), np.zeros(builders.describe(config).example_shape, np.float32))
     real = jax.ShapeDtypeStruct(
-        (local.batches_per_update, model.PER_DEVICE, *builders.example_shape(config)), jnp.float32
+        (local.batches_per_update, model.PER_DEVICE, *builders.describe(config).example_shape), jnp.float32
     )
     batches = jax.ShapeDtypeStruct((num_devices, 1, *real.shape), jnp.float32)
     run_steps = devices.make_run_steps(algorithm, data.decode_points, 1)
@@ -81,7 +81,7 @@ def parse(hlo, num_devices):
 
 def network_shapes(config):
     """Shapes of each network's parameters, counted; names of rows of a batch by their shape; the features' dim."""
-    example = np.zeros(builders.example_shape(config), np.float32)
+    example = np.zeros(builders.describe(config).example_shape, np.float32)
     state = jax.eval_shape(builders.algorithm(config).init, jax.random.key(0), example)
     parameters = {
         name: collections.Counter(leaf.shape for leaf in jax.tree.leaves(getattr(state, name).params))
@@ -135,9 +135,10 @@ def count(config, without_penalty):
 def network_flops(config):
     """FLOPs of a step on `model.PER_DEVICE` examples, by XLA's count of the program that is lowered for a GPU."""
     algorithm = builders.algorithm(config)
-    state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(builders.example_shape(config), np.float32))
+    example = np.zeros(builders.describe(config).example_shape, np.float32)
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), example)
     real = jax.ShapeDtypeStruct(
-        (algorithm.batches_per_update, model.PER_DEVICE, *builders.example_shape(config)), jnp.float32
+        (algorithm.batches_per_update, model.PER_DEVICE, *builders.describe(config).example_shape), jnp.float32
     )
     traced = jax.jit(algorithm.update).trace(state, real, jax.random.key(0))
     return traced.lower(lowering_platforms=("cuda",)).cost_analysis()["flops"]

@@ -36,14 +36,14 @@ class Result(NamedTuple):
     err: str
 
 
-def call(monkeypatch, argv: list[str], program: Callable | None = None) -> int:
+def call(monkeypatch, argv: list[str], program: Callable | None = None, cwd: pathlib.Path = ROOT) -> int:
     """Status of a program, by default `main`, in this process: saves the seconds that a new one needs to start."""
     from buresgan_jax import main  # not before conftest.py has chosen XLA's flags
     from buresgan_jax.cli import flag_errors
 
     program = program or main.main
     monkeypatch.setattr(sys, "argv", argv)  # ml_collections looks for overrides there
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(cwd)
     sys.modules.pop("config_config", None)  # what ml_collections would load the next config file into
     saved = flagsaver.save_flag_values()
     try:

@@ -5,10 +5,7 @@ Nothing that is built here sees the config; every builder takes plain arguments.
 """
 
 from buresgan_jax.builders._data import describe as describe
-from buresgan_jax.builders._data import example_shape as example_shape
 from buresgan_jax.builders._data import has_splits as has_splits
-from buresgan_jax.builders._data import is_mixture as is_mixture
-from buresgan_jax.builders._data import mixture as mixture
 from buresgan_jax.builders._data import source as source
 from buresgan_jax.builders._data import source_key as source_key
 from buresgan_jax.builders._evaluation import evaluators as evaluators

@@ -13,27 +13,6 @@ from buresgan_jax.evaluation import image_metrics, modes
 _HOMES = (algorithms, data, extractors, latents, losses, modes, networks, penalties)
 
 
-# STUB-BEGIN
-def _stub():
-    from buresgan_jax.declarations import Option
-
-    o = (
-        Option("num_examples", None, "", int),
-        Option("base", "mnist", ""),
-        Option("split", "train", ""),
-        Option("data_dir", None, "", str, is_free=True),
-        Option("path", None, "", str),
-        Option("image_size", None, "", int),
-        Option("channels", 3, ""),
-        Option("crop", "center", ""),
-        Option("on_broken", "skip", ""),
-    )
-    for n in (*data.MIXTURES, *data.IMAGE_SETS, "stacked_mnist", "tfds", "image_folder"):
-        setattr(data, "STUB_" + n, Component("data", n, "", None, o))
-
-
-_stub()
-# STUB-END
 NAMES = {"data": "data set"}  # of kinds, where messages call them something else
 
 
@@ -43,6 +22,7 @@ def _collect():
         for each in vars(home).values():
             if isinstance(each, Component):
                 found[each.kind][each.name] = each
+    found["extractor"] |= extractors.EXTRACTORS
     found["metric"] |= {name: metric.component for name, metric in image_metrics.METRICS.items()}
     return found
 

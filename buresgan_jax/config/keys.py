@@ -84,24 +84,37 @@ def traced_keys(config: Mapping[str, Any]) -> set[str]:
 
 def unread(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, str]:
     """Reasons why some keys change nothing in a config, by key; those that change something are not in it."""
-    values, reasons, components = flatten(config), {}, chosen(config)
-    options = declared(config)
-    for key in keys:
-        group, _, name = key.rpartition(".")
-        other, read_with = options[key].read_with or (None, ()) if key in options else (None, ())
-        if group in SLOTS and key not in {f"{group}.{each.name}" for each in GENERAL[group]}:
-            if name in {option.name for option in components[f"{group}.name"].options}:
-                continue
-            other = f"{group}.name"
-            read_with = [
-                each.name
-                for each in catalog.BUILT_IN[group].values()
-                if name in {option.name for option in each.options}
-            ]
-        if other is not None and values[other] not in read_with:
-            counts = " or ".join(map(repr, read_with))
-            reasons[key] = f"config.{other} is {values[other]!r}; {key} counts with {counts}"
+    values, options, reasons = flatten(config), declared(config), {}
+    for key in set(keys) & options.keys():
+        other, names = _readers(key, options[key])
+        if other is not None and values[other] not in names and _own_reader(config, key) is None:
+            reasons[key] = f"config.{other} is {values[other]!r}; {key} counts with {' or '.join(map(repr, names))}"
     return reasons
+
+
+def _readers(key, option):
+    """Another key, and those of its values with which this one is read; `(None, ())` for keys that are always read."""
+    group, _, name = key.rpartition(".")
+    if option.read_with is not None:
+        return option.read_with
+    if group == "encoder":
+        known = catalog.BUILT_IN["algorithm"].values()
+        return "algorithm.name", [each.name for each in known if each.facts["modules"]]
+    if group in SLOTS and name not in {each.name for each in GENERAL[group]}:
+        known = catalog.BUILT_IN[group].values()
+        return f"{group}.name", [each.name for each in known if name in each.own_names]
+    return None, ()
+
+
+def _own_reader(config, key):
+    """The chosen component from outside that reads a key; None: there is none."""
+    group, _, name = key.rpartition(".")
+    slot = "algorithm" if group == "encoder" else group
+    component = chosen(config).get(f"{slot}.name")
+    if component is None or component.path is None:
+        return None
+    reads = component.facts["modules"] if group == "encoder" else name in component.own_names
+    return component if reads else None
 
 
 def add_option(config: config_dict.ConfigDict, key: str, option: Option) -> None:

@@ -1,5 +1,6 @@
 """The keys that belong to no component: how long to train, on how many examples, how fast."""
 
+from buresgan_jax.data.options import RESIDENT
 from buresgan_jax.declarations import SCHEDULES, Option
 
 _DTYPE = Option("dtype", "float32", "of the computation; parameters stay float32", choices=("float32", "bfloat16"))
@@ -15,7 +16,7 @@ GENERAL: dict[str, tuple[Option, ...]] = {
     ),
     "data": (
         Option("name", "ring", "the data set"),
-        Option("resident", None, "keep the whole set on every device; None: where it is small", bool, is_free=True),
+        RESIDENT,
     ),
     "generator": (Option("name", "mlp", "the generator"), _DTYPE),
     "discriminator": (

@@ -77,7 +77,7 @@ def markdown() -> str:
         lines = [f"- `{name}`: {meaning}" for name, meaning in _components(kind).items()]
         parts += [f"## {title}", "\n".join(lines)]
     parts += ["## Methods", "\n".join(f"- `{name}`: {method.meaning}" for name, method in METHODS.items())]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def _all_keys() -> Iterable[tuple[str, Option, list[str]]]:

@@ -1,48 +1,45 @@
-"""Data sets and the pipeline that feeds them to training; nothing in here imports TensorFlow."""
+"""Data sets and the pipeline that feeds them to training; nothing here imports TensorFlow.
 
-from buresgan_jax.data.feed import DataMemory, Feed, make_feed
-from buresgan_jax.data.folder import folder_source
-from buresgan_jax.data.image_set import ImageBatches, image_set
-from buresgan_jax.data.images import IMAGE_SETS, tfds_source
-from buresgan_jax.data.pipeline import batch_indices, prefetch, read_steps, step_indices
-from buresgan_jax.data.source import Description, Mixture, Source, decode_images, decode_points, encode_images
-from buresgan_jax.data.stacked_mnist import stacked_labels, stacked_source
-from buresgan_jax.data.synthetic import (
-    MIXTURES,
-    grid_mixture,
-    mixture_source,
-    ring_mixture,
-    sample_mixture,
-    unbalanced_grid_mixture,
-    unbalanced_ring_mixture,
-)
+Each declared data set is one line: `buresgan_jax.data.ring(seed=0)` opens it with the defaults of its options.
+"""
 
-__all__ = [
-    "IMAGE_SETS",
-    "MIXTURES",
-    "DataMemory",
-    "Description",
-    "Feed",
-    "ImageBatches",
-    "Mixture",
-    "Source",
-    "batch_indices",
-    "decode_images",
-    "decode_points",
-    "encode_images",
-    "folder_source",
-    "grid_mixture",
-    "image_set",
-    "make_feed",
-    "mixture_source",
-    "prefetch",
-    "read_steps",
-    "ring_mixture",
-    "sample_mixture",
-    "stacked_labels",
-    "stacked_source",
-    "step_indices",
-    "tfds_source",
-    "unbalanced_grid_mixture",
-    "unbalanced_ring_mixture",
-]
+from buresgan_jax.data.feed import DataMemory as DataMemory
+from buresgan_jax.data.feed import Feed as Feed
+from buresgan_jax.data.feed import make_feed as make_feed
+from buresgan_jax.data.folder import folder_source as folder_source
+from buresgan_jax.data.folder import image_folder as image_folder
+from buresgan_jax.data.image_set import ImageBatches as ImageBatches
+from buresgan_jax.data.image_set import image_set as image_set
+from buresgan_jax.data.images import IMAGE_SETS as IMAGE_SETS
+from buresgan_jax.data.images import celeb_a as celeb_a
+from buresgan_jax.data.images import cifar10 as cifar10
+from buresgan_jax.data.images import cifar100 as cifar100
+from buresgan_jax.data.images import fashion_mnist as fashion_mnist
+from buresgan_jax.data.images import mnist as mnist
+from buresgan_jax.data.images import stl10 as stl10
+from buresgan_jax.data.images import tfds as tfds
+from buresgan_jax.data.images import tfds_source as tfds_source
+from buresgan_jax.data.pipeline import batch_indices as batch_indices
+from buresgan_jax.data.pipeline import prefetch as prefetch
+from buresgan_jax.data.pipeline import read_steps as read_steps
+from buresgan_jax.data.pipeline import step_indices as step_indices
+from buresgan_jax.data.source import Description as Description
+from buresgan_jax.data.source import Mixture as Mixture
+from buresgan_jax.data.source import Source as Source
+from buresgan_jax.data.source import decode_images as decode_images
+from buresgan_jax.data.source import decode_points as decode_points
+from buresgan_jax.data.source import describe_images as describe_images
+from buresgan_jax.data.source import encode_images as encode_images
+from buresgan_jax.data.stacked import stacked_labels as stacked_labels
+from buresgan_jax.data.stacked import stacked_mnist as stacked_mnist
+from buresgan_jax.data.stacked import stacked_source as stacked_source
+from buresgan_jax.data.synthetic import grid as grid
+from buresgan_jax.data.synthetic import grid_mixture as grid_mixture
+from buresgan_jax.data.synthetic import mixture_source as mixture_source
+from buresgan_jax.data.synthetic import ring as ring
+from buresgan_jax.data.synthetic import ring_mixture as ring_mixture
+from buresgan_jax.data.synthetic import sample_mixture as sample_mixture
+from buresgan_jax.data.synthetic import unbalanced_grid as unbalanced_grid
+from buresgan_jax.data.synthetic import unbalanced_grid_mixture as unbalanced_grid_mixture
+from buresgan_jax.data.synthetic import unbalanced_ring as unbalanced_ring
+from buresgan_jax.data.synthetic import unbalanced_ring_mixture as unbalanced_ring_mixture

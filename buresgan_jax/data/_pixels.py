@@ -1,4 +1,7 @@
-"""From the bytes of a picture to pixels, on all cores: what the TFDS and the folder source share."""
+"""From the bytes of a picture to pixels, on all cores; shared by TFDS data sets and folders.
+
+A *picture* is an encoded file or record of any size; an *image* is the array of pixels that it is decoded to.
+"""
 
 import functools
 import io
@@ -30,14 +33,14 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 class PixelFormat(NamedTuple):
-    """What every picture of a source is brought to.
+    """Size and color of the images of a source, and how pictures are brought to it.
 
     Attributes:
-        image_size: height and width in pixels.
+        image_size: Height and width in pixels.
         channels: 1 (gray) or 3 (RGB).
-        crop: side in pixels of the square cut from the center before resizing, "center" for the largest such square, or
-            "none" to squeeze the whole picture into the square.
-        resize: a key of `RESIZE_FILTERS`; all of them but "nearest" filter what they shrink.
+        crop: Side in pixels of the square that is cut from the center before resizing, "center" for the largest such
+            square, or "none" to stretch the whole picture to a square.
+        resize: A key of `RESIZE_FILTERS`. All but "nearest" smooth a picture when they shrink it.
     """
 
     image_size: int
@@ -47,38 +50,44 @@ class PixelFormat(NamedTuple):
 
     @property
     def example_shape(self) -> tuple[int, int, int]:
-        """Shape of a decoded picture."""
+        """Shape of an image."""
         return (self.image_size, self.image_size, self.channels)
 
     def check(self) -> "PixelFormat":
-        """Returns itself, or raises `UserError` where a field is out of range."""
+        """Returns itself, or raises `UserError` if a field is out of range."""
         crop_is_allowed = self.crop in ("center", "none") or (isinstance(self.crop, int) and self.crop >= 1)
-        for what, got, allowed, is_allowed in [
+        for name, got, allowed, is_allowed in [
             ("image_size", self.image_size, "a number of pixels, at least 1", self.image_size >= 1),
             ("channels", self.channels, "1 (gray) or 3 (color)", self.channels in _MODES),
             ("crop", self.crop, "center, none, or a number of pixels", crop_is_allowed),
             ("resize", self.resize, ", ".join(RESIZE_FILTERS), self.resize in RESIZE_FILTERS),
         ]:
             if not is_allowed:
-                raise UserError(f"{what} {got!r} is not possible for pictures. Set it to: {allowed}.")
+                raise UserError(f"{name} {got!r} is not supported for images. Set it to: {allowed}.")
         return self
 
 
-def read_pixels(data: bytes, pixel_format: PixelFormat) -> np.ndarray:
-    """Decodes one picture of any size and color mode.
+def parse_crop(word: str | int) -> str | int:
+    """Turns a number of pixels, such as "108" in a config, into an integer; leaves other words as they are."""
+    return int(word) if str(word).isdecimal() else word
 
-    The orientation in the EXIF data is applied, transparency is laid over white, 16-bit gray is scaled to 8 bits.
+
+def read_pixels(data: bytes, pixel_format: PixelFormat) -> np.ndarray:
+    """Decodes a picture of any size and color mode.
+
+    The orientation in the EXIF data is applied, transparent pictures are laid over white, and 16-bit gray is scaled to
+    8 bits.
 
     Args:
-        data: a PNG or JPEG file.
-        pixel_format: what to make of it.
+        data: A PNG or JPEG file.
+        pixel_format: Size and color of the image.
 
     Returns:
         uint8, shape `pixel_format.example_shape`.
 
     Raises:
-        Exception: whatever Pillow raises for broken files: there is no common class below it.
-        UserError: the picture is smaller than the crop.
+        Exception: Any exception that Pillow raises for broken files: they have no common base class.
+        UserError: The picture is smaller than the crop.
     """
     size = (pixel_format.image_size, pixel_format.image_size)
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -87,7 +96,7 @@ def read_pixels(data: bytes, pixel_format: PixelFormat) -> np.ndarray:
             ImageOps.exif_transpose(image, in_place=True)
         image = _flatten(image, _MODES[pixel_format.channels])
         box = crop_box(image.size, pixel_format.crop)
-        if box != (0, 0, *size):  # pictures that fit already, as most data sets have, are not copied
+        if box != (0, 0, *size):  # pictures that fit already, as in most data sets, are not copied
             image = image.resize(size, RESIZE_FILTERS[pixel_format.resize], box=box)
         return np.asarray(image).reshape(pixel_format.example_shape)
 
@@ -102,17 +111,17 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
 
 
 def crop_box(size: tuple[int, int], crop: int | str) -> tuple[int, int, int, int]:
-    """The part of a picture that is kept.
+    """Returns the region of a picture that is kept.
 
     Args:
-        size: width and height of the picture.
-        crop: as in `PixelFormat`.
+        size: Width and height of the picture.
+        crop: See `PixelFormat`.
 
     Returns:
-        left, top, right, bottom.
+        Left, top, right, bottom.
 
     Raises:
-        UserError: the picture is smaller than the crop.
+        UserError: The picture is smaller than the crop.
     """
     width, height = size
     if crop == "none":
@@ -135,18 +144,18 @@ def _num_threads() -> int:
 
 
 def map_in_threads(work: Callable[[np.ndarray], T], num_items: int, *, max_chunk: int = 256) -> Iterator[T]:
-    """Cuts the items into chunks and works on them, in a pool of threads where that pays.
+    """Works on items in chunks, in a pool of threads if that is faster.
 
-    Two items are tried first. For tiny local pictures nearly all time is Python's, and threads would only take the lock
-    from one another; large pictures and slow file systems gain from as many threads as there are cores.
+    Two items are timed first. Tiny local pictures spend nearly all their time in Python, where threads would only wait
+    for each other's lock; large pictures and slow file systems gain from as many threads as there are cores.
 
     Args:
-        work: positions of some items, int64 `[n]` -> anything. Must not call this function.
-        num_items: items are numbered from 0 to `num_items - 1`.
-        max_chunk: most items per call.
+        work: Positions of some items, int64 `[n]` -> any result. Must not call this function.
+        num_items: Number of items; their positions are 0 to `num_items - 1`.
+        max_chunk: Largest number of items per call.
 
     Returns:
-        The results, in the order of the items. Stopping early cancels what has not begun.
+        The results, in the order of the items. Stopping early cancels the chunks that have not started.
     """
     trial, rest = np.split(np.arange(num_items), [2])
     if not trial.size:

@@ -1,7 +1,7 @@
-"""Random bits as a pure function of (seed, stream, counter), the base of every draw on the data side.
+"""Random bits as a pure function of (seed, stream, counter): the basis of all random draws for data on the host.
 
-Counters are hashed instead of drawn in turn: any process can compute any part of a stream, in any order, and the
-stream is the same under every NumPy version (`numpy.random.Generator`'s methods may change between versions).
+Counters are hashed, not drawn one after the other: any process can compute any part of a stream in any order, and a
+stream is the same under every NumPy version (methods of `numpy.random.Generator` may change between versions).
 """
 
 import enum
@@ -12,7 +12,7 @@ from buresgan_jax.errors import UserError
 
 
 class Stream(enum.IntEnum):
-    """What a stream of bits is for: different uses of one seed never see the same bits."""
+    """The use of a stream of bits: different uses of one seed never see the same bits."""
 
     PERMUTATION = 1
     POINTS = 2
@@ -23,17 +23,17 @@ def random_bits(counters: np.ndarray, *, seed: int, stream: Stream, part: int = 
     """Hashes counters to uniformly distributed 64-bit words.
 
     Args:
-        counters: integers, shape `[n]`.
-        seed: the run's seed, at least 0.
-        stream: what the bits are for.
-        part: a further number that separates streams, such as the epoch.
-        num_words: words per counter.
+        counters: Integers, shape `[n]`.
+        seed: The run's seed, at least 0.
+        stream: The use of the bits.
+        part: A further number that separates streams, such as the epoch.
+        num_words: Number of words per counter.
 
     Returns:
         uint64, shape `[n, num_words]`; row i depends on `counters[i]` only.
 
     Raises:
-        UserError: the seed is negative.
+        UserError: The seed is negative.
     """
     if seed < 0:
         raise UserError(f"seed {seed} is negative. Set a seed of at least 0.")

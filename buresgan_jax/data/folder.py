@@ -9,13 +9,19 @@ from absl import logging
 from etils import epath
 from PIL import Image, UnidentifiedImageError
 
-from buresgan_jax.data import _pixels
-from buresgan_jax.data.source import Source, decode_images
+from buresgan_jax import declarations
+from buresgan_jax.data import _pixels, options
+from buresgan_jax.data.source import Description, Source, decode_images, describe_images
 from buresgan_jax.errors import UserError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _KINDS = "PNG or JPEG"
 _NUM_NAMED = 3  # broken files that a message names
+
+_PATH = declarations.Option("path", None, "folder of PNG and JPEG files, local or gs://", kind=str)
+_ON_BROKEN = declarations.Option(
+    "on_broken", "skip", "broken files: skip them with a warning, or stop with an error", choices=("skip", "error")
+)
 
 
 def folder_source(
@@ -27,38 +33,39 @@ def folder_source(
     resize: str = "lanczos",
     recursive: bool = True,
     on_broken: str = "skip",
-    max_broken_share: float = 0.1,
+    max_broken_fraction: float = 0.1,
     in_memory: bool = True,
     memory_limit_bytes: int = _pixels.MEMORY_LIMIT_BYTES,
 ) -> Source:
-    """All PNG and JPEG files of a folder.
+    """Opens all PNG and JPEG files of a folder.
 
-    Files are taken in the order of their paths below the folder, compared character by character, so every machine sees
-    the same order. Hidden files and folders (names that begin with a dot) are left out, links to folders not followed.
-    The orientation in EXIF data is applied, transparency laid over white, and gray made of color and color of gray as
-    `channels` asks.
+    Files are sorted by their paths below the folder, compared character by character, so that every machine sees the
+    same order. Hidden files and folders (names that begin with a dot) are ignored, and links to folders are not
+    followed. The orientation in EXIF data is applied, transparent pictures are laid over white, and color is converted
+    to gray or gray to color to match `channels`.
 
     Args:
-        path: the folder, local or `gs://`.
-        image_size: height and width of the examples in pixels.
+        path: The folder, local or `gs://`.
+        image_size: Height and width of the images in pixels.
         channels: 3 for color, 1 for gray.
-        crop: what happens before resizing: "center" cuts the largest square from the center, a number a square of that
-            side, "none" squeezes the whole picture.
+        crop: How pictures are made square before resizing: "center" cuts the largest square from the center, a number
+            cuts a square of that side, "none" stretches the whole picture.
         resize: `lanczos`, `bicubic`, `bilinear`, `box` or `nearest`.
-        recursive: read subfolders too.
-        on_broken: what to do about files that cannot be decoded: "skip" leaves them out and says so in one warning,
-            "error" refuses the first.
-        max_broken_share: with "skip", the folder is refused if more than this share of its files is broken.
-        in_memory: decode everything now and keep it. Otherwise, or above the limit, only the files' headers are checked
-            now, pictures are decoded batch by batch, and a file that turns out to be truncated stops the run.
-        memory_limit_bytes: most memory for decoded pixels; 8 GiB by default.
+        recursive: Whether to read subfolders too.
+        on_broken: How to treat files that cannot be decoded: "skip" leaves them out and reports them in one warning,
+            "error" refuses the folder.
+        max_broken_fraction: With "skip", the folder is refused if a larger fraction of its files is broken.
+        in_memory: Whether to decode all pictures now and keep them. Otherwise, or above the memory limit, only the
+            headers are checked now, pictures are decoded batch by batch, and a file that turns out to be truncated
+            stops the run.
+        memory_limit_bytes: Largest size of the decoded pixels in memory; 8 GiB by default.
 
     Returns:
         A source of uint8 images `[image_size, image_size, channels]` without labels.
 
     Raises:
-        UserError: the folder is missing, no folder or empty, too many files are broken, a file cannot be opened, or an
-            argument is out of range.
+        UserError: The folder does not exist, is a file or is empty, too many files are broken, a file cannot be opened,
+            or an argument is out of range.
     """
     pixel_format = _pixels.PixelFormat(image_size, channels, crop, resize).check()
     if on_broken not in ("skip", "error"):
@@ -68,7 +75,7 @@ def folder_source(
     in_memory = in_memory and len(paths) * int(np.prod(pixel_format.example_shape)) <= memory_limit_bytes
     survey = _decode_all if in_memory else _check_headers
     examples, broken = survey(paths, pixel_format)
-    _judge_broken(root, paths, broken, "error" if on_broken == "error" else max_broken_share)
+    _report_broken(root, paths, broken, None if on_broken == "error" else max_broken_fraction)
     good = np.setdiff1d(np.arange(len(paths)), list(broken))
 
     def fetch(indices: np.ndarray) -> np.ndarray:
@@ -77,18 +84,48 @@ def folder_source(
     return Source(str(path), len(good), pixel_format.example_shape, fetch, decode_images)
 
 
-def folder_shape(path: epath.PathLike, *, any_size: bool = False) -> tuple[int | None, int]:
-    """What all pictures of a folder have in common, by their headers.
+def _describe(*, image_size: int | None, channels: int, **_) -> Description:
+    return describe_images(image_size, channels)
 
-    Args:
-        path: the folder.
-        any_size: whether sizes may differ.
 
-    Returns:
-        Height and width in pixels, None with `any_size`; and channels: 1 if all are gray, else 3.
+@declarations.data(
+    "image_folder",
+    "a folder of PNG and JPEG files of any size",
+    _PATH,
+    options.IMAGE_SIZE,
+    options.CHANNELS,
+    options.CROP,
+    _ON_BROKEN,
+    describe=_describe,
+)
+def image_folder(
+    *, seed: int, path: str | None, image_size: int | None, channels: int, crop: str | int, on_broken: str
+) -> Source:
+    """Opens a folder of images; see `folder_source`.
 
     Raises:
-        UserError: no folder, no pictures, or pictures that are not all squares of one size.
+        UserError: `path` or `image_size` is None, or the folder cannot be used.
+    """
+    del seed  # every run has the same images
+    if path is None:
+        raise UserError("config.data.path is not set. Set it to a folder of images: --config.data.path=FOLDER.")
+    size, _, _ = describe_images(image_size, channels).example_shape
+    crop = _pixels.parse_crop(crop)
+    return folder_source(path, image_size=size, channels=channels, crop=crop, on_broken=on_broken)
+
+
+def folder_shape(path: epath.PathLike, *, any_size: bool = False) -> tuple[int | None, int]:
+    """Finds the size and the number of channels that all pictures of a folder share, from their headers.
+
+    Args:
+        path: The folder.
+        any_size: Whether sizes may differ.
+
+    Returns:
+        Height and width in pixels, None with `any_size`; and channels: 1 if all pictures are gray, else 3.
+
+    Raises:
+        UserError: There is no such folder, it has no pictures, or they are not all squares of one size.
     """
     root = epath.Path(path).expanduser()
     paths, seen = _list_pictures(root, recursive=True), {}
@@ -99,7 +136,7 @@ def folder_shape(path: epath.PathLike, *, any_size: bool = False) -> tuple[int |
 
     broken = _find_broken(paths, look)
     if not seen:
-        _judge_broken(root, paths, broken, 0.0)
+        _report_broken(root, paths, broken, 0.0)
     channels = 1 if all(mode in ("1", "L") or mode.startswith("I") for _, mode in seen.values()) else 3
     if any_size:
         return None, channels
@@ -108,7 +145,7 @@ def folder_shape(path: epath.PathLike, *, any_size: bool = False) -> tuple[int |
         examples = [f"{width}x{height}" for width, height in sizes[:_NUM_NAMED]] + ["..."] * (len(sizes) > _NUM_NAMED)
         raise UserError(
             f"The pictures in {str(root)!r} are not squares of one size, but {', '.join(examples)}. "
-            "Give an image size in pixels, to which they are cut and resized."
+            "Give an image size in pixels to crop and resize them to."
         )
     return sizes[0][0], channels
 
@@ -127,7 +164,7 @@ def _list_pictures(root: epath.Path, recursive: bool) -> list[epath.Path]:
             break  # the root comes first
     if not found:
         where = "it or its subfolders" if recursive else "it (subfolders are not read: recursive is off)"
-        raise UserError(f"Folder {str(root)!r} has no pictures: no {_KINDS} files in {where}. Give another folder.")
+        raise UserError(f"Folder {str(root)!r} has no pictures: no {_KINDS} files in {where}. Choose another folder.")
     return [path for _, path in sorted(found)]
 
 
@@ -136,7 +173,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _decode_all(paths: list[epath.Path], pixel_format: _pixels.PixelFormat) -> tuple[np.ndarray, dict[int, str]]:
-    """Returns all pictures, uint8 `[files, *example_shape]`, and why which of them could not be decoded."""
+    """Returns all images, uint8 `[files, *example_shape]`, and the reasons of those that cannot be decoded."""
     examples = np.empty((len(paths), *pixel_format.example_shape), np.uint8)
 
     def decode(position: int) -> None:
@@ -146,7 +183,7 @@ def _decode_all(paths: list[epath.Path], pixel_format: _pixels.PixelFormat) -> t
 
 
 def _check_headers(paths: list[epath.Path], pixel_format: _pixels.PixelFormat) -> tuple[None, dict[int, str]]:
-    """Returns why which pictures cannot be opened; the pixels are not looked at."""
+    """Maps the positions of pictures that cannot be opened to the reasons; pixels are not decoded."""
 
     def check(position: int) -> None:
         with _open(paths[position]) as file, Image.open(file, formats=_pixels.FORMATS) as image:
@@ -162,18 +199,18 @@ def _decode_some(paths: list[epath.Path], positions: np.ndarray, pixel_format: _
         examples[index] = _pixels.read_pixels(_read_bytes(paths[positions[index]]), pixel_format)
 
     for index, reason in _find_broken([paths[position] for position in positions], decode, progress=False).items():
-        raise UserError(f"Cannot decode {str(paths[positions[index]])!r}: {reason}. Replace the file and start again.")
+        raise UserError(f"Cannot decode {str(paths[positions[index]])!r}: {reason}. Replace the file and restart.")
     return examples
 
 
 def _find_broken(paths: list[epath.Path], work: Callable[[int], None], *, progress: bool = True) -> dict[int, str]:
-    """Calls `work` on the positions of all paths; returns the positions where it failed, with the reasons."""
+    """Calls `work` with the position of each path; maps positions where it failed to the reasons."""
 
     def try_some(positions: np.ndarray) -> dict[int, str]:
         return {position: reason for position in positions.tolist() if (reason := _failure(work, position, paths))}
 
     broken = {}
-    # Silent for the first seconds, and where nobody watches.
+    # Hidden for short jobs and non-interactive output.
     show = {"delay": 3, "disable": None if progress else True}
     with tqdm.tqdm(total=len(paths), desc="Reading pictures", unit="file", **show) as bar:
         for positions, some in _pixels.map_in_threads(lambda chunk: (chunk, try_some(chunk)), len(paths)):
@@ -183,7 +220,7 @@ def _find_broken(paths: list[epath.Path], work: Callable[[int], None], *, progre
 
 
 def _failure(work: Callable[[int], None], position: int, paths: list[epath.Path]) -> str:
-    """Returns why the picture cannot be decoded, or an empty string."""
+    """Returns the reason why a picture cannot be decoded, or an empty string."""
     try:
         work(position)
     except UserError as error:
@@ -201,25 +238,25 @@ def _read_bytes(path: epath.Path) -> bytes:
 
 
 def _open(path: epath.Path) -> IO[bytes]:
-    # Not a broken picture: on another process of the run the same file may be readable, and batches would differ.
+    # Not a broken picture: another process of the run may be able to read the file, and batches would differ.
     try:
         return path.open("rb")
     except OSError as error:
-        raise UserError(f"cannot be opened ({error.strerror or error}). Mend its permissions or remove it.") from error
+        raise UserError(f"cannot be opened ({error.strerror or error}). Fix its permissions or remove it.") from error
 
 
-def _judge_broken(root: epath.Path, paths: list[epath.Path], broken: dict[int, str], max_share: float | str) -> None:
-    """Warns of broken files, or refuses the folder."""
+def _report_broken(root: epath.Path, paths: list[epath.Path], broken: dict[int, str], most: float | None) -> None:
+    """Warns about broken files; raises if more than the fraction `most` is broken, or any file if it is None."""
     if not broken:
         return
     named = [f"{paths[position]} ({broken[position]})" for position in sorted(broken)[:_NUM_NAMED]]
     listing = ", ".join(named) + (", ..." if len(broken) > _NUM_NAMED else "")
     count = f"{len(broken)} of {len(paths)} pictures in {str(root)!r} cannot be decoded"
-    if max_share == "error":
+    if most is None:
         raise UserError(f"{count}: {listing}. Remove or replace them, or set on_broken to skip.")
-    if len(broken) == len(paths) or len(broken) > max_share * len(paths):
+    if len(broken) == len(paths) or len(broken) > most * len(paths):
         raise UserError(
-            f"{count}, more than the allowed share of {max_share:g}: {listing}. Remove or replace them, or raise "
-            "max_broken_share."
+            f"{count}, more than the allowed fraction of {most:g}: {listing}. Remove or replace them, or raise "
+            "max_broken_fraction."
         )
-    logging.warning("%s and are left out: %s", count, listing)
+    logging.warning("%s and are skipped: %s", count, listing)

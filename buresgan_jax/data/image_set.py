@@ -1,4 +1,4 @@
-"""Images of a set that is named in one word, in batches: a folder, an `.npz` file, or `tfds:NAME:SPLIT`."""
+"""Sets of images that one word names (a folder, an `.npz` file or `tfds:NAME:SPLIT`), and batches of them."""
 
 import zipfile
 from collections.abc import Callable, Iterator
@@ -11,27 +11,27 @@ from buresgan_jax.data.images import tfds_source
 from buresgan_jax.data.source import Source, decode_images, encode_images
 from buresgan_jax.errors import UserError
 
-_TOLERANCE = 1e-3  # of floating images that were resized
+_TOLERANCE = 1e-3  # resizing floating-point images may overshoot
 
 
 def image_set(
     place: str, *, image_size: int | None = None, channels: int | None = None, data_dir: str | None = None
 ) -> Source:
-    """The images of a set.
+    """Opens a set of images.
 
     Args:
-        place: a folder of PNG and JPEG files; an `.npz` file whose array `samples` is `[n, height, width, 1 or 3]`,
-            uint8 or floating within [-1, 1]; or `tfds:NAME:SPLIT`, such as `tfds:cifar10:test`.
-        image_size: height and width to which folders and TFDS sets are brought: the largest square is cut from the
-            center and resized by Lanczos. Default: as they are, if all images of a folder are squares of one size.
-        channels: 1 or 3, for folders and TFDS sets. Default: 1 if all files, or the set, are gray.
-        data_dir: where the TFDS set was prepared.
+        place: A folder of PNG and JPEG files; an `.npz` file whose array `samples` is `[n, height, width, 1 or 3]`,
+            uint8 or floating point within [-1, 1]; or `tfds:NAME:SPLIT`, such as `tfds:cifar10:test`.
+        image_size: Height and width of the images of a folder or TFDS data set: the largest square is cut from the
+            center and resized with the Lanczos filter. Default: unchanged, if all pictures are squares of one size.
+        channels: 1 or 3, for folders and TFDS data sets. Default: 1 if all pictures are gray.
+        data_dir: The folder of the prepared TFDS data sets.
 
     Returns:
         A source of uint8 images.
 
     Raises:
-        UserError: there is no such set, or its images are of several shapes, not finite or outside of [-1, 1].
+        UserError: There is no such set, or its images have several shapes, are not finite or lie outside of [-1, 1].
     """
     if place.startswith("tfds:"):
         _, name, *split = place.split(":", 2)
@@ -48,13 +48,13 @@ def image_set(
 
 
 def npz_source(path: epath.PathLike) -> Source:
-    """The array `samples` of an `.npz` file, as `--mode=sample` writes it.
+    """Opens the array `samples` of an `.npz` file, as `--mode=sample` writes it.
 
     Args:
-        path: of the file. Floating values within [-1, 1] are rounded to uint8.
+        path: The file. Floating-point values within [-1, 1] are rounded to uint8.
 
     Raises:
-        UserError: there is no such file or array, or it holds no images within [-1, 1].
+        UserError: There is no such file or array, or it does not hold images within [-1, 1].
     """
     try:
         with epath.Path(path).open("rb") as file, np.load(file) as arrays:
@@ -87,10 +87,10 @@ def _to_uint8(path, samples):
 
 
 class ImageBatches:
-    """Batches of a source, which may be iterated any number of times; `len` is the number of batches.
+    """Batches of a source, for any number of passes over it; `len` is the number of batches.
 
     Attributes:
-        num_images: how many images there are in all.
+        num_images: Total number of images.
     """
 
     def __init__(
@@ -105,14 +105,14 @@ class ImageBatches:
         """Chooses the images.
 
         Args:
-            source: of uint8 images.
-            num: so many of them, drawn by the seed, since files often lie in order of class; None: all.
-            seed: of the draw.
-            batch_size: images in a batch.
-            on_batch: called before each batch; what it raises ends the reading.
+            source: A source of uint8 images.
+            num: Number of images to draw with the seed, since files often lie in order of class; None: all.
+            seed: Seed of the draw.
+            batch_size: Images per batch.
+            on_batch: Called before each batch; an exception in it ends the reading.
 
         Raises:
-            UserError: the source has fewer.
+            UserError: The source has fewer images than `num`.
         """
         if num is not None and num > source.num_examples:
             raise UserError(f"{source.name} has {source.num_examples} images, {num} are wanted. Ask for fewer.")

@@ -1,7 +1,7 @@
-"""From a source to batches on the device: which examples a batch holds, and reading ahead in the background.
+"""From a source to batches on the device: the examples of each batch, and reading ahead in the background.
 
-Every batch is a function of (seed, batch number) alone, so a resumed run sees what an uninterrupted one would have
-seen, and each process can read its own rows of the global batch without talking to the others.
+Every batch is a function of (seed, batch number) alone. So a resumed run sees the batches of an uninterrupted one, and
+each process reads its own rows of the global batch without communication.
 """
 
 import atexit
@@ -21,32 +21,32 @@ from buresgan_jax.errors import UserError
 T = TypeVar("T")
 U = TypeVar("U")
 
-_POLL_SECONDS = 0.1  # how often a waiting background thread looks whether it should end
-_JOIN_SECONDS = 10.0  # a read that hangs longer than this does not keep the program from ending
+_POLL_SECONDS = 0.1  # how often a waiting thread checks whether it should stop
+_JOIN_SECONDS = 10.0  # a read that hangs for longer does not keep the program from ending
 
 
 def batch_indices(num_examples: int | None, *, seed: int, batch_size: int, batch_number: int) -> np.ndarray:
-    """Which examples the batch with this number holds.
+    """Returns the indices of the examples of a batch.
 
     A finite data set is permuted anew in every epoch and cut into batches; the remainder of an epoch is dropped. An
     endless one is read in order.
 
     Args:
-        num_examples: size of the data set, or None where it never ends.
-        seed: of the permutations.
-        batch_size: size of the global batch.
-        batch_number: counts batches from the start of training, from 0.
+        num_examples: Size of the data set, or None if it is endless.
+        seed: Seed of the permutations.
+        batch_size: Size of the global batch.
+        batch_number: Number of the batch since the start of training, from 0.
 
     Returns:
         int64, shape `[batch_size]`, a function of the arguments only.
 
     Raises:
-        UserError: the batch is larger than the data set, or the seed is negative.
-        ValueError: `batch_size` is below 1 or `batch_number` negative.
+        UserError: The batch is larger than the data set, or the seed is negative.
+        ValueError: `batch_size` is below 1 or `batch_number` is negative.
 
     Note:
-        Of each of the last 1024 pairs of size and seed, the last epoch's permutation is kept (8 bytes per example), so
-        that many seeds can run side by side. Thread-safe.
+        The permutation of the current epoch stays in memory (8 bytes per example) for each of the last 1024 pairs of
+        size and seed, so that many seeds can train side by side. Thread-safe.
     """
     if batch_size < 1 or batch_number < 0:
         raise ValueError(f"Need batch_size >= 1 and batch_number >= 0, got {batch_size} and {batch_number}.")
@@ -63,7 +63,7 @@ def batch_indices(num_examples: int | None, *, seed: int, batch_size: int, batch
 
 @functools.lru_cache(maxsize=1024)
 def _epochs(num_examples: int, seed: int) -> Callable[[int], np.ndarray]:
-    """The permutation of an epoch, by its number."""
+    """Returns a function from the number of an epoch to its permutation."""
     return functools.lru_cache(maxsize=1)(functools.partial(_epoch_permutation, num_examples, seed))
 
 
@@ -84,23 +84,23 @@ def step_indices(
     batches_per_update: int,
     rows: slice,
 ) -> np.ndarray:
-    """Which examples are this process's rows of all batches of the updates `start` to `stop - 1`.
+    """Returns the indices of this process's examples in all batches of the updates `start` to `stop - 1`.
 
     Args:
-        num_examples: size of the data set, or None where it never ends.
-        start: first update.
-        stop: one past the last update.
-        seed: of the order of the examples.
-        batch_size: size of the global batch.
-        batches_per_update: update s uses the batches `s * batches_per_update` to `(s + 1) * batches_per_update - 1`.
-        rows: this process's part of every global batch.
+        num_examples: Size of the data set, or None if it is endless.
+        start: The first update.
+        stop: One past the last update.
+        seed: Seed of the order of the examples.
+        batch_size: Size of the global batch.
+        batches_per_update: Update s uses the batches `s * batches_per_update` to `(s + 1) * batches_per_update - 1`.
+        rows: This process's rows of every global batch.
 
     Returns:
-        int64, shape `[stop - start, batches_per_update, rows]`. The parts of all processes, concatenated along `rows`,
-        are the global batches.
+        int64, shape `[stop - start, batches_per_update, rows]`. The results of all processes, concatenated along
+        `rows`, are the global batches.
 
     Raises:
-        UserError: the batch is larger than the data set, or the seed is negative.
+        UserError: The batch is larger than the data set, or the seed is negative.
     """
     numbers = range(start * batches_per_update, stop * batches_per_update)
     indices = [
@@ -127,16 +127,16 @@ def prefetch(
     """Reads ahead in a background thread.
 
     Args:
-        read: `(start, stop)` -> what the updates from `start` to before `stop` need, on the host.
-        plan: the `(start, stop)` pairs, in the order in which they are consumed; may be endless.
-        place: puts what was read on the devices. Runs in the background thread too, so context managers that hold for
-            one thread only, such as `jax.enable_x64` and `jax.default_device`, do not reach it.
-        depth: how many results wait at most. Beside them exist one that is being made and the one that the consumer
+        read: `(start, stop)` -> the data of the updates `start` to `stop - 1`, on the host.
+        plan: The `(start, stop)` pairs, in the order in which they are consumed; may be endless.
+        place: Puts the data on the devices. Runs in the background thread too, so it does not see context managers of
+            the caller's thread, such as `jax.enable_x64` and `jax.default_device`.
+        depth: Largest number of results that wait. Two more can exist: one that is being made and one that the consumer
             holds.
 
     Returns:
-        An iterator over `(start, stop, place(read(start, stop)))`. What `read`, `place` or `plan` raise is raised by
-        `next`. `close()`, dropping the last reference, or the end of the program stops the thread.
+        An iterator over `(start, stop, place(read(start, stop)))`. Exceptions of `read`, `place` and `plan` are raised
+        by `next`. `close()`, dropping the last reference, or the end of the program stops the thread.
 
     Raises:
         ValueError: `depth` is below 1.
@@ -154,12 +154,12 @@ class _Prefetcher(Generic[U]):
             raise ValueError(f"Need depth >= 1, got {depth}.")
         self._results = queue.Queue(maxsize=depth)
         stopped = threading.Event()
-        # The thread holds no reference to self, or self would never be collected. It is a daemon, because the
+        # The thread holds no reference to self, which could never be collected otherwise. It is a daemon, because the
         # interpreter joins other threads before it runs anything that could stop this one.
         arguments = (read, plan, place, self._results, stopped)
         thread = threading.Thread(target=_run_ahead, args=arguments, name="prefetch", daemon=True)
         self._stop = weakref.finalize(self, _stop_thread, thread, stopped)
-        # At exit the thread must end before jax takes its backends down. atexit runs the last registered function
+        # At exit the thread must end before jax shuts its backends down. atexit runs the last registered function
         # first, while finalize's own exit hook may have been registered before jax's.
         atexit.register(self._stop)
         thread.start()
@@ -181,7 +181,7 @@ class _Prefetcher(Generic[U]):
         raise StopIteration
 
     def close(self) -> None:
-        """Ends the background thread; the iterator is exhausted afterwards."""
+        """Stops the background thread; the iterator is exhausted afterwards."""
         self._stop()
         atexit.unregister(self._stop)
         self._results = queue.Queue()  # frees what was read ahead
@@ -200,7 +200,7 @@ def _run_ahead(read: Callable, plan: Iterable, place: Callable, results: queue.Q
 
 
 def _put(results: queue.Queue, item: tuple, stopped: threading.Event) -> bool:
-    """Waits for room; False when the thread shall end instead."""
+    """Waits for room in the queue; returns False if the thread should stop instead."""
     while not stopped.is_set():
         try:
             results.put(item, timeout=_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""What the training loop knows of a data set: a `Source`, two pure functions of example numbers and pixels."""
+"""A data set as training sees it: a `Source` fetches examples by number and decodes them on the device."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from buresgan_jax.errors import UserError
+
 
 class Mixture(NamedTuple):
     """A mixture of isotropic Gaussians in the plane.
 
     Attributes:
-        means: centers of the modes, float64, shape `[modes, 2]`.
-        std: standard deviation of every mode along each axis, in units of `means`.
-        weights: probability of each mode, float64, shape `[modes]`, sums to 1.
+        means: Centers of the modes, float64, shape `[modes, 2]`.
+        std: Standard deviation of every mode along each axis, in units of `means`.
+        weights: Probability of each mode, float64, shape `[modes]`, sums to 1.
     """
 
     means: np.ndarray
@@ -27,9 +29,10 @@ class Description(NamedTuple):
 
     Attributes:
         example_shape: Shape of one example as the networks see it.
-        mixture: The true distribution, where it is a known mixture of points.
-        num_classes: How many classes the labels tell apart; None without labels.
-        digits: The gray set whose classes are stacked in three channels, such as `mnist`; None: nothing is stacked.
+        mixture: The true distribution, if it is a known mixture of points.
+        num_classes: Number of classes of the labels; None without labels, or if it is not known yet.
+        digits: The gray data set whose images are stacked in three channels, such as `mnist`; None if nothing is
+            stacked.
     """
 
     example_shape: tuple[int, ...]
@@ -39,7 +42,7 @@ class Description(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`images` for examples `(height, width, channels)`, else `points`."""
+        """`images` for examples of shape `(height, width, channels)`, else `points`."""
         return "images" if len(self.example_shape) == 3 else "points"
 
 
@@ -47,16 +50,16 @@ class Source(NamedTuple):
     """A data set with random access.
 
     Attributes:
-        name: what messages call it.
-        num_examples: how many examples there are; None where they never end.
-        example_shape: shape of one example as the networks see it, such as `(28, 28, 3)` or `(2,)`.
+        name: Name in messages.
+        num_examples: Number of examples; None for an endless stream.
+        example_shape: Shape of one example as the networks see it, such as `(28, 28, 3)` or `(2,)`.
         fetch: int64 indices `[n]` -> examples `[n, *example_shape]`, uint8 images or float32 points. A pure function of
-            the indices (same index, same example, on every process) and safe to call from several threads.
-        decode: what the training step applies on the device, jittable: uint8 images -> float32 in [-1, 1], points
+            the indices (same index, same example, in every process) that is safe to call from several threads.
+        decode: Runs on the device in each training step, jittable: uint8 images -> float32 in [-1, 1], points
             unchanged.
-        labels: int64 indices `[n]` -> int64 labels `[n]`; None where the data set has none.
-        mixture: The true distribution, where it is a known mixture of points.
-        num_classes: How many classes the labels tell apart; None where that is not known.
+        labels: int64 indices `[n]` -> int64 labels `[n]`; None without labels.
+        mixture: The true distribution, if it is a known mixture of points.
+        num_classes: Number of classes of the labels; None if it is not known.
     """
 
     name: str
@@ -69,8 +72,30 @@ class Source(NamedTuple):
     num_classes: int | None = None
 
 
+def describe_images(
+    image_size: int | None, channels: int, *, num_classes: int | None = None, digits: str | None = None
+) -> Description:
+    """Describes a data set of square images.
+
+    Args:
+        image_size: Height and width in pixels.
+        channels: Number of channels.
+        num_classes: See `Description`.
+        digits: See `Description`.
+
+    Returns:
+        The description.
+
+    Raises:
+        UserError: `image_size` is None.
+    """
+    if image_size is None:
+        raise UserError("config.data.image_size is not set. Set it to the height and width of the images in pixels.")
+    return Description((image_size, image_size, channels), None, num_classes, digits)
+
+
 def decode_images(images: jax.Array) -> jax.Array:
-    """Maps pixels to the generator's range.
+    """Maps pixels to the range of the generator.
 
     Args:
         images: uint8, any shape.
@@ -82,10 +107,10 @@ def decode_images(images: jax.Array) -> jax.Array:
 
 
 def encode_images(images: np.ndarray) -> np.ndarray:
-    """Images as files hold them, the inverse of `decode_images` up to rounding to the nearest level.
+    """Maps the range of the generator to pixels: the inverse of `decode_images`, up to rounding.
 
     Args:
-        images: floating, within [-1, 1].
+        images: Floating point, within [-1, 1].
 
     Returns:
         uint8 of the same shape.
@@ -94,10 +119,10 @@ def encode_images(images: np.ndarray) -> np.ndarray:
 
 
 def decode_points(points: jax.Array) -> jax.Array:
-    """Returns points as they are: they need no decoding.
+    """Returns points unchanged: they need no decoding.
 
     Args:
-        points: any shape and dtype.
+        points: Any shape and dtype.
 
     Returns:
         `points`.
@@ -112,19 +137,19 @@ def memoized(
     example_shape: tuple[int, ...],
     dtype: type = np.uint8,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Keeps every fetched example in memory, so that each is read and decoded once in a process's life.
+    """Keeps every fetched example in memory, so that a process reads and decodes each one once.
 
-    The first epoch runs at the speed of `fetch`, all others at the speed of memory, and nothing is read before it is
-    asked for.
+    The first epoch runs at the speed of `fetch`, all others at the speed of memory. Nothing is read before it is
+    needed.
 
     Args:
         fetch: int64 indices `[n]` -> examples `[n, *example_shape]`, a pure function.
-        num_examples: indices are below it.
-        example_shape: shape of one example.
-        dtype: dtype of the examples.
+        num_examples: Number of examples; indices are below it.
+        example_shape: Shape of one example.
+        dtype: Dtype of the examples.
 
     Returns:
-        A function like `fetch`. Thread-safe if `fetch` is.
+        A function like `fetch`, thread-safe if `fetch` is.
     """
     examples = np.empty((num_examples, *example_shape), dtype)
     known = np.zeros(num_examples, bool)

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from buresgan_jax import declarations
+from buresgan_jax.data import options
 from buresgan_jax.data._random import Stream, random_bits
-from buresgan_jax.data.source import Mixture, Source, decode_points
+from buresgan_jax.data.source import Description, Mixture, Source, decode_points
 from buresgan_jax.errors import UserError
 
 
@@ -15,20 +17,20 @@ def ring_mixture(
     """Gaussians at equal distances on a circle; the defaults are the paper's ring.
 
     Args:
-        num_modes: number of modes; mode k lies at `radius * (sin t, cos t)`, `t = 2 pi k / num_modes`.
-        radius: of the circle.
-        std: standard deviation of a mode.
-        weights: relative weight of each mode, normalized here; None for equal weights.
+        num_modes: Number of modes; mode k lies at `radius * (sin t, cos t)`, `t = 2 pi k / num_modes`.
+        radius: Radius of the circle.
+        std: Standard deviation of each mode.
+        weights: Relative weight of each mode, normalized here; None for equal weights.
 
     Returns:
         The mixture.
 
     Raises:
-        UserError: a number is out of range, or `weights` is not one non-negative number per mode.
+        UserError: A number is out of range, or `weights` is not one non-negative number per mode.
 
     References:
         H. De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021, and the
-        authors' code. https://arxiv.org/abs/2006.09096. Differs from it in: nothing.
+        authors' code. https://arxiv.org/abs/2006.09096.
     """
     angles = 2 * np.pi * np.arange(num_modes) / max(num_modes, 1)
     return _mixture(radius * np.stack([np.sin(angles), np.cos(angles)], axis=1), std, weights)
@@ -37,76 +39,67 @@ def ring_mixture(
 def grid_mixture(
     *, points_per_side: int = 5, spacing: float = 2.0, std: float = 0.05, weights: Sequence[float] | None = None
 ) -> Mixture:
-    """Gaussians on a square grid centerd at the origin; the defaults are the paper's grid.
+    """Gaussians on a square grid centered at the origin; the defaults are the paper's grid.
 
     Args:
-        points_per_side: the grid has `points_per_side ** 2` modes; mode `i * points_per_side + j` lies in column i
+        points_per_side: The grid has `points_per_side ** 2` modes; mode `i * points_per_side + j` lies in column i
             (from the left) and row j (from below).
-        spacing: distance of neighbors.
-        std: standard deviation of a mode.
-        weights: relative weight of each mode, normalized here; None for equal weights.
+        spacing: Distance between neighbors.
+        std: Standard deviation of each mode.
+        weights: Relative weight of each mode, normalized here; None for equal weights.
 
     Returns:
         The mixture.
 
     Raises:
-        UserError: a number is out of range, or `weights` is not one non-negative number per mode.
+        UserError: A number is out of range, or `weights` is not one non-negative number per mode.
 
     References:
-        As for `ring_mixture`.
+        See `ring_mixture`.
     """
     line = spacing * (np.arange(points_per_side) - (points_per_side - 1) / 2)
     return _mixture(np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2), std, weights)
 
 
 def unbalanced_ring_mixture() -> Mixture:
-    """The ring with std 0.05 and the first 4 of its 8 modes (half a circle) at 0.05 of the others' weight.
+    """The ring with std 0.05 and the first 4 of its 8 modes (half a circle) at 0.05 times the weight of the others.
 
     Returns:
         The mixture.
 
     References:
         J. Schreurs et al., "Leverage Score Sampling for Complete Mode Coverage in GANs", LOD 2021.
-        https://arxiv.org/abs/2104.02373. Differs from it in: which modes are depleted is this library's choice, the
-        first ones.
+        https://arxiv.org/abs/2104.02373. The paper does not say which modes are depleted; here the first ones are.
     """
     return ring_mixture(std=0.05, weights=_depleted(8, num_depleted=4))
 
 
 def unbalanced_grid_mixture() -> Mixture:
-    """The grid with the first 10 of its 25 modes (its two left columns) at 0.05 of the others' weight.
+    """The grid with the first 10 of its 25 modes (its two left columns) at 0.05 times the weight of the others.
 
     Returns:
         The mixture.
 
     References:
-        As for `unbalanced_ring_mixture`.
+        See `unbalanced_ring_mixture`.
     """
     return grid_mixture(weights=_depleted(25, num_depleted=10))
-
-
-MIXTURES: dict[str, Callable[..., Mixture]] = {
-    "ring": ring_mixture,
-    "grid": grid_mixture,
-    "unbalanced_ring": unbalanced_ring_mixture,
-    "unbalanced_grid": unbalanced_grid_mixture,
-}
 
 
 def sample_mixture(mixture: Mixture, indices: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws the points with the given numbers from the endless stream of a seed.
 
     Args:
-        mixture: what to draw from.
-        indices: which points of the stream, integers, shape `[n]`.
-        seed: of the stream.
+        mixture: The distribution of the points.
+        indices: Numbers of the points in the stream, integers, shape `[n]`.
+        seed: Seed of the stream.
 
     Returns:
-        points, float32, shape `[n, 2]`, and the mode of each, int64, shape `[n]`. Point i depends on `indices[i]`, the
-        seed and the mixture only.
+        The points, float32, shape `[n, 2]`, and the mode of each, int64, shape `[n]`. Point i depends on `indices[i]`,
+        the seed and the mixture only.
 
     Raises:
-        UserError: the seed is negative.
+        UserError: The seed is negative.
     """
     bits = random_bits(indices, seed=seed, stream=Stream.POINTS, num_words=3)
     mode_uniform, radius_uniform, angle_uniform = (bits >> np.uint64(11)).T * 2.0**-53  # in [0, 1)
@@ -119,14 +112,14 @@ def sample_mixture(mixture: Mixture, indices: np.ndarray, *, seed: int) -> tuple
 
 
 def mixture_source(mixture: Mixture, *, name: str, num_examples: int | None, seed: int) -> Source:
-    """Points of a mixture as a data set; the label of a point is its mode.
+    """Makes a data set of points of a mixture; the label of a point is its mode.
 
     Args:
-        mixture: what the points are drawn from.
-        name: of the source.
-        num_examples: size of the data set, drawn once (the paper: 10,000), or None for one that never ends. The finite
-            set is the beginning of the endless one.
-        seed: of the points.
+        mixture: The distribution of the points.
+        name: Name of the source.
+        num_examples: Size of the data set, drawn once (the paper: 10,000), or None for an endless stream. The finite
+            set is the beginning of the stream.
+        seed: Seed of the points.
 
     Returns:
         A source of float32 points of shape `(2,)`.
@@ -142,11 +135,29 @@ def mixture_source(mixture: Mixture, *, name: str, num_examples: int | None, see
     def draw(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return sample_mixture(mixture, indices, seed=seed)
 
-    points, modes = draw(np.arange(num_examples or 0))  # for endless data only to have the seed checked
+    points, modes = draw(np.arange(num_examples or 0))  # for endless data only to check the seed
     fetch, labels = points.__getitem__, modes.__getitem__
     if num_examples is None:
         fetch, labels = lambda indices: draw(indices)[0], lambda indices: draw(indices)[1]
     return Source(name, num_examples, (2,), fetch, decode_points, labels, mixture, len(mixture.means))
+
+
+def _data_set(name: str, meaning: str, make_mixture: Callable[[], Mixture]) -> declarations.Component:
+    def describe(**_) -> Description:
+        mixture = make_mixture()
+        return Description((2,), mixture, len(mixture.means))
+
+    @declarations.data(name, meaning, options.NUM_EXAMPLES, describe=describe, is_drawn=True)
+    def build(*, seed: int, num_examples: int | None) -> Source:
+        return mixture_source(make_mixture(), name=name, num_examples=num_examples, seed=seed)
+
+    return build
+
+
+ring = _data_set("ring", "8 Gaussians on a circle.", ring_mixture)
+grid = _data_set("grid", "25 Gaussians on a 5 x 5 grid.", grid_mixture)
+unbalanced_ring = _data_set("unbalanced_ring", "The ring with 4 of 8 modes depleted.", unbalanced_ring_mixture)
+unbalanced_grid = _data_set("unbalanced_grid", "The grid with 10 of 25 modes depleted.", unbalanced_grid_mixture)
 
 
 def _mixture(means: np.ndarray, std: float, weights: Sequence[float] | None) -> Mixture:

@@ -130,7 +130,7 @@ def test_the_update_fits_images_in_packs(method, network):
     if network == "resnet":
         tiny.generator.name = tiny.discriminator.name = "resnet"
         tiny.data.image_size = 32
-    algorithm, shape = builders.algorithm(tiny), builders.example_shape(tiny)
+    algorithm, shape = builders.algorithm(tiny), builders.describe(tiny).example_shape
     state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
     real = Batch(jax.ShapeDtypeStruct((algorithm.batches_per_update, 8, *shape), jnp.float32), _indices(algorithm))
     new, _ = jax.eval_shape(algorithm.update, state, real, jax.random.key(0))

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from helpers import CONFIGS, load_config
 
-from buresgan_jax import builders, config, data
+from buresgan_jax import builders, config, losses
+from buresgan_jax.algorithms import Batch
+from buresgan_jax.config import reference
 from buresgan_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -19,7 +21,7 @@ def test_every_config_builds_its_networks(name):
     for method in config.METHODS if name in ("ring", "cifar") else ("bures", "mdgan_v2"):
         full = load_config(name, method)
         algorithm = builders.algorithm(full)
-        shape = builders.example_shape(full)
+        shape = builders.describe(full).example_shape
         state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
         z = jax.ShapeDtypeStruct((2, full.latent.dim), np.float32)
         samples = jax.eval_shape(algorithm.generate, state, z)
@@ -32,7 +34,7 @@ def test_smoke_shrinks_a_config_and_needs_no_data(name):
     small = load_config(name, "alternating_bures,smoke")
     assert small.training.num_steps == 2
     source = builders.source(small)
-    assert source.example_shape == builders.example_shape(small)
+    assert source.example_shape == builders.describe(small).example_shape
     assert source.fetch(np.arange(3)).shape == (3, *source.example_shape)
 
 
@@ -58,10 +60,10 @@ def test_every_config_opens_with_the_command_that_runs_it(name):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("method", "burres", r"Unknown method 'burres'. Did you mean 'bures'\?.*--config=FILE.py:METHOD"),
         ("algorithm.name", "alternate", r"Unknown algorithm 'alternate'. Did you mean 'alternating'\?"),
-        ("penalty.name", "frobenus", r"Unknown penalty 'frobenus'. Did you mean 'frobenius'\?.*config.penalty.name"),
-        ("penalty.scale", "max", r"Unknown scale 'max'"),
+        ("terms", ("frobenus",), r"Unknown term 'frobenus'. Did you mean 'frobenius'\?.*METHOD\+TERM"),
+        ("bures.scale", "max", r"Unknown scale 'max'"),
+        ("bures.method", "eig", r"Unknown method 'eig'. Did you mean 'eigh'\?.*Set config.bures.method"),
         (
             "loss.name",
             "hnge",
@@ -87,17 +89,50 @@ def test_wrong_names_are_refused_with_the_nearest_right_one(key, value, message)
         builders.algorithm(wrong)
 
 
-def test_alternating_needs_a_penalty():
+def test_an_unknown_method_or_component_is_refused_with_the_nearest_right_one():
+    with pytest.raises(UserError, match=r"Unknown method 'burres'. Did you mean 'bures'\?.*--config=FILE.py:METHOD"):
+        load_config("ring", "burres")
+    with pytest.raises(UserError, match=r"Unknown component 'frobenus'. Did you mean 'frobenius'\?"):
+        load_config("ring", "gan+frobenus")
+    with pytest.raises(UserError, match="'bures' is there twice"):
+        load_config("ring", "bures+bures")
+
+
+def test_terms_are_added_to_any_method_and_weigh_on_their_own():
+    both = load_config("ring", "wgan_gp+bures+gdpp")
+    assert both.terms == ("gradient_penalty", "bures", "gdpp")
+    assert both.algorithm.objective_scale == 1  # a fact of the method bures, not of its term
+    both.bures.weight, both.gdpp.weight = 2.0, 3.0
+    game = builders.game(both, None)
+    assert [(term.name, term.weight) for term in game.generator_terms] == [("bures", 2), ("gdpp", 3)]
+    assert [(term.name, term.weight) for term in game.discriminator_terms] == [("gradient_penalty", 5)]
+    packs = builders.game(load_config("ring", "pacgan+bures"), None)
+    assert (packs.pack, [term.name for term in packs.generator_terms]) == (2, ["bures"])
+    assert builders.game(load_config("ring", "gan+hinge+uniform"), None).loss == losses.hinge()
+
+
+def test_weights_follow_their_schedule():
+    scheduled = load_config("ring", "bures,smoke")
+    scheduled.bures.schedule, scheduled.bures.schedule_start, scheduled.bures.schedule_end = "linear", 0.0, 1.0
+    scheduled.bures.schedule_steps = 4
+    (term,) = builders.game(scheduled, None).generator_terms
+    assert [float(term.schedule(step)) for step in (0, 1, 4, 9)] == [0, 0.25, 1, 1]
+    scheduled.bures.schedule, scheduled.bures.schedule_start = "cosine", 2.0
+    (term,) = builders.game(scheduled, None).generator_terms
+    np.testing.assert_allclose([term.schedule(step) for step in (0, 2, 4, 9)], [2, 1.5, 1, 1])
+
+
+def test_alternating_needs_a_term():
     wrong = load_config("ring", "alternating_bures")
-    wrong.penalty.name = None
-    with pytest.raises(UserError, match="'alternating' needs a penalty"):
+    wrong.terms = ()
+    with pytest.raises(UserError, match="'alternating' needs a term"):
         builders.algorithm(wrong)
 
 
 def test_on_points_wgan_gp_has_the_authors_ten_steps_and_weight_of_five_and_on_images_five_and_ten():
     for name, steps, weight in (("ring", 10, 5), ("cifar", 5, 10)):
         full = load_config(name, "wgan_gp")
-        assert (full.algorithm.discriminator_steps, full.discriminator_penalty.weight) == (steps, weight)
+        assert (full.algorithm.discriminator_steps, full.gradient_penalty.weight) == (steps, weight)
         assert builders.algorithm(full).batches_per_update == steps
 
 
@@ -140,14 +175,15 @@ def test_batches_that_packs_do_not_divide_are_refused():
         (
             "ring",
             "veegan",
-            {"penalty.name": "bures"},
-            "'veegan' has its own losses, no others: config.penalty.name must be None",
+            {"loss.name": "hinge"},
+            "'veegan' has its own order of steps and objectives: config.loss.name must be 'non_saturating'",
         ),
+        ("ring", "veegan+bures", {}, r"config.terms must be \(\), got \('bures',\)"),
         ("ring", "unrolled", {"optimizer.eps_root": 0.0}, "differentiates through the optimizer.* Set it above 0"),
         ("cifar", "wgan_gp", {"discriminator.use_batch_norm": True}, "Set config.discriminator.use_batch_norm=False"),
         ("ring", "alternating_bures", {"algorithm.discriminator_steps": 5}, "'alternating' has its own order of steps"),
-        ("ring", "bures", {"penalty.max_samples": 1}, "'bures' compares how features vary, which one row cannot tell"),
-        ("ring", "pacgan", {"penalty.name": "gdpp", "training.batch_size": 2}, "at least 2 packs"),
+        ("ring", "bures", {"bures.max_samples": 1}, "'bures' compares how features vary, which one row cannot tell"),
+        ("ring", "pacgan+gdpp", {"training.batch_size": 2}, "at least 2 packs"),
         ("ring", "veegan", {"encoder.hidden": ()}, r"config.encoder.hidden must be the widths"),
     ],
 )
@@ -166,23 +202,77 @@ def test_image_sizes_that_no_network_supports_are_refused():
 
 
 def test_keys_that_change_nothing_are_known():
-    full = load_config("ring", "gan")
+    full = load_config("ring", "bures")
     keys = config.flatten(full)
-    assert set(config._READ_WITH) <= set(keys)
-    assert {other for other, _ in config._READ_WITH.values()} <= set(keys)
+    assert keys.keys() == config.declared(full).keys()
     unread = config.unread(full, keys)
-    assert "config.penalty.name is None; penalty.weight counts with 'bures' or" in unread["penalty.weight"]
-    assert unread.keys().isdisjoint(["algorithm.simultaneous", "data.num_examples", "loss.name", "seed"])
-    assert "penalty.weight" not in config.unread(load_config("ring", "bures"), keys)
-    assert set(data.MIXTURES) < set(config._READ_WITH["data.num_examples"][1])
+    assert (
+        "config.algorithm.name is 'gan'; algorithm.first_order counts with 'unrolled'"
+        in unread["algorithm.first_order"]
+    )
+    assert "config.optimizer.schedule is 'constant'" in unread["optimizer.decay_steps"]
+    assert {"data.path", "generator.base_filters", "algorithm.mode_weight", "encoder.hidden"} <= unread.keys()
+    read = ["algorithm.simultaneous", "data.num_examples", "loss.name", "seed", "bures.weight", "generator.hidden"]
+    assert unread.keys().isdisjoint(read)
+    assert "algorithm.mode_weight" not in config.unread(load_config("ring", "mdgan_v1"), keys)
+
+
+def test_what_may_differ_on_resuming_and_under_one_vmap_follows_from_the_declarations():
+    full = load_config("ring", "wgan_gp+bures")
+    assert {"training.num_steps", "data.data_dir", "evaluation.metrics"} <= config.free_keys(full)
+    assert config.free_keys(full).isdisjoint(["bures.weight", "seed", "data.name", "training.batch_size"])
+    rates = {f"optimizer.{player}_learning_rate" for player in ("generator", "discriminator")}
+    weights = {"bures.weight", "gradient_penalty.weight", "algorithm.mode_weight", "algorithm.reconstruction_weight"}
+    assert config.traced_keys(full) == {"seed"} | rates | weights
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("training.batch_size", 0, "config.training.batch_size must be at least 1, got 0"),
+        ("bures.weight", -1.0, "config.bures.weight must be at least 0"),
+        ("optimizer.b1", float("nan"), "config.optimizer.b1 must be a finite number, got nan"),
+        ("generator.hidden", (8, 0), "config.generator.hidden must be the widths of the hidden layers"),
+        ("data.num_examples", 0, "config.data.num_examples must be at least 1"),
+    ],
+)
+def test_values_out_of_range_are_refused(key, value, message):
+    wrong = load_config("ring", "bures")
+    wrong.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=message):
+        config.check(wrong)
+
+
+@pytest.mark.parametrize("word", ["everything", "methods", "keys", "terms", "data", "metrics", "extractors", "losses"])
+def test_every_list_has_its_lines(word):
+    text = reference.describe(word)
+    names = {"methods": config.METHODS, "terms": ["bures", "gradient_penalty"], "data": ["ring", "cifar10"]}
+    names |= {"metrics": ["kernel_distance"], "extractors": ["inception_v3"], "keys": ["training.num_steps"]}
+    for name in names.get(word, ["hinge"]):
+        assert f"  {name} " in text
+
+
+def test_one_key_and_one_group_are_explained_and_a_misspelt_one_is_refused():
+    assert "config.bures.weight = 1.0" in reference.describe("bures.weight")
+    assert "traced" in reference.describe("bures.weight")
+    assert "counts with config.optimizer.schedule = 'linear' or 'cosine'" in reference.describe("optimizer.decay_steps")
+    assert reference.describe("bures").count("config.bures.") == 9
+    with pytest.raises(UserError, match=r"Did you mean 'bures.weight'\?"):
+        reference.describe("bures.wieght")
+
+
+def test_the_reference_page_is_what_the_declarations_make():
+    page = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
+    assert page == reference.markdown() + "\n", "run: python -m buresgan_jax.main --list=markdown > docs/keys.md"
 
 
 def test_penalties_may_look_at_a_random_part_of_the_batch():
     part = load_config("ring", "bures,smoke")
-    part.penalty.max_samples = 4
+    part.bures.max_samples = 4
     algorithm, all_rows = builders.algorithm(part), builders.algorithm(load_config("ring", "bures,smoke"))
     state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(2, np.float32))
-    real = builders.source(part).fetch(np.arange(8))[None]
+    index = np.arange(8, dtype=np.int32)
+    real = Batch(builders.source(part).fetch(index)[None], index[None])
     _, metrics = jax.jit(algorithm.update)(state, real, jax.random.key(1))
     _, full = jax.jit(all_rows.update)(state, real, jax.random.key(1))
     assert 0 < metrics["bures"] < 8  # at most twice the number of rows

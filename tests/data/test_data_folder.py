@@ -212,9 +212,9 @@ def test_lazy_reading_finds_broken_headers_now_and_broken_pixels_later(tmp_path,
 @pytest.mark.parametrize(
     ("num_good", "num_broken", "options", "match"),
     [
-        (89, 11, {}, r"11 of 100 pictures .* allowed share of 0\.1: .*bad000.png"),
+        (89, 11, {}, r"11 of 100 pictures .* allowed fraction of 0\.1: .*bad000.png"),
         (0, 3, {}, "3 of 3 pictures"),
-        (0, 3, {"max_broken_share": 1.0}, "3 of 3 pictures"),
+        (0, 3, {"max_broken_fraction": 1.0}, "3 of 3 pictures"),
         (99, 1, {"on_broken": "error"}, r"bad000\.png \(not a PNG or JPEG file\)\. Remove or replace"),
     ],
 )

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from helpers import load_config
 from PIL import Image
 
-from buresgan_jax import builders
+from buresgan_jax import builders, data
 from buresgan_jax.data import IMAGE_SETS, image_set, stacked_source, tfds_source
 from buresgan_jax.errors import UserError
 
@@ -63,7 +63,7 @@ def _all(source):
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_pictures_and_labels_belong_together(data_dir, in_memory):
     source = tfds_source("cifar10", data_dir=data_dir, in_memory=in_memory)
-    assert (source.num_examples, source.example_shape) == (12, (32, 32, 3))
+    assert (source.num_examples, source.example_shape, source.num_classes) == (12, (32, 32, 3), 10)
     pictures, labels = _all(source), source.labels(np.arange(12))
     assert pictures.dtype == np.uint8
     assert labels.dtype == np.int64
@@ -82,7 +82,7 @@ def test_splits_are_told_apart(data_dir):
 def test_stl_unlabelled_has_no_labels_and_is_resized_by_lanczos(data_dir):
     assert tfds_source("stl10", data_dir=data_dir).labels is not None
     original, small = (tfds_source("stl10", data_dir=data_dir, split="unlabelled", image_size=s) for s in (None, 48))
-    assert original.labels is None
+    assert original.labels is original.num_classes is None
     assert (original.example_shape, small.example_shape) == ((96, 96, 3), (48, 48, 3))
     expected = Image.fromarray(_all(original)[3]).resize((48, 48), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(_all(small)[3], np.asarray(expected))
@@ -149,6 +149,17 @@ def test_config_for_any_set_of_tfds(data_dir):
     np.testing.assert_array_equal(_all(builders.source(settings)), _all(tfds_source("celeb_a", data_dir=data_dir)))
 
 
+def test_named_sets_have_the_shape_that_their_config_asks_for(data_dir):
+    settings = load_config("cifar", "bures")
+    settings.data.data_dir = data_dir
+    np.testing.assert_array_equal(_all(builders.source(settings)), _all(tfds_source("cifar10", data_dir=data_dir)))
+    assert builders.source(settings).num_classes == builders.describe(settings).num_classes == 10
+    settings.data.update({"image_size": 16, "channels": 1})
+    assert _all(builders.source(settings)).shape == (12, 16, 16, 1)
+    faces = data.celeb_a(seed=0, data_dir=data_dir)  # without a config: the set's own size
+    np.testing.assert_array_equal(_all(faces), _all(tfds_source("celeb_a", data_dir=data_dir)))
+
+
 def test_set_by_name_is_brought_to_size_and_channels(data_dir):
     place = "tfds:oxford_flowers102:train"
     assert image_set(place, image_size=20, channels=1, data_dir=data_dir).example_shape == (20, 20, 1)
@@ -208,7 +219,7 @@ def test_unprepared_set_is_refused_with_the_command(tmp_path, monkeypatch, data_
 
 def test_unknown_names_and_splits_are_refused(data_dir):
     with pytest.raises(
-        UserError, match=r"'cifar_10'\. Did you mean 'cifar10'\? Use one of: mnist, .*celeb_a; another of TFDS"
+        UserError, match=r"'cifar_10'\. Did you mean 'cifar10'\? Use one of: mnist, .*celeb_a; another TFDS data set"
     ):
         tfds_source("cifar_10", data_dir=data_dir)
     with pytest.raises(UserError, match=r"'imagenet'\. Did you mean 'imagenet\w+'\? Use one of"):
@@ -217,7 +228,7 @@ def test_unknown_names_and_splits_are_refused(data_dir):
         tfds_source("lsun/bedrom", data_dir=data_dir)
     with pytest.raises(UserError, match=r"'cifar10:9\.9\.9'\. TFDS says: .*version"):
         tfds_source("cifar10:9.9.9", data_dir=data_dir)
-    with pytest.raises(UserError, match=rf"'own'\. .*or one that lies prepared in {data_dir} \(data_dir\)\."):
+    with pytest.raises(UserError, match=rf"'own'\. .*or one that is prepared in {data_dir} \(data_dir\)\."):
         tfds_source("own", data_dir=data_dir)
     for split in ("tran", "train[:x]", "train[:0]", ""):
         with pytest.raises(UserError, match=r"Cannot read split .* of 'cifar10'\. Use one of: .*train") as error:

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from buresgan_jax.data import (
-    MIXTURES,
-    grid_mixture,
-    mixture_source,
-    ring_mixture,
-    sample_mixture,
-    stacked_source,
-)
+from buresgan_jax import data
+from buresgan_jax.data import grid_mixture, mixture_source, ring_mixture, sample_mixture, stacked_source
 from buresgan_jax.data._random import Stream, random_bits
 from buresgan_jax.data.source import Source, decode_images, decode_points
 from buresgan_jax.errors import UserError
+
+POINTS = (data.ring, data.grid, data.unbalanced_ring, data.unbalanced_grid)
+
+
+def true_mixture(component):
+    return component.facts["describe"](num_examples=None).mixture
 
 
 def test_ring_means_are_the_papers():
@@ -33,18 +33,18 @@ def test_grid_means_are_the_papers():
 
 
 @pytest.mark.parametrize(
-    ("name", "num_depleted", "num_modes"), [("unbalanced_ring", 4, 8), ("unbalanced_grid", 10, 25)]
+    ("component", "num_depleted", "num_modes"), [(data.unbalanced_ring, 4, 8), (data.unbalanced_grid, 10, 25)]
 )
-def test_unbalanced_mixtures_deplete_the_first_modes(name, num_depleted, num_modes):
-    mixture = MIXTURES[name]()
+def test_unbalanced_mixtures_deplete_the_first_modes(component, num_depleted, num_modes):
+    mixture = true_mixture(component)
     relative = np.array([0.05] * num_depleted + [1.0] * (num_modes - num_depleted))
     np.testing.assert_allclose(mixture.weights, relative / relative.sum(), rtol=1e-15)
     assert mixture.std == 0.05
 
 
-@pytest.mark.parametrize("name", MIXTURES)
-def test_samples_follow_the_mixture(name):
-    mixture, num_points = MIXTURES[name](), 200_000
+@pytest.mark.parametrize("component", POINTS, ids=lambda component: component.name)
+def test_samples_follow_the_mixture(component):
+    mixture, num_points = true_mixture(component), 200_000
     points, modes = sample_mixture(mixture, np.arange(num_points), seed=3)
     assert points.dtype == np.float32
     counts = np.bincount(modes, minlength=len(mixture.weights))

@@ -129,7 +129,7 @@ def start_pair(workdir, **options):
 def one_device_state(config, num_steps):
     """The state after a few steps of a run, computed without pmap on one device."""
     algorithm, source = builders.algorithm(config), builders.source(config)
-    key, example = jax.random.key(config.seed), np.zeros(builders.example_shape(config), np.float32)
+    key, example = jax.random.key(config.seed), np.zeros(builders.describe(config).example_shape, np.float32)
     state = jax.jit(algorithm.init)(jax.random.fold_in(key, 2**31 - 1), example)
     size, per_update = config.training.batch_size, algorithm.batches_per_update
     options = {"seed": config.seed, "batch_size": size, "batches_per_update": per_update}

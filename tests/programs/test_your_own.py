@@ -1,0 +1,94 @@
+"""A user's own parts, in a file in an empty folder: the one of docs/your_own.md, with the commands of that page."""
+
+import json
+import pathlib
+import re
+import shlex
+import sys
+
+import helpers
+import pytest
+
+from buresgan_jax import sweep
+
+PAGE = (helpers.ROOT / "docs" / "your_own.md").read_text(encoding="utf-8")
+TINY = ["--config.training.num_steps=4", "--config.training.steps_per_call=2", "--config.evaluation.every_steps=0"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with the page's file and a copy of ring.py, from which the user runs the commands."""
+    (tmp_path / "my_gan.py").write_text(re.search(r"```python\n(.*?)```", PAGE, flags=re.S)[1])
+    (tmp_path / "ring.py").write_text((helpers.ROOT / "configs" / "ring.py").read_text())
+    monkeypatch.syspath_prepend(tmp_path)  # as `python -m` has the current folder
+    yield tmp_path
+    sys.modules.pop("my_gan", None)
+
+
+def commands():
+    """Program and arguments of each of the page's commands."""
+    for line in re.search(r"```bash\n(.*?)```", PAGE, flags=re.S)[1].splitlines():
+        _, _, program, *arguments = shlex.split(line)
+        yield program.rpartition(".")[2], [each.replace(".py:", ".py:smoke,") for each in arguments]
+
+
+def test_the_commands_of_the_page_work(folder, monkeypatch):
+    for program, arguments in commands():
+        tiny = [] if "--mode=evaluate" in arguments else TINY
+        more = ["--together=vmap"] if program == "sweep" else []
+        main = sweep.main if program == "sweep" else None
+        assert helpers.call(monkeypatch, [program, *arguments, *tiny, *more], main, cwd=folder) == 0
+    final = json.loads((folder / "runs" / "ball" / "final.json").read_text())
+    assert final["step"] == 4
+    (document,) = json.loads((folder / "runs" / "ball" / "evaluation.json").read_text())
+    assert document["metrics"]["ema_mean_radius"]["value"] > 0
+    assert len((folder / "runs" / "radii" / "results.csv").read_text().splitlines()) == 3
+    config = json.loads((folder / "runs" / "twice" / "config.json").read_text())
+    assert config["algorithm"]["name"] == "my_gan:twice"
+    assert config["loss"]["sharpness"] == 1
+
+
+def test_own_parts_resume_and_are_sampled_from_the_workdir(folder, monkeypatch):
+    run = ["main", "--config=ring.py:smoke,my_gan:twice+my_gan:on_data", f"--workdir={folder / 'run'}", *TINY]
+    assert helpers.call(monkeypatch, run, cwd=folder) == 0
+    assert helpers.call(monkeypatch, [*run, "--config.training.num_steps=6"], cwd=folder) == 0
+    assert json.loads((folder / "run" / "final.json").read_text())["step"] == 6
+    out = pathlib.Path(folder / "samples.npz")
+    sample = ["main", "--mode=sample", f"--workdir={folder / 'run'}", f"--out={out}"]
+    assert helpers.call(monkeypatch, sample, cwd=folder) == 0
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("gan+my_gan:bal", "'my_gan' has no 'bal'. Did you mean 'ball'?"),
+        ("gan+nowhere:ball", "Cannot import 'nowhere'"),
+        ("gan+my_gan:np", "is a module, no component"),
+    ],
+)
+def test_a_wrong_name_is_one_line(folder, monkeypatch, capfd, argument, message):
+    arguments = ["main", f"--config=ring.py:{argument}", f"--workdir={folder / 'new'}"]
+    assert helpers.call(monkeypatch, arguments, cwd=folder) == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_config_file_of_the_users_names_own_parts_by_assignment(folder, monkeypatch):
+    (folder / "mine.py").write_text(
+        "from buresgan_jax import config as defaults\n\n\n"
+        "def get_config(argument='gan'):\n"
+        "    config = defaults.default(argument)\n"
+        "    config.data.name, config.data.num_examples = 'ring', 64\n"
+        "    config.latent.name = 'my_gan:on_data'\n"
+        "    config.evaluation.metrics = 'my_gan:mean_radius'\n"
+        "    defaults.add_component(config, 'my_gan:ball')\n"
+        "    return defaults.finish(config)\n"
+    )
+    flags = ["--config.latent.num_centers=8", "--config.ball.weight=0.5", *TINY]
+    assert helpers.call(monkeypatch, ["main", "--config=mine.py:smoke", "--workdir=run", *flags], cwd=folder) == 0
+    final = json.loads((folder / "run" / "final.json").read_text())
+    assert final["ema_mean_radius"] > 0
+    config = json.loads((folder / "run" / "config.json").read_text())
+    assert (config["latent"]["num_centers"], config["ball"]["weight"]) == (8, 0.5)
