@@ -60,7 +60,7 @@ def make_mode_evaluator():
 
 
 def make_stacked_evaluator():
-    return modes.stacked_evaluator(Classifier, lambda: np.arange(1000), "mnist")
+    return modes.stacked_evaluator(Classifier, lambda: np.arange(1000), "mnist", 1000)
 
 
 def make_image_evaluator():
