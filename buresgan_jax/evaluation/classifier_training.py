@@ -68,36 +68,38 @@ def train_classifier(
             f"{batch_size}. Use the whole training split."
         )
     order = batch_indices(len(images), seed=seed, batch_size=len(images), batch_number=0)
-    held_out, rest = order[:num_validation], order[num_validation:]
-    steps_per_epoch = len(rest) // batch_size
+    settings = {"num_epochs": num_epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+    sets = [(images[part], labels[part]) for part in (order[num_validation:], order[:num_validation])]
+    classifier, facts = _train(network, *sets, **settings)
+    metadata = {
+        "data_set": train.name,
+        "num_train": len(images) - num_validation,
+        "num_validation": num_validation,
+        "num_test": test.num_examples,
+        "test_accuracy": _score(classifier, *_read(test))[1],
+        "version": __version__,
+    }
+    return classifier._replace(metadata={**metadata, **facts, **settings})
+
+
+def _train(network, train, held_out, *, num_epochs, batch_size, learning_rate, seed):
+    """Returns the classifier of the epoch with the smallest loss on the held-out pictures, and facts about it."""
+    images, labels = train
+    steps_per_epoch = len(images) // batch_size
     optimizer = optax.adam(optax.linear_schedule(learning_rate, 0.0, num_epochs * steps_per_epoch))
     init, update = _make_init_and_update(network, optimizer)
-    key, best = jax.random.key(seed), None
+    key, best, smallest = jax.random.key(seed), None, None
     params, opt_state = init(key, images[:1])
     for step in range(num_epochs * steps_per_epoch):
-        batch = rest[batch_indices(len(rest), seed=seed, batch_size=batch_size, batch_number=step)]
+        batch = batch_indices(len(images), seed=seed, batch_size=batch_size, batch_number=step)
         params, opt_state = update(params, opt_state, images[batch], labels[batch], key, step)
         if (step + 1) % steps_per_epoch == 0:
             candidate = Classifier(network, jax.device_get(params), {})
-            loss, accuracy = _score(candidate, images[held_out], labels[held_out])
-            if best is None or loss < best[0]:
-                best = (loss, accuracy, (step + 1) // steps_per_epoch, candidate)
-    _, validation_accuracy, best_epoch, classifier = best
-    metadata = {
-        "data_set": train.name,
-        "num_train": len(rest),
-        "num_validation": len(held_out),
-        "num_test": test.num_examples,
-        "validation_accuracy": validation_accuracy,
-        "test_accuracy": _score(classifier, *_read(test))[1],
-        "best_epoch": best_epoch,
-        "num_epochs": num_epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "seed": seed,
-        "version": __version__,
-    }
-    return classifier._replace(metadata=metadata)
+            loss, accuracy = _score(candidate, *held_out)
+            if best is None or loss < smallest:
+                smallest = loss
+                best = candidate, {"validation_accuracy": accuracy, "best_epoch": (step + 1) // steps_per_epoch}
+    return best
 
 
 def _read(source: Source) -> tuple[np.ndarray, np.ndarray]:
