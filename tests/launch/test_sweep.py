@@ -171,12 +171,12 @@ def test_other_seeds_are_refused(text):
 
 def test_a_grid_is_the_product_of_its_values():
     base = config.default("bures,smoke")
-    settings = grid.parse_grid(["bures.weight=1,0.5", "generator.hidden=(8,8),(4,)", "config.loss.name=x"], base)
-    assert settings == {"bures.weight": [1, 0.5], "generator.hidden": [(8, 8), (4,)], "loss.name": ["x"]}
+    settings = grid.parse_grid(["bures.weight=1,0.5", "generator.hidden=(8,8),(4,)", "config.loss.name=hinge"], base)
+    assert settings == {"bures.weight": [1, 0.5], "generator.hidden": [(8, 8), (4,)], "loss.name": ["hinge"]}
     made = grid.make_cells(base, pathlib.Path("w"), [3, 4], settings, ("--config=f.py",))
     assert len(made) == 8
     assert made[0].arguments[:2] == ("--config=f.py", "--config.bures.weight=1.0")
-    assert made[1].labels == {"bures.weight": 1, "generator.hidden": (8, 8), "loss.name": "x", "seed": 4}
+    assert made[1].labels == {"bures.weight": 1, "generator.hidden": (8, 8), "loss.name": "hinge", "seed": 4}
     assert len({cell.workdir for cell in made}) == 8
 
 

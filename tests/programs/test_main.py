@@ -79,7 +79,7 @@ MISTAKES = {
     ),
     "strange key": (
         [RING, "--config.zzz=3"],
-        "Unknown config key 'zzz' in --config.zzz=3. python -m buresgan_jax.main --list=keys",
+        "Unknown config key 'zzz' in --config.zzz=3. python -m buresgan_jax",
     ),
     "key below a number": (
         [RING, "--config.training.num_steps.x=3"],
@@ -164,6 +164,11 @@ def test_image_folder_without_or_with_broken_pictures_is_told(run, tmp_path):
 # A workdir and its config
 
 
+def test_a_workdir_of_an_older_version_is_refused_in_one_line(run, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"method": "bures", "penalty": {"name": "bures"}}))
+    assert_one_line(run("--mode=sample", f"--workdir={tmp_path}"), "config.json is of an older version")
+
+
 def test_other_config_is_refused_naming_the_keys_and_free_keys_may_differ(run, runs, tmp_path):
     workdir = pathlib.Path(shutil.copytree(runs / "points", tmp_path / "run"))
     flags = [RING, f"--workdir={workdir}", "--config.training.sample_every_steps=0"]
@@ -173,7 +178,7 @@ def test_other_config_is_refused_naming_the_keys_and_free_keys_may_differ(run, r
     assert listing(workdir) == before
     # Tuples are lists in JSON; a key that an older version did not know has its default.
     saved = json.loads((workdir / "config.json").read_text())
-    del saved["penalty"]["max_samples"], saved["optimizer"]["schedule"]
+    del saved["bures"]["max_samples"], saved["optimizer"]["schedule"]
     (workdir / "config.json").write_text(json.dumps(saved))
     assert run(*flags, "--config.training.num_steps=3", "--config.training.log_every_steps=3").status == 0
     assert json.loads((workdir / "config.json").read_text())["training"]["num_steps"] == 3

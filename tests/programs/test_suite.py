@@ -10,6 +10,7 @@ from PIL import Image
 
 from buresgan_jax import suite
 from buresgan_jax.config import METHODS
+from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, tables
 from buresgan_jax.launch import processes, scheduler
 from buresgan_jax.launch.processes import Outcome
@@ -162,3 +163,7 @@ def test_runs_of_the_first_seed_come_first(tmp_path):
     assert (last.config.seed, last.config.bures.weight, last.config.training.num_steps) == (5, 2.0, 7)
     assert last.arguments[0].endswith("configs/grid.py:bures")
     assert np.all([f"--config.{word}" in last.arguments for word in (*names.overrides.split(), "seed=5")])
+    assert made[0].arguments[1:] == ("--config.training.num_steps=7", "--config.seed=3")  # gan has no such term
+    names.overrides = "bures.wieght=2"
+    with pytest.raises(UserError, match="Unknown config key 'bures.wieght'"):
+        suite.make_cells(names, pathlib.Path("configs").resolve(), tmp_path)
