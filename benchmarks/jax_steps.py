@@ -56,10 +56,11 @@ def make_source(config) -> data.Source:
     """The config's data, or random pixels in the same number where they are not prepared."""
     with contextlib.suppress(UserError, ImportError):
         return builders.source(config)
-    if config.data.name == "stacked_mnist":
-        gray = _random_source(config.data.base, (*builders.example_shape(config)[:2], 1))
+    description = builders.describe(config)
+    if description.digits:
+        gray = _random_source(description.digits, (*description.example_shape[:2], 1))
         return data.stacked_source(gray, num_examples=config.data.num_examples, seed=config.seed)
-    return _random_source(config.data.name, builders.example_shape(config))
+    return _random_source(config.data.name, description.example_shape)
 
 
 def _random_source(name, shape):
@@ -92,7 +93,8 @@ class Steps:
         self._layout = devices.Layout.create(config.training.batch_size)
         self._state, self._tracker = devices.on_local_devices(_initial(config))
         self._key = devices.on_local_devices(jax.random.key(1))
-        self._run = devices.over_devices(devices.make_run_steps(self._algorithm, self._source.decode, self.per_call))
+        decode = partial(data.decode_payload, self._source)
+        self._run = devices.over_devices(devices.make_run_steps(self._algorithm, decode, self.per_call))
         self._calls, self._host_calls = self._plan(), self._plan()
         self._batches, self._stream = self._place(self._read(*next(self._calls))), None
 
@@ -145,7 +147,7 @@ class Steps:
 
 def _initial_state(config, seed=0):
     """The state before the first step, for one device."""
-    example = np.zeros(builders.example_shape(config), np.float32)
+    example = np.zeros(builders.describe(config).example_shape, np.float32)
     return jax.jit(builders.algorithm(config).init)(jax.random.key(seed), example)
 
 
@@ -153,7 +155,7 @@ def _initial(config, seed=0):
     """The state, and a tracker of zeros."""
     algorithm, state = builders.algorithm(config), _initial_state(config, seed)
     rows = (algorithm.batches_per_update, config.training.batch_size)
-    real = jax.ShapeDtypeStruct((*rows, *builders.example_shape(config)), jnp.float32)
+    real = jax.ShapeDtypeStruct((*rows, *builders.describe(config).example_shape), jnp.float32)
     return state, devices.make_tracker(algorithm, state, real)
 
 
@@ -165,7 +167,7 @@ def _read(config, algorithm, source, start, stop):
 
 def _steps_per_call(config, algorithm, source):
     """As training chooses it."""
-    num_bytes = _read(config, algorithm, source, 0, 1).nbytes
+    num_bytes = sum(leaf.nbytes for leaf in _read(config, algorithm, source, 0, 1).values())
     return devices.choose_steps_per_call(config.training.steps_per_call, source.example_shape, num_bytes)
 
 
@@ -177,8 +179,8 @@ def seeds_call(config, num_seeds: int) -> Callable[[], object]:
     carry = stack(*(_initial(config, seed) for seed in range(num_seeds)))
     keys = jax.random.split(jax.random.key(1), num_seeds)
     starts = range(0, num_seeds * per_call, per_call)
-    batches = jnp.stack([_read(config, algorithm, source, start, start + per_call) for start in starts])
-    run_steps = devices.make_run_steps(algorithm, source.decode, per_call)
+    batches = stack(*(_read(config, algorithm, source, start, start + per_call) for start in starts))
+    run_steps = devices.make_run_steps(algorithm, partial(data.decode_payload, source), per_call)
     run = jax.jit(jax.vmap(run_steps, in_axes=(0, 0, 0, 0, None)), donate_argnums=(0, 1))
 
     def call():
@@ -197,7 +199,9 @@ class Parts:
         self._config, self._game = config, builders.game(config, None)
         self._is_alternating = config.algorithm.name == "alternating"
         self._state = jax.eval_shape(partial(_initial_state, config))
-        self._images = jax.ShapeDtypeStruct((config.training.batch_size, *builders.example_shape(config)), jnp.float32)
+        self._images = jax.ShapeDtypeStruct(
+            (config.training.batch_size, *builders.describe(config).example_shape), jnp.float32
+        )
         self._z = jax.eval_shape(self._draw, self._state.latent, jax.random.key(0))
         self._judged = jax.eval_shape(self._judge, self._state.discriminator, self._images)
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import scaling_model as model
 
-from buresgan_jax import builders, data
+from buresgan_jax import builders
 from buresgan_jax.training import devices
 
 WORKS = ("cifar", "stl10", "ring")  # configs
@@ -53,12 +53,12 @@ class Collective(NamedTuple):
 def lower(config, num_devices):
     """The training step as `devices.over_devices` runs it, lowered for simulated devices."""
     algorithm, local = builders.algorithm(config, devices.AXIS), builders.algorithm(config)
-    state = jax.eval_shape(local.init, jax.random.key(0), np.zeros(builders.example_shape(config), np.float32))
-    real = jax.ShapeDtypeStruct(
-        (local.batches_per_update, model.PER_DEVICE, *builders.example_shape(config)), jnp.float32
-    )
-    batches = jax.ShapeDtypeStruct((num_devices, 1, *real.shape), jnp.float32)
-    run_steps = devices.make_run_steps(algorithm, data.decode_points, 1)
+    example = np.zeros(builders.describe(config).example_shape, np.float32)
+    state = jax.eval_shape(local.init, jax.random.key(0), example)
+    real = jax.ShapeDtypeStruct((local.batches_per_update, model.PER_DEVICE, *example.shape), jnp.float32)
+    index = jax.ShapeDtypeStruct((num_devices, 1, *real.shape[:2]), jnp.int32)
+    batches = {"examples": jax.ShapeDtypeStruct((*index.shape, *example.shape), jnp.float32), "index": index}
+    run_steps = devices.make_run_steps(algorithm, lambda batch, key: (batch["examples"], batch["index"]), 1)
     run = devices.over_devices(run_steps, jax.devices()[:num_devices])
     tracker, stop = devices.make_tracker(local, state, real), np.zeros(num_devices, np.int32)
     return run.lower(state, tracker, jax.random.key(0), batches, 1, stop)
@@ -81,7 +81,7 @@ def parse(hlo, num_devices):
 
 def network_shapes(config):
     """Shapes of each network's parameters, counted; names of rows of a batch by their shape; the features' dim."""
-    example = np.zeros(builders.example_shape(config), np.float32)
+    example = np.zeros(builders.describe(config).example_shape, np.float32)
     state = jax.eval_shape(builders.algorithm(config).init, jax.random.key(0), example)
     parameters = {
         name: collections.Counter(leaf.shape for leaf in jax.tree.leaves(getattr(state, name).params))
@@ -135,9 +135,11 @@ def count(config, without_penalty):
 def network_flops(config):
     """FLOPs of a step on `model.PER_DEVICE` examples, by XLA's count of the program that is lowered for a GPU."""
     algorithm = builders.algorithm(config)
-    state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(builders.example_shape(config), np.float32))
+    state = jax.eval_shape(
+        algorithm.init, jax.random.key(0), np.zeros(builders.describe(config).example_shape, np.float32)
+    )
     real = jax.ShapeDtypeStruct(
-        (algorithm.batches_per_update, model.PER_DEVICE, *builders.example_shape(config)), jnp.float32
+        (algorithm.batches_per_update, model.PER_DEVICE, *builders.describe(config).example_shape), jnp.float32
     )
     traced = jax.jit(algorithm.update).trace(state, real, jax.random.key(0))
     return traced.lower(lowering_platforms=("cuda",)).cost_analysis()["flops"]

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from buresgan_jax import algorithms, builders, config, latents, losses, networks, penalties
+from buresgan_jax import data as data_lib
 from buresgan_jax.training import devices
 from buresgan_jax.training.checkpoint import Checkpointer
 
@@ -194,8 +195,9 @@ def test_four_devices_compute_what_one_computes(method, data):
 
     real = jax.ShapeDtypeStruct((local.batches_per_update, 2, *source.example_shape), example.dtype)
     algorithm, tracker = builders.algorithm(tiny, devices.AXIS), devices.make_tracker(local, start, real)
-    run_steps = devices.over_devices(devices.make_run_steps(algorithm, source.decode, steps))
-    split = devices.Layout(8, slice(0, 8), 4).split(batches)
+    decode = functools.partial(data_lib.decode_payload, source)
+    run_steps = devices.over_devices(devices.make_run_steps(algorithm, decode, steps))
+    split = devices.Layout(8, slice(0, 8), 4).split({"examples": batches, "index": indices.astype(np.int32)})
     # A copy: the state is donated.
     state = jax.tree.map(np.copy, start)
     four, tracker, _ = run_steps(state, tracker, jax.random.key(1), split, steps, np.zeros(4, np.int32))

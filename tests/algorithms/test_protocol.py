@@ -90,9 +90,9 @@ def run(make, num_devices):
         local, state, jax.ShapeDtypeStruct((per_update, BATCH // num_devices, 2), jnp.float32)
     )
     if num_devices == 1:
-        steps, rest = jax.jit(devices.make_run_steps(local, lambda x: x, STEPS)), ()
+        steps, rest = jax.jit(devices.make_run_steps(local, lambda x, key: (x, None), STEPS)), ()
     else:
-        steps = devices.over_devices(devices.make_run_steps(make(devices.AXIS), lambda x: x, STEPS))
+        steps = devices.over_devices(devices.make_run_steps(make(devices.AXIS), lambda x, key: (x, None), STEPS))
         batches = devices.Layout(BATCH, slice(0, BATCH), num_devices).split(batches)
         rest = (np.zeros(num_devices, np.int32),)
     new, tracker, _ = steps(state, tracker, jax.random.key(1), batches, STEPS, *rest)

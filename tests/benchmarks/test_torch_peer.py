@@ -34,7 +34,7 @@ class Pair:
         self.game = game
         make = algorithms.alternating if method == "alternating_bures" else algorithms.gan
         self.algorithm = make(game)
-        shape = (self.algorithm.batches_per_update, batch, *builders.example_shape(config))
+        shape = (self.algorithm.batches_per_update, batch, *builders.describe(config).example_shape)
         self.real = rng.uniform(-1, 1, shape).astype(np.float32)
         self.state = jax.jit(self.algorithm.init)(jax.random.key(0), self.real[0, 0])
         self.update = jax.jit(self.algorithm.update)
@@ -105,7 +105,7 @@ def assert_moved_alike(ours, theirs):
 def test_networks_have_as_many_parameters(data):
     config = importlib.import_module(f"configs.{data}").get_config()
     init = builders.algorithm(config).init
-    state = jax.eval_shape(init, jax.random.key(0), np.zeros(builders.example_shape(config), np.float32))
+    state = jax.eval_shape(init, jax.random.key(0), np.zeros(builders.describe(config).example_shape, np.float32))
     with torch.device("meta"):
         networks = torch_peer.make_networks(data)
     for ours, theirs in zip((state.generator, state.discriminator), networks, strict=True):

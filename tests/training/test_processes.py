@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import time
+from functools import partial
 
 import helpers
 import jax
@@ -128,14 +129,14 @@ def start_pair(workdir, **options):
 def one_device_state(config, num_steps):
     """The state after a few steps of a run, computed without pmap on one device."""
     algorithm, source = builders.algorithm(config), builders.source(config)
-    key, example = jax.random.key(config.seed), np.zeros(builders.example_shape(config), np.float32)
+    key, example = jax.random.key(config.seed), np.zeros(builders.describe(config).example_shape, np.float32)
     state = jax.jit(algorithm.init)(jax.random.fold_in(key, 2**31 - 1), example)
     size, per_update = config.training.batch_size, algorithm.batches_per_update
     options = {"seed": config.seed, "batch_size": size, "batches_per_update": per_update}
     batches = data.read_steps(source, 0, num_steps, rows=slice(0, size), **options)
-    real = jax.ShapeDtypeStruct(batches.shape[1:], np.float32)
+    real = jax.ShapeDtypeStruct(batches["examples"].shape[1:], np.float32)
     tracker = devices.make_tracker(algorithm, state, real)
-    run_steps = devices.make_run_steps(algorithm, source.decode, num_steps)
+    run_steps = devices.make_run_steps(algorithm, partial(data.decode_payload, source), num_steps)
     return jax.jit(run_steps)(state, tracker, key, batches, num_steps)[0]
 
 

@@ -232,7 +232,7 @@ def test_evaluation_counts_samples_that_are_not_finite():
         ({"generator__hidden": (8, 0)}, r"config.generator.hidden must be the widths .* got \(8, 0\)"),
         ({"discriminator__hidden": ()}, r"config.discriminator.hidden must be the widths .* got \(\)"),
         ({"training__batch_size": 20_004, "data__num_examples": 100}, "A batch of 20004 does not fit"),
-        ({"data__resident": True}, "data.resident=True needs a data set that ends, 'ring' does not"),
+        ({"data__resident": True}, "data.resident=True needs a finite data set, but 'ring' is endless"),
     ],
 )
 def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, changes, message):
