@@ -5,6 +5,7 @@ Each declared data set is one line: `buresgan_jax.data.ring(seed=0)` opens it wi
 
 from buresgan_jax.data.feed import DataMemory as DataMemory
 from buresgan_jax.data.feed import Feed as Feed
+from buresgan_jax.data.feed import decode_payload as decode_payload
 from buresgan_jax.data.feed import make_feed as make_feed
 from buresgan_jax.data.folder import folder_source as folder_source
 from buresgan_jax.data.folder import image_folder as image_folder

@@ -19,5 +19,5 @@ def get_config():
     suite.data = "stacked_mnist"  # files of configs/
     suite.methods = ",".join(METHODS)
     suite.seeds = "0:10"
-    suite.overrides = ""  # of every run, such as "training.num_steps=1000 training.batch_size=64"
+    suite.overrides = ""  # of every run that has the key, such as "training.num_steps=1000 bures.weight=2"
     return suite

@@ -88,6 +88,18 @@ def test_two_runs_in_one_workdir_are_refused_while_the_first_one_goes_on(tmp_pat
     lock_workdir(tmp_path).close()  # it was given back
 
 
+def test_a_run_that_cannot_begin_gives_its_workdir_back(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    config = make_config(training__num_steps=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "MetricWriter", full)
+        with pytest.raises(OSError, match="No space left"):
+            loop.train_and_evaluate(config, tmp_path)
+    loop.train_and_evaluate(config, tmp_path)
+
+
 @pytest.mark.parametrize("method", ["bures", "wgan_gp", "veegan"])
 def test_training_is_in_float32_where_float64_is_enabled(x64, tmp_path, method):
     loop.train_and_evaluate(make_config(method, training__num_steps=2), tmp_path)
@@ -226,12 +238,12 @@ def test_evaluation_counts_samples_that_are_not_finite():
     [
         ({"training__num_steps": 0}, "config.training.num_steps must be at least 1, got 0"),
         ({"evaluation__num_samples": 0}, "config.evaluation.num_samples must be at least 1, got 0"),
-        ({"penalty__max_samples": 0}, "config.penalty.max_samples must be at least 1, got 0"),
+        ({"method": "bures", "bures__max_samples": 0}, "config.bures.max_samples must be at least 1, got 0"),
         ({"generator__base_filters": 0}, "config.generator.base_filters must be at least 1, got 0"),
         ({"generator__hidden": (8, 0)}, r"config.generator.hidden must be the widths .* got \(8, 0\)"),
         ({"discriminator__hidden": ()}, r"config.discriminator.hidden must be the widths .* got \(\)"),
         ({"training__batch_size": 20_004, "data__num_examples": 100}, "A batch of 20004 does not fit"),
-        ({"data__resident": True}, "data.resident=True needs a data set that ends, 'ring' does not"),
+        ({"data__resident": True}, "data.resident=True needs a finite data set, but 'ring' is endless"),
     ],
 )
 def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, changes, message):
