@@ -34,7 +34,7 @@ def squared_bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method
     r"""Squared Bures distance between two positive semidefinite matrices.
 
     Computes :math:`\mathrm{tr} A + \mathrm{tr} B - 2\,\mathrm{tr}(A^{1/2} B A^{1/2})^{1/2}`, the squared 2-Wasserstein
-    distance between centerd Gaussians with covariances A and B, as the Procrustes residual
+    distance between centered Gaussians with covariances A and B, as the Procrustes residual
     :math:`\min_Q \|A^{1/2} - Q B^{1/2}\|_F^2` over orthogonal Q, which is never negative and does not cancel at A = B.
 
     Args:

@@ -100,8 +100,8 @@ def squared_bures_distance_from_features(
         weights_x: of the rows of x, at least 0, shape `[..., n]`, same dtype. Default: all one. A weight of exactly 0
             gets no gradient through its row, where the true one is finite: start from small positive weights.
         weights_y: of the rows of y, shape `[..., m]`.
-        center: subtract each batch's own (weighted) mean (a covariance); False gives uncenterd second moments.
-        normalize: divide each (centerd) row by its length, as BuresGAN does. Lengths below 1e-6 are divided by 1e-6.
+        center: subtract each batch's own (weighted) mean (a covariance); False gives uncentered second moments.
+        normalize: divide each (centered) row by its length, as BuresGAN does. Lengths below 1e-6 are divided by 1e-6.
         scale: `"mean"` compares covariances divided by the sum of the weights (n and m without); `"sum"` the sums of
             outer products (the authors').
         method: `"svd"` never squares the features: accurate to 2e-7 of the traces in float32. `"eigh"` works on the

@@ -1,6 +1,6 @@
 """Bures-Wasserstein geometry of covariance matrices: transport map, geodesic, barycenter.
 
-Notation: A, B are symmetric positive semidefinite `[dim, dim]`, seen as centerd Gaussians. Everything is computed from
+Notation: A, B are symmetric positive semidefinite `[dim, dim]`, seen as centered Gaussians. Everything is computed from
 square roots and the rotation that aligns them, so singular matrices are allowed throughout.
 
 References:
@@ -70,7 +70,7 @@ def _transport_tangent(cov_x, cov_y, rotation, tangent_x, tangent_y):
 
 @jax.jit
 def bures_transport_map(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
-    r"""The linear map that carries one centerd Gaussian to the other at least cost.
+    r"""The linear map that carries one centered Gaussian to the other at least cost.
 
     Computes the symmetric positive semidefinite :math:`T = A^{-1/2} (A^{1/2} B A^{1/2})^{1/2} A^{-1/2}`, with
     :math:`T A T = B`.

@@ -16,7 +16,7 @@ class GaussianStatistics(NamedTuple):
     Attributes:
         num_samples: how many examples it describes.
         mean: float64 `[dim]`.
-        cov: float64 `[dim, dim]`, centerd, divided by `num_samples - 1`.
+        cov: float64 `[dim, dim]`, centered, divided by `num_samples - 1`.
     """
 
     num_samples: int
@@ -27,7 +27,7 @@ class GaussianStatistics(NamedTuple):
 class Moments:
     """Running mean and scatter matrix, in float64.
 
-    Holds one `[dim, dim]` matrix and never the features. A batch is centerd by its own mean, and its distance from the
+    Holds one `[dim, dim]` matrix and never the features. A batch is centered by its own mean, and its distance from the
     running mean enters as one more row (Chan, Golub, LeVeque 1983), so that nothing cancels, however far the mean is
     from zero. Parts that were accumulated apart, on other devices or hosts, are merged: order
     matters to rounding only.

@@ -17,7 +17,7 @@ def bures_penalty(
     method: distances.Method = "eigh",
     rtol: float | None = None,
 ) -> jax.Array:
-    """Squared Bures distance between centerd, row-normalized feature covariances of a fake and a real batch.
+    """Squared Bures distance between centered, row-normalized feature covariances of a fake and a real batch.
 
     It is not near zero for a perfect generator: two independent batches of n differ by a sampling floor that grows with
     the feature dim (64 of at most 512 for Gaussian features, n 256, dim 128). Rows that are all equal give the value n

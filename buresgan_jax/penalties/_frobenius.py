@@ -11,7 +11,7 @@ from buresgan_jax.penalties._features import MAX_SAMPLES, SCALE, check_rows, fea
 def frobenius_penalty(
     fake_features: jax.Array, real_features: jax.Array, *, scale: distances.Scale = "sum"
 ) -> jax.Array:
-    """Squared Frobenius distance between centerd, row-normalized feature covariances of a fake and a real batch.
+    """Squared Frobenius distance between centered, row-normalized feature covariances of a fake and a real batch.
 
     Args:
         fake_features: `[n, dim]`, floating dtype, gets the gradient.

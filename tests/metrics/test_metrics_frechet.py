@@ -20,7 +20,7 @@ def _features(n, dim=5, seed=0, shift=0.0):
 
 
 def _exact(real, fake):
-    """By the nuclear norm of the cross matrix of the centerd features, with no covariance at all."""
+    """By the nuclear norm of the cross matrix of the centered features, with no covariance at all."""
     means = real.mean(0), fake.mean(0)
     x, y = ((part - mean) / np.sqrt(len(part) - 1) for part, mean in zip((real, fake), means, strict=True))
     nuclear_norm = np.linalg.svd(x @ y.T, compute_uv=False).sum()
