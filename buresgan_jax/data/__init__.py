@@ -3,6 +3,8 @@
 Each declared data set is one line: `buresgan_jax.data.ring(seed=0)` opens it with the defaults of its options.
 """
 
+from buresgan_jax.data.augment import random_flips as random_flips
+from buresgan_jax.data.augment import with_flips as with_flips
 from buresgan_jax.data.feed import DataMemory as DataMemory
 from buresgan_jax.data.feed import Feed as Feed
 from buresgan_jax.data.feed import decode_payload as decode_payload

@@ -101,7 +101,8 @@ def decode_payload(
     """
     index = payload["index"]
     examples = resident[0].at[index].get(mode="promise_in_bounds") if resident else payload["examples"]
-    return source.decode(examples), index
+    decoded = source.decode(examples)
+    return decoded if source.augment is None else source.augment(decoded, key, index), index
 
 
 def _load(source: Source, dtype: np.dtype) -> tuple[np.ndarray]:
