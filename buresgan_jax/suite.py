@@ -1,14 +1,15 @@
-"""`python -m buresgan_jax.suite`: methods x data sets x seeds, with the tables and the pictures, in one command.
+"""`python -m buresgan_jax.suite`: methods x data sets x seeds in one command, with tables and pictures.
 
     python -m buresgan_jax.suite --config=configs/suites/synthetic.py --workdir=runs/synthetic
     python -m buresgan_jax.suite --config=configs/suites/synthetic.py --workdir=runs/synthetic \
         --config.methods=gan,bures --config.data=ring --config.seeds=0:3 --config.overrides=training.num_steps=2000
 
-Every run has a folder of its own, `WORKDIR/DATA/METHOD/seed_N`, as if `buresgan_jax.main` had made it; what is finished
-is kept, so the same command goes on after a stop, and a larger suite takes over the runs of a smaller one. Writes
-`results.csv` (every run), `results.md` (mean and standard deviation) and `samples.png`. Exit status 0 if all runs are
-done, 1 if one failed or diverged. Several machines share a suite out, such as `--config.seeds=0:5` and `5:10`, and one
-of them makes the table of all: `--config.seeds=0:10 --results=THE/OTHERS/results.csv`.
+Every run has its own folder, `WORKDIR/DATA/METHOD/seed_N`, as if `buresgan_jax.main` had made it. Finished runs are
+kept, so rerunning the same command resumes after a stop, and a larger suite takes over the runs of a smaller one.
+Writes `results.csv` (every run), `results.md` (mean and standard deviation) and `samples.png`. Exit status 0 if all
+runs are done, 1 if one failed or diverged. To split a suite across machines, give each some of the seeds, such as
+`--config.seeds=0:5` and `5:10`; one of them then makes the table of all: `--config.seeds=0:10
+--results=THE/OTHERS/results.csv`.
 """
 
 import csv
@@ -38,24 +39,24 @@ from buresgan_jax.training import saved_run
 from buresgan_jax.training.sampling import make_sampler
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
-_TRAIN = flags.DEFINE_bool("train", True, "Whether to run what is not finished; --notrain only makes the tables.")
+_TRAIN = flags.DEFINE_bool("train", True, "Whether to run unfinished runs; --notrain only makes the tables.")
 _UPDATE = flags.DEFINE_string("update", None, "A Markdown file whose part between the results markers is replaced.")
 _RESULTS = flags.DEFINE_list("results", [], "results.csv of other machines, whose runs count as done.")
 _LABELS = ("data", "method")
-_OVERRIDES = "overrides"  # the column that tells runs of other overrides
+_OVERRIDES = "overrides"  # a column: the overrides of the run
 _NO_RESULTS = (tables.STATUS, "message", _OVERRIDES)
 _PERFECT = "(perfect samples)"
 _NUM_POINTS, _NUM_IMAGES = 2_500, 64  # in a picture
 
 
 def make_cells(suite, folder: pathlib.Path, workdir: pathlib.Path) -> list[Cell]:
-    """The runs of a suite: all of the first seed, then all of the next one, so that a stopped suite is a small one.
+    """Makes the runs of a suite, those of the first seed first, so that a stopped suite is a complete smaller one.
 
     Args:
-        suite: names with commas between them: `data` (files of `folder`), `methods`, `seeds`; and `overrides`, such as
+        suite: Names with commas between them: `data` (files of `folder`), `methods`, `seeds`; and `overrides`, such as
             `training.num_steps=1000 penalty.weight=2`, of every run.
-        folder: of the config files.
-        workdir: of the suite.
+        folder: The folder of the config files.
+        workdir: The suite's directory.
     """
     files = {data: folder / f"{data}.py" for data in _names(suite, "data")}
     modules, methods = {data: _load(file) for data, file in files.items()}, _names(suite, "methods")
@@ -78,7 +79,7 @@ def _names(suite, key):
 
 
 def _load(file):
-    """The module of a config file."""
+    """Loads a config file as a module."""
     if not file.exists():
         known = ", ".join(sorted(path.stem for path in file.parent.glob("*.py")))
         raise UserError(f"Unknown data {file.stem!r}: {file} does not exist. Available: {known}.")
@@ -92,15 +93,15 @@ def _load(file):
 
 
 def read_results(files: Iterable[str], all_cells: Sequence[Cell], overrides: str) -> dict[str, Outcome]:
-    """What other machines have done of the runs, by the name of the cell.
+    """Reads the outcomes of runs on other machines, by the name of the cell.
 
     Args:
-        files: `results.csv` that this program has written elsewhere.
-        all_cells: of the suite.
-        overrides: of the suite.
+        files: Files `results.csv` that this program has written elsewhere.
+        all_cells: The runs of the suite.
+        overrides: The overrides of the suite.
 
     Raises:
-        UserError: a file is not one of them, or its runs had other overrides or another number of steps.
+        UserError: A file is no `results.csv`, or its runs had other overrides or another number of steps.
     """
     wanted, found = {tuple(cell.labels.values()): cell for cell in all_cells}, {}
     for file in files:
@@ -109,7 +110,7 @@ def read_results(files: Iterable[str], all_cells: Sequence[Cell], overrides: str
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"--results={file}: {error}.") from None
         if not rows or not {*_LABELS, "seed", tables.STATUS} <= rows[0].keys():
-            raise UserError(f"--results={file}: this is no results.csv of a suite.")
+            raise UserError(f"--results={file}: this is not the results.csv of a suite.")
         for row in rows:
             cell = wanted.get(tuple(row.get(name) for name in (*_LABELS, "seed")))
             if cell is None or row[tables.STATUS] != "done":
@@ -125,7 +126,7 @@ def read_results(files: Iterable[str], all_cells: Sequence[Cell], overrides: str
 
 
 def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
-    """What perfect samples score by the protocol of each data set: the ceiling."""
+    """Evaluates perfect samples by the protocol of each data set: the ceiling."""
     rows = []
     for data, cell in {cell.labels["data"]: cell for cell in all_cells}.items():
         for seed in range(num_draws):
@@ -159,21 +160,21 @@ def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> 
         "Versions of the runs": machines["versions"],
         "Device of a run": machines["device"],
         "Steps": ", ".join(sorted(steps)),
-        "Time": f"{hours:.2f} hours of runs, of which several went on at once",
+        "Time": f"{hours:.2f} hours of runs, of which several ran at once",
     }
     lines = [f"- {name}: {text}" for name, text in facts.items()]
     note = (
-        "Mean (standard deviation, divisor n) over the runs that are done. `ema_...` is of the generator's moving "
-        f"average, the others of its last parameters. {_PERFECT}: draws of the data's own distribution."
+        "Mean (standard deviation, divisor n) over the runs that are done. Numbers `ema_...` are those of the averaged "
+        f"generator, the others those of the raw one. {_PERFECT}: draws from the data's own distribution."
     )
     (workdir / "results.md").write_text("\n".join([f"# {workdir.name}", "", *lines, "", note, "", table, ""]))
     return table
 
 
 def write_pictures(all_cells, outcomes, path: pathlib.Path) -> None:
-    """Samples (raw generator) of the first finished seed of every method, a row per data set, a column per method.
+    """Draws samples of the raw generator, of the first finished seed of every method.
 
-    Runs of other machines have none here.
+    There is a row per data set and a column per method; runs on other machines have no samples here.
     """
     first = {}
     for cell, outcome in zip(all_cells, outcomes, strict=True):
@@ -198,7 +199,7 @@ def _panel(cell):
 
 
 def update_file(file: pathlib.Path, text: str) -> None:
-    """Puts a text between the markers `<!-- results -->` and `<!-- /results -->` of a file."""
+    """Replaces the text between the markers `<!-- results -->` and `<!-- /results -->` of a file."""
     old = file.read_text()
     new, count = re.subn(r"(<!-- results -->\n).*?(<!-- /results -->)", rf"\g<1>\n{text}\n\n\g<2>", old, flags=re.S)
     if not count:
@@ -237,7 +238,7 @@ def _run():
 
 
 def main(argv: list[str]) -> int:
-    """Does what the flags say; returns the exit status."""
+    """Runs the command line; returns the exit status."""
     return scheduler.call(_run, argv)
 
 

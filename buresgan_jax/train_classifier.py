@@ -17,13 +17,13 @@ from buresgan_jax.runtime import compilation_cache, process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line.
+    """Runs the command line.
 
     Args:
-        arguments: without the program's name; None for the process's own.
+        arguments: Arguments without the program's name; None: those of the process.
 
     Returns:
-        Exit status: 0, or 2 for what the user can mend, said in one line on standard error.
+        Exit status: 0, or 2 for an error that the user can fix, in one line on standard error.
     """
     parser = argparse.ArgumentParser(
         prog="python -m buresgan_jax.train_classifier", description="Trains the digit classifier of stacked MNIST."

@@ -23,17 +23,18 @@ class SpectralDense(nn.Module):
     """A dense layer divided by its spectral norm, which one power iteration a move estimates."""
 
     features: int
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x, *, train):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features))
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         vector = self.variable("spectral", "u", lambda: jnp.ones(self.features) / self.features**0.5)
         left = kernel @ vector.value
         right = kernel.T @ (left / jnp.linalg.norm(left))
         if train and not self.is_initializing():
             vector.value = jax.lax.stop_gradient(right / jnp.linalg.norm(right))
-        return x @ (kernel / jnp.linalg.norm(kernel @ jax.lax.stop_gradient(vector.value))) + bias[None]
+        y = x @ (kernel / jnp.linalg.norm(kernel @ jax.lax.stop_gradient(vector.value)))
+        return y + self.param("bias", nn.initializers.zeros_init(), (self.features,))[None] if self.use_bias else y
 
 
 class SpectralMLP(nn.Module):
@@ -44,7 +45,8 @@ class SpectralMLP(nn.Module):
     @nn.compact
     def __call__(self, x, *, train):
         features = nn.leaky_relu(SpectralDense(8)(x, train=train))
-        return SpectralDense(self.output_dim)(features, train=train), features, {}
+        # A kernel sees differences: a bias of the last layer would get no gradient.
+        return SpectralDense(self.output_dim, use_bias=False)(features, train=train), features, {}
 
 
 @declarations.discriminator("spectral_mlp", "fully connected, spectrally normalized")

@@ -38,7 +38,7 @@ def evaluators(
     if description.mixture is not None:
         found.append(mode_evaluator(description.mixture, config.data.name, min_hits=config.evaluation.min_hits))
     if description.digits is not None:
-        found.append(_stacked_evaluator(config, description.digits, workdir))
+        found.append(_stacked_evaluator(config, description, workdir))
     chosen = config_lib.chosen(config)
     own_metrics = [each for key, each in chosen.items() if key.startswith("evaluation.metrics.")]
     own = [own_evaluator(metric, config.evaluation, description.kind) for metric in own_metrics]
@@ -53,7 +53,8 @@ def evaluators(
     return tuple(found)
 
 
-def _stacked_evaluator(config, digits, workdir):
+def _stacked_evaluator(config, description, workdir):
+    digits = description.digits
     file = config.evaluation.classifier or epath.Path(workdir) / "digit_classifier.npz"
     find_classifier = classifier_training.classifier_when_needed(digits, file, data_dir=config.data.data_dir)
 
@@ -61,7 +62,7 @@ def _stacked_evaluator(config, digits, workdir):
         source = _data.source(config)
         return source.labels(np.arange(source.num_examples))
 
-    return stacked_evaluator(find_classifier, read_labels, digits)
+    return stacked_evaluator(find_classifier, read_labels, digits, description.num_classes)
 
 
 def _image_evaluator(config, names, source, on_batch):

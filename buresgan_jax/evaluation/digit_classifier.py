@@ -23,8 +23,8 @@ class Classifier(NamedTuple):
     """A trained classifier.
 
     Attributes:
-        network: its module.
-        params: its parameters.
+        network: Its module.
+        params: Its parameters.
         metadata: JSON values by name: data set, sizes of the splits, accuracies, settings, seed, version.
     """
 
@@ -33,10 +33,10 @@ class Classifier(NamedTuple):
     metadata: dict[str, Any]
 
     def classify(self, images: np.ndarray) -> np.ndarray:
-        """The most likely class of each picture, without a threshold.
+        """Returns the most likely class of each picture, without a threshold.
 
         Args:
-            images: pictures in [-1, 1], shape `[n, 28, 28, 1]`.
+            images: Pictures in [-1, 1], shape `[n, 28, 28, 1]`.
 
         Returns:
             int64 labels, shape `[n]`.
@@ -44,10 +44,10 @@ class Classifier(NamedTuple):
         return self.logits(images).argmax(1)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Logits of pictures, computed in batches of one compiled size.
+        """Computes logits of pictures in batches of one compiled size.
 
         Args:
-            images: pictures in [-1, 1], shape `[n, 28, 28, 1]`.
+            images: Pictures in [-1, 1], shape `[n, 28, 28, 1]`.
 
         Returns:
             float32, shape `[n, num_classes]`.
@@ -70,8 +70,8 @@ def save_classifier(classifier: Classifier, file: epath.PathLike) -> None:
     """Writes weights and metadata to an `.npz` file; a kill leaves the old file or the new one, never a part.
 
     Args:
-        classifier: the classifier.
-        file: where, local or `gs://`; its folder is created.
+        classifier: The classifier.
+        file: The file, local or `gs://`; its folder is created.
     """
     file, arrays = epath.Path(file), _flatten(classifier.params)
     metadata = json.dumps(classifier.metadata, sort_keys=True)
@@ -87,37 +87,37 @@ def load_classifier(file: epath.PathLike, data_set: str, *, network: DigitClassi
     """Reads weights and checks that they are whole and for this data set.
 
     Args:
-        file: written by `save_classifier`.
-        data_set: the gray set that the pictures come from, such as `mnist`.
-        network: the module; `DigitClassifier()` by default.
+        file: A file that `save_classifier` has written.
+        data_set: The gray set that the pictures come from, such as `mnist`.
+        network: The module. Default: `DigitClassifier()`.
 
     Returns:
         The classifier.
 
     Raises:
-        UserError: the file is missing, damaged, for another data set or for another network.
+        UserError: The file is missing, damaged, for another data set or for another network.
     """
     file, network = epath.Path(file), network or DigitClassifier()
-    mend = f"Remove it, or train another: python -m buresgan_jax.train_classifier --data={data_set} --out={file}"
+    hint = f"Remove it, or train another: python -m buresgan_jax.train_classifier --data={data_set} --out={file}"
     if not file.exists():
-        raise UserError(f"The classifier's file {file} does not exist. Train one: {mend.partition(': ')[2]}")
+        raise UserError(f"The classifier's file {file} does not exist. Train one: {hint.partition(': ')[2]}")
     try:
         with np.load(io.BytesIO(file.read_bytes())) as content:
             arrays = dict(content)
         metadata, sha256 = str(arrays.pop("metadata")), str(arrays.pop("sha256"))
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise UserError(f"The classifier's file {file} is damaged ({' '.join(str(error).split())}). {mend}") from error
+        raise UserError(f"The classifier's file {file} is damaged ({' '.join(str(error).split())}). {hint}") from error
     if sha256 != _sha256(metadata, arrays):
-        raise UserError(f"The classifier's file {file} is damaged (its checksum differs). {mend}")
+        raise UserError(f"The classifier's file {file} is damaged (its checksum differs). {hint}")
     metadata = json.loads(metadata)
     if metadata["data_set"] != data_set:
-        raise UserError(f"The classifier's file {file} is for {metadata['data_set']!r}, not for {data_set!r}. {mend}")
+        raise UserError(f"The classifier's file {file} is for {metadata['data_set']!r}, not for {data_set!r}. {hint}")
     init = functools.partial(network.init, train=False)
     like = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((1, 28, 28, 1), np.float32))
     like = _flatten(like["params"])
     shapes, expected = ({name: array.shape for name, array in some.items()} for some in (arrays, like))
     if shapes != expected:
-        raise UserError(f"The classifier's file {file} has weights {shapes}, expected are {expected}. {mend}")
+        raise UserError(f"The classifier's file {file} has weights {shapes}, expected are {expected}. {hint}")
     return Classifier(network, flax.traverse_util.unflatten_dict(arrays, sep="/"), metadata)
 
 

@@ -1,4 +1,4 @@
-"""Metrics of two sets of images: from what was kept of them to numbers, each with how it was made.
+"""Metrics of two sets of images: from their summaries to numbers, each with how it was made.
 
 Moments make the Frechet distance and the Vendi score, features the metrics by kernels and neighbors, logits the
 inception score, and pixels the rest.
@@ -49,7 +49,7 @@ class ImageMetric(NamedTuple):
 
     @property
     def larger_is_better(self) -> dict[str, bool]:
-        """For each of its numbers, by name."""
+        """Whether larger is better, for each of its numbers by name."""
         return self.component.facts["larger_is_better"]
 
     @property
@@ -58,7 +58,7 @@ class ImageMetric(NamedTuple):
         return self.needs != "images"
 
     def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of its own options: those given, else the declared defaults."""
+        """Returns the values of its own options: those given, else the declared defaults."""
         return {option.name: options.get(option.name, option.default) for option in self.component.options}
 
 
@@ -112,7 +112,7 @@ def _precision_recall(real, fake, *, seed, num_neighbors):
 def _sliced_wasserstein(real, fake, *, seed, name, variant):
     real, fake, counts = _equally_many(real, fake)
     found = metrics.sliced_wasserstein(real, fake, variant=variant, seed=seed)
-    return {name: {"value": found.mean, "levels": found.levels, "variant": variant, **counts}}
+    return {name: {"value": found.mean, "levels": list(found.levels), "variant": variant, **counts}}
 
 
 def _declare_sliced_wasserstein(name, variant, whose):
@@ -122,7 +122,10 @@ def _declare_sliced_wasserstein(name, variant, whose):
 
 
 def _equally_many(real, fake):
-    """The first of both by content, a random part; sizes decide numbers, and 60,000 reals would have 2e9 distances."""
+    """Takes equally many of both sets, as sizes change numbers and 60,000 reals would have 2e9 distances.
+
+    The first ones in the order of the content are a random part.
+    """
     num = min(len(real), len(fake))
     return real[:num], fake[:num], {"n_real": num, "n_fake": num}
 

@@ -11,7 +11,6 @@ from buresgan_jax.evaluation.digit_classifier import Classifier
 from buresgan_jax.evaluation.evaluators import Evaluator
 
 _NUM_STD = 3
-_NUM_STACKS = 1000  # of three digits
 
 
 @declarations.metric(
@@ -64,7 +63,7 @@ def mode_evaluator(mixture: data.Mixture, data_name: str, *, min_hits: int) -> E
 
 
 def stacked_evaluator(
-    find_classifier: Callable[[], Classifier], read_labels: Callable[[], np.ndarray], data_name: str
+    find_classifier: Callable[[], Classifier], read_labels: Callable[[], np.ndarray], data_name: str, num_classes: int
 ) -> Evaluator:
     """Makes the evaluator of stacked digits.
 
@@ -72,8 +71,9 @@ def stacked_evaluator(
         find_classifier: Returns the digit classifier; called when it is needed.
         read_labels: Returns the labels of the training data; called once, when they are needed.
         data_name: Name of the gray data set.
+        num_classes: Number of classes of the stacked images.
     """
-    count_classes = functools.cache(lambda: np.bincount(read_labels(), minlength=_NUM_STACKS))
+    count_classes = functools.cache(lambda: np.bincount(read_labels(), minlength=num_classes))
     made_from = f"labels by the classifier of {data_name}"
 
     def evaluate(samples):

@@ -18,7 +18,7 @@ from PIL import Image
 from buresgan_jax import data
 
 _MIN_CELL_SIZE = 64
-_GREY, _BLUE, _ORANGE, _RED = "#9aa0a6", "#1f77b4", "#e8710a", "#c5221f"
+_GRAY, _BLUE, _ORANGE, _RED = "#9aa0a6", "#1f77b4", "#e8710a", "#c5221f"
 
 
 def image_grid(
@@ -27,10 +27,10 @@ def image_grid(
     """Arranges images in a grid, row by row, on white.
 
     Args:
-        images: shape `[n, height, width, channels]`, channels 1 or 3; floating in [-1, 1] (clipped), or uint8.
-        columns: images in a row. Default: the grid is as square as possible.
-        padding: white pixels around and between images.
-        scale: integer factor by which images are enlarged, pixel by pixel. Default: so that the longer side has at
+        images: Shape `[n, height, width, channels]`, channels 1 or 3; floating in [-1, 1] (clipped), or uint8.
+        columns: Images in a row. Default: the grid is as square as possible.
+        padding: White pixels around and between images.
+        scale: Integer factor by which images are enlarged, pixel by pixel. Default: so that the longer side has at
             least 64 pixels.
 
     Returns:
@@ -58,14 +58,14 @@ def image_grid(
 
 
 def save_png(path: epath.PathLike, array: ArrayLike) -> None:
-    """Writes an image as PNG: under a temporary name first, so that no half-written picture is ever seen.
+    """Writes an image as PNG, under a temporary name first, so that no half-written picture is ever seen.
 
     Args:
-        path: a local path or a URL such as `gs://bucket/picture.png`; missing folders are made.
+        path: A local path or a URL such as `gs://bucket/picture.png`; missing folders are made.
         array: uint8, shape `[height, width, 3]`, `[height, width, 1]` or `[height, width]`.
 
     Raises:
-        ValueError: the array has another shape or dtype.
+        ValueError: The array has another shape or dtype.
     """
     array = np.asarray(array)
     if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3))):
@@ -94,15 +94,15 @@ def scatter(
     modes that no sample reaches have a red circle.
 
     Args:
-        path: a local path or a URL; missing folders are made.
-        samples: shape `[n, 2]`. Those outside the limits are counted in the picture.
-        real: samples of the data, shape `[m, 2]`, drawn in gray below.
-        means: means of the data's modes, shape `[modes, 2]`.
-        std: standard deviation of the modes; a circle of three of them is drawn around each mean.
-        title: text above the picture.
+        path: A local path or a URL; missing folders are made.
+        samples: Shape `[n, 2]`. Those outside the limits are counted in the picture.
+        real: Samples of the data, shape `[m, 2]`, drawn in gray below.
+        means: Means of the data's modes, shape `[modes, 2]`.
+        std: Standard deviation of the modes; a circle of three of them is drawn around each mean.
+        title: Text above the picture.
 
     Raises:
-        ValueError: an array has another shape.
+        ValueError: An array has another shape.
     """
     samples, real, means = (
         _check_points(name, x) for name, x in (("samples", samples), ("real", real), ("means", means))
@@ -110,7 +110,7 @@ def scatter(
     figure = Figure(figsize=(6.0, 6.0), dpi=120)
     axes = figure.add_axes((0.07, 0.05, 0.9, 0.9))
     if real is not None:
-        axes.scatter(*real.T, s=4, color=_GREY, alpha=0.35, linewidths=0)
+        axes.scatter(*real.T, s=4, color=_GRAY, alpha=0.35, linewidths=0)
     _draw_samples(axes, samples, means, std, size=7)
     _frame(axes, samples, next(x for x in (means, real, samples) if x is not None), 3 * (std or 0.0))
     axes.set_title(title or "")
@@ -122,9 +122,9 @@ class Panel(NamedTuple):
 
     Attributes:
         image: uint8, shape `[height, width, 1 or 3]`.
-        points: shape `[n, 2]`.
-        means: of the modes, shape `[modes, 2]`.
-        std: of the modes.
+        points: Shape `[n, 2]`.
+        means: Means of the modes, shape `[modes, 2]`.
+        std: Standard deviation of the modes.
     """
 
     image: np.ndarray | None = None
@@ -139,10 +139,10 @@ def gallery(
     """Draws panels in rows and columns, colored as in `scatter`, and writes the picture as PNG.
 
     Args:
-        path: a local path or a URL; missing folders are made.
+        path: A local path or a URL; missing folders are made.
         panels: `[rows][columns]`; None leaves a place empty.
-        rows: what stands on the left of each row.
-        columns: what stands above each column.
+        rows: The text on the left of each row.
+        columns: The text above each column.
     """
     figure = Figure(figsize=(2.2 * len(columns) + 0.4, 2.2 * len(rows) + 0.4), dpi=110, layout="constrained")
     all_axes = figure.subplots(len(rows), len(columns), squeeze=False)
@@ -198,7 +198,7 @@ def _check_points(name: str, points: ArrayLike | None) -> np.ndarray | None:
 
 
 def _draw_modes(axes, samples: np.ndarray, means: np.ndarray, std: float | None) -> np.ndarray:
-    """A cross for each mean; with `std`, the modes' circles too. Returns which samples are within a circle."""
+    """Draws a cross for each mean and, with `std`, a circle. Returns which samples are within a circle."""
     axes.scatter(*means.T, s=60, marker="+", color="black", alpha=0.6, linewidths=0.8, zorder=2)
     if std is None:
         return np.ones(len(samples), bool)
@@ -215,14 +215,14 @@ def _draw_modes(axes, samples: np.ndarray, means: np.ndarray, std: float | None)
 
 
 def _draw_samples(axes, samples: np.ndarray, means: np.ndarray | None, std: float | None, *, size: float) -> None:
-    """Blue within three standard deviations of a mean, orange elsewhere."""
+    """Draws samples: blue within three standard deviations of a mean, orange elsewhere."""
     good = np.ones(len(samples), bool) if means is None else _draw_modes(axes, samples, means, std)
     axes.scatter(*samples[~good].T, s=size, color=_ORANGE, alpha=0.5, linewidths=0, zorder=3)
     axes.scatter(*samples[good].T, s=size, color=_BLUE, alpha=0.5, linewidths=0, zorder=4)
 
 
 def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> None:
-    """Square limits around the reference points, and the number of samples that lie outside."""
+    """Sets square limits around the reference points, and writes how many samples lie outside."""
     reference = reference[np.isfinite(reference).all(1)]
     low, high = (reference.min(0), reference.max(0)) if len(reference) else (np.zeros(2), np.zeros(2))
     # A single point has no extent of its own.

@@ -1,9 +1,9 @@
-"""What was computed of sets of images, in a folder of the user's: real data are looked at by an extractor once.
+"""A cache of statistics of sets of images in a user's folder, so that an extractor reads real data once.
 
 The key is the content: the pixels of all images, whatever their order, file names and times. Reading and hashing pixels
 costs little beside a network's features, it works alike for folders, `.npz` files and TFDS, and it notices every
-change, of a file as of the way in which images are cut and resized. Part of the key are also the extractor, its weights
-and this package's version. The files may be deleted at any time.
+change, of a file or of the way in which images are cut and resized. The extractor, its weights and this package's
+version are also part of the key. The files may be deleted at any time.
 """
 
 import contextlib
@@ -21,17 +21,17 @@ from buresgan_jax.runtime import user_cache
 
 
 def default_folder() -> pathlib.Path:
-    """`buresgan_jax/statistics` in `$XDG_CACHE_HOME` or `~/.cache`."""
+    """Returns `buresgan_jax/statistics` in `$XDG_CACHE_HOME` or `~/.cache`."""
     return user_cache.folder("statistics")
 
 
 def file_of(folder: pathlib.Path, facts: Mapping[str, object]) -> pathlib.Path:
-    """Where the arrays lie that these facts determine."""
+    """Returns the file of the arrays that these facts determine."""
     return folder / f"{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()}.npz"
 
 
 def load(file: pathlib.Path) -> dict[str, np.ndarray] | None:
-    """The arrays of a file; None where there is none, or a damaged one."""
+    """Reads the arrays of a file; None if it is missing or damaged."""
     try:
         with file.open("rb") as opened, np.load(opened) as arrays:
             return dict(arrays)
@@ -43,7 +43,7 @@ def load(file: pathlib.Path) -> dict[str, np.ndarray] | None:
 
 
 def save(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes a file at once or not at all; a folder that cannot be written is a warning."""
+    """Writes a file as a whole or not at all; a folder that cannot be written is a warning."""
     temporary = file.with_name(f"{file.stem}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""What is kept of a set of images that is read in batches: moments, features, logits or pixels.
+"""Summaries of sets of images that are read in batches: moments, features, logits or pixels.
 
-What is kept row by row is ordered by the content of the images, so that no number depends on the order in which they
-came (moments but for rounding): subsets, splits and patches are drawn from equal rows.
+Rows are ordered by the content of the images, so that no number depends on the order in which they came (moments but
+for rounding): subsets, splits and patches are drawn from equal rows.
 """
 
 import functools
@@ -19,15 +19,15 @@ from buresgan_jax.extractors import Extractor
 
 
 class Summary(NamedTuple):
-    """What was kept of a set of images.
+    """Summary of a set of images.
 
     Attributes:
-        name: of the set, with its split.
-        num_images: how many.
-        image_shape: of one image, `(height, width, channels)`.
-        fingerprint: sha256 of the pixels of all images, in any order.
-        parts: by what metrics need: `moments`, `unit_moments`, `features`, `logits`, `images`; a ValueError in place of
-            what is not defined on these images, such as the directions of features that are zero.
+        name: Name of the set, with its split.
+        num_images: How many images the set has.
+        image_shape: Shape of one image, `(height, width, channels)`.
+        fingerprint: sha256 of the pixels of all images, the same in any order of them.
+        parts: The parts that metrics need by name: `moments`, `unit_moments`, `features`, `logits`, `images`. A part
+            that is not defined on these images, such as the directions of features that are zero, is a ValueError.
     """
 
     name: str
@@ -45,18 +45,18 @@ def summarize(
     *,
     cache: pathlib.Path | None = None,
 ) -> Summary:
-    """Reads a set of images once, or twice where statistics may be in a cache.
+    """Reads a set of images once, or twice if statistics may be in a cache.
 
     Args:
-        name: of the set, for messages and results.
+        name: Name of the set, for messages and results.
         batches: uint8 `[n, height, width, channels]`, all of one shape but the last, which may be shorter. With
-            `cache` they are iterated again; elsewhere a generator will do.
-        parts: see `needed_parts`.
-        extractor: of features.
-        cache: a folder of `statistics_cache`; images themselves are not cached.
+            `cache` they are iterated twice; otherwise a generator will do.
+        parts: Names of the parts to keep, see `image_metrics.needed_parts`.
+        extractor: The extractor of features.
+        cache: A folder of `statistics_cache`; images themselves are not cached.
 
     Raises:
-        ValueError: no images, or of another dtype or of several shapes.
+        ValueError: There are no images, or they have another dtype or several shapes.
     """
     found, read = {}, None
     cache = cache if extractor.sha256 else None
@@ -74,7 +74,7 @@ def summarize(
 def _read(name, batches, parts, extractor):
     keepers, digests, shape, undefined = {part: _KEEPERS[part]() for part in parts}, [], None, {}
     total = len(batches) if hasattr(batches, "__len__") else None
-    # Silent for the first seconds, and where nobody watches.
+    # Hidden for short jobs and non-interactive output.
     for images in tqdm.tqdm(batches, desc=f"{name}", total=total, unit="batch", delay=2, disable=None):
         shape = _check_batch(name, images, shape)
         digests += [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]
@@ -119,11 +119,11 @@ class _MomentsKeeper:
 
 
 class _ArrayKeeper:
-    def __init__(self, what):
-        self._what, self._batches = what, []
+    def __init__(self, output):
+        self._output, self._batches = output, []
 
     def add(self, outputs):
-        self._batches.append(np.asarray(outputs[self._what]))
+        self._batches.append(np.asarray(outputs[self._output]))
 
     def result(self, order):
         return np.concatenate(self._batches)[order]

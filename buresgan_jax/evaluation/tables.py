@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
-STATUS = "status"  # the column that says `done`, or why there are no numbers
+STATUS = "status"  # a column: `done`, or why there are no numbers
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-    """All rows; columns in the order in which they first appear."""
+    """Writes all rows as CSV; columns are in the order in which they first appear."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     file = io.StringIO()
     writer = csv.DictWriter(file, names, lineterminator="\n")
@@ -22,7 +22,7 @@ def to_csv(rows: Sequence[Row]) -> str:
 
 
 def from_csv(text: str) -> list[dict[str, Any]]:
-    """The rows of `to_csv`: numbers as numbers, without the columns that a row leaves empty."""
+    """Reads the rows of `to_csv`: numbers as numbers, without the columns that a row leaves empty."""
     rows = csv.DictReader(io.StringIO(text))
     return [{name: _value(word) for name, word in row.items() if name and word} for row in rows]
 
@@ -37,12 +37,12 @@ def _value(word):
 
 
 def to_markdown(rows: Sequence[Row], *, by: Sequence[str], columns: Sequence[str]) -> str:
-    """One line per setting: how many runs, and mean and standard deviation (divisor n) of those that are done.
+    """Makes a Markdown table with a line per setting: number of runs, mean and standard deviation (divisor n).
 
     Args:
-        rows: one per run.
-        by: the columns that name a setting.
-        columns: the numbers to show; a run that lacks one does not count for it.
+        rows: One row per run.
+        by: The columns that name a setting.
+        columns: The numbers to show; a run that lacks one does not count for it.
     """
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
@@ -55,12 +55,12 @@ def to_markdown(rows: Sequence[Row], *, by: Sequence[str], columns: Sequence[str
 
 
 def render(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A Markdown table of text."""
+    """Makes a Markdown table of text."""
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])
 
 
 def _count(rows):
-    """Such as `10`, or `10 (1 diverged, 2 stopped)`."""
+    """Counts runs, such as `10`, or `10 (1 diverged, 2 stopped)`."""
     others = [row[STATUS] for row in rows if row[STATUS] != "done"]
     counts = ", ".join(f"{others.count(status)} {status}" for status in dict.fromkeys(others))
     return f"{len(rows)} ({counts})" if counts else str(len(rows))

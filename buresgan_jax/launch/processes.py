@@ -1,7 +1,7 @@
-"""Many runs, each in a process of its own, with a core or a GPU. What is finished stays finished.
+"""Runs many cells, each in its own process with a core or a GPU. Finished cells are not run again.
 
-A cell is one command of `buresgan_jax.main`, which anybody can run by itself: its workdir tells whether it is done, and
-goes on where it was. On a CPU this is the fastest way to train several small networks: one core each, nothing shared.
+A cell is one command of `buresgan_jax.main`, which can also be run by hand. Its workdir tells whether it is done; an
+unfinished cell resumes. On a CPU this is the fastest way to train several small networks: one core each, none shared.
 """
 
 import contextlib
@@ -32,10 +32,10 @@ class Cell(NamedTuple):
     """One run among many.
 
     Attributes:
-        labels: what tells it from the others, such as `{"method": "bures", "seed": 3}`.
-        workdir: of the run.
-        arguments: of `buresgan_jax.main`, without `--workdir`.
-        config: that the arguments give.
+        labels: The values in which it differs from the others, such as `{"method": "bures", "seed": 3}`.
+        workdir: The run's directory.
+        arguments: Arguments of `buresgan_jax.main`, without `--workdir`.
+        config: The config that the arguments give.
     """
 
     labels: dict[str, Any]
@@ -45,17 +45,17 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The labels as text."""
+        """Its labels as text."""
         return " ".join(f"{key}={value}" for key, value in self.labels.items())
 
 
 class Outcome(NamedTuple):
-    """What became of a cell.
+    """Outcome of a cell.
 
     Attributes:
-        status: `done`, `diverged`, `failed`, or `stopped`: not finished, goes on when it is run again.
-        final: what the run said at its end, with its last evaluation; empty where it did not get there.
-        message: what it said instead.
+        status: `done`, `diverged`, `failed`, or `stopped` (not finished; it resumes when it is run again).
+        final: The results of the run, with its last evaluation; empty unless it is done.
+        message: The last message of a run that is not done.
     """
 
     status: str
@@ -64,10 +64,10 @@ class Outcome(NamedTuple):
 
 
 def finished(cell: Cell) -> Outcome | None:
-    """The outcome of a cell that is done already, and was evaluated as its config says.
+    """Returns the outcome of a cell that is done already and was evaluated as its config says; None of any other.
 
     Raises:
-        UserError: its workdir belongs to a run of another config, or one that went on for longer.
+        UserError: Its workdir belongs to a run of another config, or to a longer one.
     """
     final, num_steps = workdir.read_final(cell.workdir), cell.config.training.num_steps
     if final.get("step", -1) < num_steps:
@@ -82,26 +82,28 @@ def finished(cell: Cell) -> Outcome | None:
     return None if is_outdated else Outcome("done", final)
 
 
-# They change nothing in the last evaluation.
+# Keys that do not change the last evaluation.
 _UNSEEN = ("evaluation.every_steps", "evaluation.classifier", "evaluation.best_by")
 
 
 def run_cells(
     cells: Sequence[Cell], *, jobs: int | None = None, report: Callable[[Cell, Outcome, float], None]
 ) -> list[Outcome]:
-    """Runs all cells that are not finished, several at a time; one that fails does not stop the others.
+    """Runs all unfinished cells, several at a time; one that fails does not stop the others.
+
+    What a run prints goes to `log.txt` in its workdir.
 
     Args:
-        cells: in the order in which they begin.
-        jobs: how many at a time; None: one per core, where they compute on CPUs, or per GPU. Each is pinned to a core,
-            or has a GPU, in turn, and a share of its memory.
-        report: called as `(cell, outcome, seconds)` when one ends.
+        cells: The cells, in the order in which they begin.
+        jobs: How many run at a time; None: one per core on a CPU, or one per GPU. Each is pinned to a core, or gets a
+            GPU in turn and a part of its memory.
+        report: Called as `(cell, outcome, seconds)` when a cell ends.
 
     Returns:
-        The outcomes, in the order of `cells`. What a run prints goes to `log.txt` in its workdir.
+        The outcomes, in the order of `cells`.
 
     Raises:
-        StoppedError: SIGTERM or Ctrl-C came, and all runs under way have saved and ended.
+        StoppedError: SIGTERM or Ctrl-C came, and all running cells have saved and ended.
     """
     outcomes = {index: finished(cell) for index, cell in enumerate(cells)}
     waiting = [index for index, outcome in outcomes.items() if outcome is None]
@@ -127,7 +129,7 @@ def run_cells(
 
 @contextlib.contextmanager
 def _stopping(on_signal: Callable[[], object]):
-    """A list that gets the number of a signal when one comes."""
+    """Yields a list that gets the number of a signal when one comes."""
     noted = []
 
     def handle(number, _):
@@ -144,7 +146,7 @@ def _stopping(on_signal: Callable[[], object]):
 
 
 def command(cell: Cell) -> list[str]:
-    """The command line of a cell."""
+    """Returns the command line of a cell."""
     return [sys.executable, "-m", "buresgan_jax.main", *cell.arguments, f"--workdir={cell.workdir}"]
 
 
@@ -161,14 +163,14 @@ os.execv(command[0], command)
 
 
 class _Place(NamedTuple):
-    """Where a run computes: the core that it is pinned to, if it is, and variables of its environment."""
+    """A place for a run: the core that it is pinned to, if any, and variables of its environment."""
 
     core: int | None = None
     environment: Mapping[str, str] = {}
 
 
 def _places(jobs):
-    """One place per run that goes on at a time."""
+    """Returns one place per run at a time."""
     platform, num_devices = accelerators.of_children()
     if platform == "cpu":
         cores = available_cores()
@@ -206,11 +208,11 @@ def _outcome(cell, status):
     return Outcome("failed", {}, f"exit status {status}: {message}")
 
 
-# What is said of them
+# Reports
 
 
 def rows(cells: Iterable[Cell], outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
-    """One flat row per cell for `tables`: labels, status, times, metrics, message."""
+    """Makes one flat row per cell for `tables`: labels, status, times, metrics, message."""
     return [
         {**cell.labels, tables.STATUS: outcome.status, **outcome.final, "message": outcome.message}
         for cell, outcome in zip(cells, outcomes, strict=True)
@@ -218,7 +220,7 @@ def rows(cells: Iterable[Cell], outcomes: Iterable[Outcome]) -> list[dict[str, A
 
 
 def metric_names(table: Iterable[Mapping[str, Any]], labels: Iterable[str]) -> list[str]:
-    """The columns of `rows` that hold metrics, in the order of appearance."""
+    """Returns the columns of `rows` that hold metrics, in the order of appearance."""
     known = {*labels, *workdir.RUN_FACTS, tables.STATUS, "message"}
     return list(dict.fromkeys(name for row in table for name in row if name not in known))
 
@@ -227,13 +229,13 @@ class Report:
     """Prints a line when a cell ends."""
 
     def __init__(self, num_cells: int, num_finished: int):
-        """Says how many were done before."""
+        """Prints how many cells were done before."""
         self._num_cells, self._num_ended = num_cells, num_finished
         if num_finished:
             print(f"{num_finished} of {num_cells} are done already", file=sys.stderr, flush=True)
 
     def __call__(self, cell: Cell, outcome: Outcome, seconds: float) -> None:
-        """One line."""
+        """Prints the line of a cell."""
         self._num_ended += 1
         values = {name: outcome.final[name] for name in metric_names([outcome.final], cell.labels)}
         text = outcome.message or "  ".join(f"{name} {value:.4g}" for name, value in values.items())

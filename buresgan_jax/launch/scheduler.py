@@ -1,4 +1,4 @@
-"""Runs many cells by whichever way is the fastest on the machine: a process per core, or one vmap per device."""
+"""Runs many cells in the way that is fastest on the machine: a process per core, or one vmap per device."""
 
 import contextlib
 import pathlib
@@ -24,7 +24,16 @@ from buresgan_jax.training.opening import open_run
 
 
 def call(program: Callable[[], int], argv: list[str]) -> int:
-    """Calls a program of many runs; a mistake becomes one line and status 2, a full disk 1, a stop 130 or 143."""
+    """Calls a program of many runs.
+
+    Args:
+        program: Returns the exit status.
+        argv: The arguments that are left after the flags, with the program's name.
+
+    Returns:
+        The program's exit status; 2 for an error that the user can fix, 1 for one such as a full disk, each in one line
+        on standard error; 130 or 143 after a signal.
+    """
     logging.set_verbosity(logging.WARNING)
     process.tune_for_cpu()
     try:
@@ -47,14 +56,22 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
 
 
 def local_folder(workdir: str) -> pathlib.Path:
-    """The folder of many runs; UserError where it is remote."""
+    """Returns the folder of many runs; UserError if it is remote."""
     if "://" in workdir:
         raise UserError(f"--workdir={workdir}: many runs need a local folder.")
     return pathlib.Path(workdir)
 
 
 def share(all_cells: Sequence[Cell], workdir: pathlib.Path) -> list[Cell]:
-    """The cells with what their evaluations have in common, which is made where it is missing, and kept in a folder."""
+    """Lets cells share what their evaluators have in common.
+
+    Args:
+        all_cells: The cells.
+        workdir: The folder in which it is kept, and made if it is missing.
+
+    Returns:
+        The cells, whose configs and arguments now name it.
+    """
     found, shared = {}, []
     for cell in all_cells:
         needs = str((cell.config.data, cell.config.evaluation.classifier, cell.config.smoke))
@@ -68,16 +85,19 @@ def share(all_cells: Sequence[Cell], workdir: pathlib.Path) -> list[Cell]:
 
 
 def run(all_cells: Sequence[Cell], workdir: pathlib.Path, *, how: str, jobs: int | None) -> list[Outcome]:
-    """Runs the cells that are not finished, and says what becomes of each.
+    """Runs the unfinished cells, and reports each on standard error when it ends.
 
     Args:
-        all_cells: the cells.
-        workdir: that holds theirs, and what they share (`share`).
+        all_cells: The cells.
+        workdir: The folder that holds their workdirs, and what they share (`share`).
         how: `processes` (one per core or GPU), `vmap` (those at once that differ in traced values only, on every
             device of this process), or `auto`: the first on a CPU, where one vmap is slower than runs in turn; else
             the second.
-        jobs: how many runs at a time. None: a process per core or GPU; under one vmap as many as there are. Each has
-            its own copy of networks and batches on the device.
+        jobs: How many runs at a time. None: a process per core or GPU; under one vmap, all of them. Each has its own
+            copy of networks and batches on the device.
+
+    Returns:
+        The outcomes, in the order of the cells.
     """
     is_vmap = how == "vmap" or (how == "auto" and jax.default_backend() != "cpu")
     print(f"{len(all_cells)} runs, {'under vmap' if is_vmap else 'one process each'}", file=sys.stderr, flush=True)
@@ -145,7 +165,7 @@ def _outcome(recorder, divergence):
 
 
 def _once_per_source():
-    """`build.source` that opens equal sources once."""
+    """Makes a function like `builders.source` that opens equal sources once."""
     opened = {}
 
     def open_source(config):

@@ -1,7 +1,7 @@
-"""Checkpoints of everything a run needs to go on: orbax, plus a checksum per array that is verified on restoring.
+"""Checkpoints of everything a run needs to resume: orbax, plus a checksum per array that is verified on restoring.
 
-Orbax writes a step atomically, but restores wrong numbers without a word where a byte has flipped on the disk, and does
-not always see that a file is missing. So each step carries a manifest with a CRC-32 of every array; a step that cannot
+Orbax writes a step atomically, but silently restores wrong numbers if a byte has flipped on the disk, and does not
+always notice a missing file. So each step carries a manifest with a CRC-32 of every array; a step that cannot
 be restored exactly is moved to `bad_checkpoints/` and the one before it is used.
 """
 
@@ -42,11 +42,11 @@ class Checkpointer:
         """Opens the checkpoints.
 
         Args:
-            workdir: of the run.
-            keep: how many of the newest steps to keep; None: all.
-            keep_every_steps: keep steps that are multiples of this for ever; None: none.
-            read_only: create, move and delete nothing: a training may be running there.
-            folder: their place in the workdir.
+            workdir: The run's directory.
+            keep: How many of the newest steps to keep; None: all.
+            keep_every_steps: Also keep all multiples of this; None: none.
+            read_only: Whether to create, move and delete nothing, as a training may be running there.
+            folder: The folder of the checkpoints in the workdir.
         """
         self._folder = epath.Path(workdir).resolve() / folder
         self._bad_folder = self._folder.parent / "bad_checkpoints"
@@ -59,14 +59,14 @@ class Checkpointer:
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, step: int, items: Mapping[str, PyTree]) -> None:
-        """Starts to save named trees of NumPy arrays; does nothing where the step is there already."""
+        """Starts to save named trees of NumPy arrays; does nothing if the step is there already."""
         if step in self._manager.all_steps():
             return
         saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
         self._manager.save(step, args=ocp.args.Composite(manifest=ocp.args.JsonSave(_manifest(items)), **saved))
 
     def overwrite(self, step: int, items: Mapping[str, PyTree]) -> None:
-        """Saves, and waits until it is written; this step and later ones that are there are deleted before."""
+        """Deletes this step and later ones, saves the step, and waits until it is written."""
         for old in [old for old in self._manager.all_steps() if old >= step]:
             self._manager.delete(old)
         self.save(step, items)
@@ -78,17 +78,20 @@ class Checkpointer:
             self._manager.delete(old)
 
     def latest_step(self) -> int | None:
-        """The newest step that is there, good or bad."""
+        """Returns the newest step, good or bad."""
         return max(self.steps(), default=None)
 
     def restore(self, like: Mapping[str, PyTree]) -> tuple[int, dict[str, PyTree]] | None:
-        """The newest step that can be restored exactly, and its trees; None where there is no checkpoint at all.
+        """Restores the newest step that is good.
 
         Args:
-            like: for every wanted name a tree with the expected structure, shapes and dtypes.
+            like: For every wanted name a tree with the expected structure, shapes and dtypes.
+
+        Returns:
+            The step and its trees; None if there is no checkpoint at all.
 
         Raises:
-            UserError: there are checkpoints, but not one good; or they hold other arrays than `like`.
+            UserError: There are checkpoints but none is good, or they hold other arrays than `like`.
         """
         like, bad = _zeros(like), {}
         while steps := set(self.steps()) - bad.keys():
@@ -107,14 +110,14 @@ class Checkpointer:
         return None
 
     def restore_step(self, step: int, like: Mapping[str, PyTree]) -> dict[str, PyTree]:
-        """The trees of one step, exactly.
+        """Restores one step.
 
         Args:
-            step: the step.
-            like: see `restore`.
+            step: The step.
+            like: Expected trees, see `restore`.
 
         Raises:
-            UserError: it is not there, damaged, or holds other arrays than `like`.
+            UserError: The step is missing or damaged, or holds other arrays than `like`.
         """
         if step not in self.steps():
             known = ", ".join(map(str, self.steps())) or "none"
@@ -130,14 +133,14 @@ class Checkpointer:
         self._manager.close()
 
     def steps(self) -> list[int]:
-        """All that are there, good or bad, in ascending order."""
+        """Returns all steps, good or bad, in ascending order."""
         # Not orbax's own list: it leaves out a step that lacks one of some small files, and could then not save it.
         if not self._folder.exists():
             return []
         return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
 
     def _try(self, step, like):
-        """`(items, None)`, or `(None, why not)` where any process cannot restore the step."""
+        """Returns `(items, None)`, or `(None, problem)` if any process cannot restore the step."""
         try:
             items, problem = self._restore_exactly(step, like), None
         except UserError:
@@ -162,7 +165,7 @@ class Checkpointer:
         return items
 
     def _read_manifest(self, step, like):
-        """Checksums by path of the arrays that are wanted, all of which are there with the wanted shapes."""
+        """Reads the checksums of all arrays by path, and checks that the wanted ones are there in the wanted shapes."""
         manifest = self._manager.restore(step, args=ocp.args.Composite(manifest=ocp.args.JsonRestore())).manifest
         arrays = manifest["arrays"]
         if manifest["crc32"] != _crc32(json.dumps(arrays, sort_keys=True).encode()):
@@ -218,7 +221,7 @@ def _manifest(items):
 
 
 def _checksums(tree):
-    """CRC-32 of every array by its path in the tree."""
+    """Computes the CRC-32 of every array by its path in the tree."""
     return {path: _crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in _leaves(tree).items()}
 
 

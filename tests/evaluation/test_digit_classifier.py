@@ -190,7 +190,7 @@ def config(monkeypatch):
     assert config.evaluation.num_samples == 26_000
     config.data.num_examples = 500
     config.evaluation.num_samples = 300
-    monkeypatch.setattr("buresgan_jax.data.tfds_source", lambda name, **_: _digits(name=name))
+    monkeypatch.setattr("buresgan_jax.data.stacked.tfds_source", lambda name, **_: _digits(name=name))
     monkeypatch.setattr(
         classifier_training, "load_classifier", functools.partial(digit_classifier.load_classifier, network=_SMALL)
     )

@@ -88,6 +88,18 @@ def test_two_runs_in_one_workdir_are_refused_while_the_first_one_goes_on(tmp_pat
     lock_workdir(tmp_path).close()  # it was given back
 
 
+def test_a_run_that_cannot_begin_gives_its_workdir_back(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    config = make_config(training__num_steps=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "MetricWriter", full)
+        with pytest.raises(OSError, match="No space left"):
+            loop.train_and_evaluate(config, tmp_path)
+    loop.train_and_evaluate(config, tmp_path)
+
+
 @pytest.mark.parametrize("method", ["bures", "wgan_gp", "veegan"])
 def test_training_is_in_float32_where_float64_is_enabled(x64, tmp_path, method):
     loop.train_and_evaluate(make_config(method, training__num_steps=2), tmp_path)
