@@ -105,8 +105,8 @@ def feature_case(n: int, dim: int, dtype) -> Case:
     x, y = ((rng.normal(size=(n, dim)) / np.arange(1, dim + 1)).astype(dtype) for _ in range(2))
     exact = jax.jit(jax.value_and_grad(functools.partial(squared_bures_distance_from_features, scale="sum")))
     value, gradient = exact(x.astype(np.float64), y.astype(np.float64))
-    centerd = [batch - batch.mean(0) for batch in (x.astype(float), y.astype(float))]
-    return Case(x, y, float(value), np.asarray(gradient), sum(float(np.sum(batch**2)) for batch in centerd))
+    centered = [batch - batch.mean(0) for batch in (x.astype(float), y.astype(float))]
+    return Case(x, y, float(value), np.asarray(gradient), sum(float(np.sum(batch**2)) for batch in centered))
 
 
 def _traces(x, y):

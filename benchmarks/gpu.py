@@ -26,9 +26,9 @@ RUNS = {
     "cifar_bfloat16": f"{_CIFAR} --methods=bures --dtype=bfloat16 {_BOTH}",
     # What fills the gap to the floors: the decomposition, the loop over steps, kernels by name.
     "cifar_settings": f"{_CIFAR} --methods=bures --dtype=tf32 --peer=none --vary=training.steps_per_call=1,4,16 "
-    "--vary=penalty.method=newton_schulz,svd --trace={traces}",
+    "--vary=bures.method=newton_schulz,svd --trace={traces}",
     "ring": "steps.py --data=ring --methods=gan,bures,alternating_bures --batch-sizes=256 --rounds=7 --budget=5 "
-    "--seeds=1,10 --pipeline --vary=penalty.method=newton_schulz",
+    "--seeds=1,10 --pipeline --vary=bures.method=newton_schulz",
     "cifar_seeds": f"{_CIFAR} --methods=bures --batch-sizes=64 --dtype=tf32 --peer=none --seeds=1,4 --pipeline",
     "images": "steps.py --data=stacked_mnist,stl10 --methods=bures --batch-sizes=64 --dtype=tf32 --peer=eager",
     "prng": "prng.py",

@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 from buresgan_jax import builders, data
-from buresgan_jax.algorithms import moves as moves
+from buresgan_jax.algorithms import apply, moves
 from buresgan_jax.errors import UserError
 from buresgan_jax.training import devices
 
@@ -40,7 +40,7 @@ def make_config(name: str, method: str, batch_size: int, *, dtype: str = "float3
 
 
 def varied(config, field: str, value):
-    """A copy of the config with one field, such as "penalty.method", set."""
+    """A copy of the config with one field, such as "bures.method", set."""
     config = config.copy_and_resolve_references()
     config.update_from_flattened_dict({field: value})
     return config
@@ -56,10 +56,11 @@ def make_source(config) -> data.Source:
     """The config's data, or random pixels in the same number where they are not prepared."""
     with contextlib.suppress(UserError, ImportError):
         return builders.source(config)
-    if config.data.name == "stacked_mnist":
-        gray = _random_source(config.data.base, (*builders.describe(config).example_shape[:2], 1))
+    description = builders.describe(config)
+    if description.digits:
+        gray = _random_source(description.digits, (*description.example_shape[:2], 1))
         return data.stacked_source(gray, num_examples=config.data.num_examples, seed=config.seed)
-    return _random_source(config.data.name, builders.describe(config).example_shape)
+    return _random_source(config.data.name, description.example_shape)
 
 
 def _random_source(name, shape):
@@ -92,7 +93,8 @@ class Steps:
         self._layout = devices.Layout.create(config.training.batch_size)
         self._state, self._tracker = devices.on_local_devices(_initial(config))
         self._key = devices.on_local_devices(jax.random.key(1))
-        self._run = devices.over_devices(devices.make_run_steps(self._algorithm, self._source.decode, self.per_call))
+        decode = partial(data.decode_payload, self._source)
+        self._run = devices.over_devices(devices.make_run_steps(self._algorithm, decode, self.per_call))
         self._calls, self._host_calls = self._plan(), self._plan()
         self._batches, self._stream = self._place(self._read(*next(self._calls))), None
 
@@ -152,9 +154,8 @@ def _initial_state(config, seed=0):
 def _initial(config, seed=0):
     """The state, and a tracker of zeros."""
     algorithm, state = builders.algorithm(config), _initial_state(config, seed)
-    rows = (algorithm.batches_per_update, config.training.batch_size)
-    real = jax.ShapeDtypeStruct((*rows, *builders.describe(config).example_shape), jnp.float32)
-    return state, devices.make_tracker(algorithm, state, real)
+    batch = devices.batch_like(algorithm, config.training.batch_size, builders.describe(config).example_shape)
+    return state, devices.make_tracker(algorithm, state, batch)
 
 
 def _read(config, algorithm, source, start, stop):
@@ -165,7 +166,7 @@ def _read(config, algorithm, source, start, stop):
 
 def _steps_per_call(config, algorithm, source):
     """As training chooses it."""
-    num_bytes = _read(config, algorithm, source, 0, 1).nbytes
+    num_bytes = sum(leaf.nbytes for leaf in _read(config, algorithm, source, 0, 1).values())
     return devices.choose_steps_per_call(config.training.steps_per_call, source.example_shape, num_bytes)
 
 
@@ -177,8 +178,8 @@ def seeds_call(config, num_seeds: int) -> Callable[[], object]:
     carry = stack(*(_initial(config, seed) for seed in range(num_seeds)))
     keys = jax.random.split(jax.random.key(1), num_seeds)
     starts = range(0, num_seeds * per_call, per_call)
-    batches = jnp.stack([_read(config, algorithm, source, start, start + per_call) for start in starts])
-    run_steps = devices.make_run_steps(algorithm, source.decode, per_call)
+    batches = stack(*(_read(config, algorithm, source, start, start + per_call) for start in starts))
+    run_steps = devices.make_run_steps(algorithm, partial(data.decode_payload, source), per_call)
     run = jax.jit(jax.vmap(run_steps, in_axes=(0, 0, 0, 0, None)), donate_argnums=(0, 1))
 
     def call():
@@ -197,19 +198,20 @@ class Parts:
         self._config, self._game = config, builders.game(config, None)
         self._is_alternating = config.algorithm.name == "alternating"
         self._state = jax.eval_shape(partial(_initial_state, config))
-        shape = (config.training.batch_size, *builders.describe(config).example_shape)
-        self._images = jax.ShapeDtypeStruct(shape, jnp.float32)
+        self._images = jax.ShapeDtypeStruct(
+            (config.training.batch_size, *builders.describe(config).example_shape), jnp.float32
+        )
         self._z = jax.eval_shape(self._draw, self._state.latent, jax.random.key(0))
-        self._judged = jax.eval_shape(self._judge, self._state.discriminator, self._images)
+        self._scored = jax.eval_shape(self._score, self._state.discriminator, self._images)
 
     def _draw(self, latent, key):
         return self._game.latent.sample(latent, key, self._images.shape[0])
 
     def _generate(self, generator, z):
-        return moves.apply_train(self._game.generator, generator.params, generator.batch_stats, z)[0]
+        return apply(self._game.generator, generator, z)[0]
 
-    def _judge(self, discriminator, x):
-        return moves.apply_train(self._game.discriminator, discriminator.params, discriminator.batch_stats, x)[0]
+    def _score(self, discriminator, x):
+        return moves.discriminate(self._game, discriminator, None, x, jax.random.key(0))[0][:2]
 
     def _generator(self, generator, z, cotangents):
         """Forward, and the gradient by the parameters."""
@@ -217,37 +219,37 @@ class Parts:
         return pullback(cotangents)[0]
 
     def _by_params(self, discriminator, x, cotangents):
-        _, pullback = jax.vjp(lambda params: self._judge(discriminator.replace(params=params), x), discriminator.params)
+        _, pullback = jax.vjp(lambda params: self._score(discriminator.replace(params=params), x), discriminator.params)
         return pullback(cotangents)[0]
 
     def _by_input(self, discriminator, x, cotangents):
-        return jax.vjp(partial(self._judge, discriminator), x)[1](cotangents)
+        return jax.vjp(partial(self._score, discriminator), x)[1](cotangents)
 
     def _discriminator(self, discriminator, real, fake, own, other):
         """Both forward passes, the discriminator's gradient of both, the generator's through the fakes."""
         _, pullback = jax.vjp(
-            lambda params, x: self._judge(discriminator.replace(params=params), x), discriminator.params, fake
+            lambda params, x: self._score(discriminator.replace(params=params), x), discriminator.params, fake
         )
         return self._by_params(discriminator, real, own), pullback(own)[0], pullback(other)[1]
 
     def _penalty_pass(self, discriminator, real, fake, cotangents):
         """The alternating method's first move: a forward pass of the real batch, and back to the fakes."""
-        return self._judge(discriminator, real)[1], self._by_input(discriminator, fake, cotangents)
+        return self._score(discriminator, real)[1], self._by_input(discriminator, fake, cotangents)
 
     def _penalty(self, fake, real):
         """Value and gradient by the fakes' features."""
 
         def value(fake):
             step = SimpleNamespace(outputs=SimpleNamespace(fake_features=fake, real_features=real))
-            return sum(penalty.function(step, jax.random.key(0)) for penalty in self._game.generator_penalties)
+            return sum(term.function(step, jax.random.key(0)) for term in self._game.generator_terms)
 
         return jax.value_and_grad(value)(fake)
 
     def _optimize(self, state, by_generator, by_discriminator):
         """Both optimizers and the moving averages."""
         for _ in range(1 + self._is_alternating):
-            state = moves.step_generator(self._game, state, by_generator, state.generator.batch_stats)
-        state = moves.step_discriminator(self._game, state, by_discriminator, state.discriminator.batch_stats)
+            state = moves.step_generator(self._game, state, by_generator, state.generator.collections)
+        state = moves.step_discriminator(self._game, state, by_discriminator, state.discriminator.collections)
         return moves.finish_step(self._game, state)
 
     def timed(self) -> dict[str, list[Callable[[], object]]]:
@@ -255,8 +257,8 @@ class Parts:
         state, generator_moves = _initial_state(self._config), 1 + self._is_alternating
         networks = state.generator, state.discriminator, state.latent
         generator, discriminator, latent = jax.tree.map(jnp.copy, networks)  # the state is donated
-        shapes = (self._images, self._z, self._judged)
-        images, z, judged = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(0), leaf.shape), shapes)
+        shapes = (self._images, self._z, self._scored)
+        images, z, scored = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(0), leaf.shape), shapes)
         optimize, generate = jax.jit(self._optimize, donate_argnums=0), jax.jit(self._generator)
         discriminate, penalize = jax.jit(self._discriminator), jax.jit(self._penalty)
 
@@ -267,16 +269,16 @@ class Parts:
 
         shares = {
             "generator": [partial(generate, generator, z, images)] * generator_moves,
-            "discriminator": [partial(discriminate, discriminator, images, images, judged, judged)],
+            "discriminator": [partial(discriminate, discriminator, images, images, scored, scored)],
             "penalty": [],
             "optimizers and averages": [optimize_in_place],
             "z and data": [partial(jax.jit(self._draw), latent, jax.random.key(0))] * generator_moves,
         }
         if self._is_alternating:
             penalty_pass = jax.jit(self._penalty_pass)
-            shares["discriminator"].append(partial(penalty_pass, discriminator, images, images, judged))
-        if self._game.generator_penalties:
-            shares["penalty"].append(partial(penalize, judged[1], judged[1][::-1]))
+            shares["discriminator"].append(partial(penalty_pass, discriminator, images, images, scored))
+        if self._game.generator_terms:
+            shares["penalty"].append(partial(penalize, scored[1], scored[1][::-1]))
         if images.ndim == 4:
             pixels = np.zeros(images.shape, np.uint8)
             shares["z and data"] += [partial(jax.jit(data.decode_images), pixels)] * generator_moves
@@ -285,10 +287,10 @@ class Parts:
     def gigaflops(self) -> float:
         """Arithmetic of a step of the plain networks, counted by XLA; without the decompositions."""
         generator = _count(self._generator, self._state.generator, self._z, self._images)
-        forward = _count(self._judge, self._state.discriminator, self._images)
-        by_params = _count(self._by_params, self._state.discriminator, self._images, self._judged)
-        by_input = _count(self._by_input, self._state.discriminator, self._images, self._judged)
-        penalty = _count(self._penalty, self._judged[1], self._judged[1]) if self._game.generator_penalties else 0
+        forward = _count(self._score, self._state.discriminator, self._images)
+        by_params = _count(self._by_params, self._state.discriminator, self._images, self._scored)
+        by_input = _count(self._by_input, self._state.discriminator, self._images, self._scored)
+        penalty = _count(self._penalty, self._scored[1], self._scored[1]) if self._game.generator_terms else 0
         # The fakes' forward pass serves both gradients.
         step = generator + 2 * by_params + by_input - forward + penalty
         return (step + (generator + forward + by_input) * self._is_alternating) / 1e9

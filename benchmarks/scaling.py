@@ -18,14 +18,13 @@ import sys
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import scaling_model as model
 
-from buresgan_jax import builders, data
+from buresgan_jax import builders
 from buresgan_jax.training import devices
 
 WORKS = ("cifar", "stl10", "ring")  # configs
@@ -53,14 +52,15 @@ class Collective(NamedTuple):
 def lower(config, num_devices):
     """The training step as `devices.over_devices` runs it, lowered for simulated devices."""
     algorithm, local = builders.algorithm(config, devices.AXIS), builders.algorithm(config)
-    state = jax.eval_shape(local.init, jax.random.key(0), np.zeros(builders.describe(config).example_shape, np.float32))
-    real = jax.ShapeDtypeStruct(
-        (local.batches_per_update, model.PER_DEVICE, *builders.describe(config).example_shape), jnp.float32
-    )
-    batches = jax.ShapeDtypeStruct((num_devices, 1, *real.shape), jnp.float32)
-    run_steps = devices.make_run_steps(algorithm, data.decode_points, 1)
+    example = np.zeros(builders.describe(config).example_shape, np.float32)
+    state = jax.eval_shape(local.init, jax.random.key(0), example)
+    batch = devices.batch_like(local, model.PER_DEVICE, example.shape)
+    batches = {
+        name: jax.ShapeDtypeStruct((num_devices, 1, *leaf.shape), leaf.dtype) for name, leaf in batch._asdict().items()
+    }
+    run_steps = devices.make_run_steps(algorithm, lambda payload, key: (payload["examples"], payload["index"]), 1)
     run = devices.over_devices(run_steps, jax.devices()[:num_devices])
-    tracker, stop = devices.make_tracker(local, state, real), np.zeros(num_devices, np.int32)
+    tracker, stop = devices.make_tracker(local, state, batch), np.zeros(num_devices, np.int32)
     return run.lower(state, tracker, jax.random.key(0), batches, 1, stop)
 
 
@@ -88,8 +88,8 @@ def network_shapes(config):
         for name in ("generator", "discriminator")
     }
     discriminator = builders.discriminator(config, None)
-    classifier = functools.partial(discriminator.init_with_output, train=True)
-    (outputs, features), _ = jax.eval_shape(classifier, jax.random.key(0), example[None])
+    init_with_output = functools.partial(discriminator.init_with_output, train=True)
+    (outputs, features, _), _ = jax.eval_shape(init_with_output, jax.random.key(0), example[None])
     rows = {(config.latent.dim,): "z", example.shape: "real or fake examples"}
     return parameters, rows | {outputs.shape[1:]: "outputs", features.shape[1:]: "features"}, features.shape[1]
 
@@ -134,13 +134,10 @@ def count(config, without_penalty):
 
 def network_flops(config):
     """FLOPs of a step on `model.PER_DEVICE` examples, by XLA's count of the program that is lowered for a GPU."""
-    algorithm = builders.algorithm(config)
-    example = np.zeros(builders.describe(config).example_shape, np.float32)
-    state = jax.eval_shape(algorithm.init, jax.random.key(0), example)
-    real = jax.ShapeDtypeStruct(
-        (algorithm.batches_per_update, model.PER_DEVICE, *builders.describe(config).example_shape), jnp.float32
-    )
-    traced = jax.jit(algorithm.update).trace(state, real, jax.random.key(0))
+    algorithm, shape = builders.algorithm(config), builders.describe(config).example_shape
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
+    batch = devices.batch_like(algorithm, model.PER_DEVICE, shape)
+    traced = jax.jit(algorithm.update).trace(state, batch, jax.random.key(0))
     return traced.lower(lowering_platforms=("cuda",)).cost_analysis()["flops"]
 
 

@@ -135,7 +135,7 @@ VARIANTS = {
     "as it is": AS_IT_IS,
     "(a) gradient of the gather by a slice": Variant(slice=True),
     "(b) covariances summed": Variant(slice=True, covariances=True),
-    f"(c) `penalty.max_samples={GLOBAL_BATCH}`": Variant(max_samples=GLOBAL_BATCH),
+    f"(c) `bures.max_samples={GLOBAL_BATCH}`": Variant(max_samples=GLOBAL_BATCH),
     "(d) (c) before the gather, and (a)": Variant(slice=True, max_samples=GLOBAL_BATCH, select="before"),
     f"(e) (d), {8 * PER_DEVICE} examples per device": Variant(True, GLOBAL_BATCH, "before", growth=8.0),
 }

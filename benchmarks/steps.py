@@ -4,7 +4,7 @@
     python benchmarks/steps.py                    # the usual rows, about twenty minutes on two slow cores
     python benchmarks/steps.py --all --pipeline --seeds=1,4 --breakdown --output=steps.md
     python benchmarks/steps.py --data=ring --cores=0 --busy    # one core, while a busy process has the others
-    python benchmarks/steps.py --data=cifar --vary=penalty.method=newton_schulz,svd    # beside the config's own value
+    python benchmarks/steps.py --data=cifar --vary=bures.method=newton_schulz,svd    # beside the config's own value
 
 All that is compared is called in turn, and every number is the median of its calls, so that a busy machine disturbs all
 alike: read the ratios. A call holds as many steps as the config says, and a turn as many calls as take 0.3 s. The small
@@ -62,7 +62,7 @@ def measure(row: Row, options) -> Measured:
     first = timing.seconds_of(steps.resident)
     calls, num_steps = {"ours": steps.resident}, {"ours": steps.per_call}
     settings = {f"{field}={value}": (field, value) for field, values in options.vary for value in values}
-    without = {"without": ("penalty.name", None)} if options.breakdown and row.has_penalty else {}
+    without = {"without": ("terms", ())} if options.breakdown and row.has_penalty else {}
     for name, setting in (settings | without).items():
         other = jax_steps.Steps(jax_steps.varied(config, *setting))
         calls[name], num_steps[name] = other.resident, other.per_call

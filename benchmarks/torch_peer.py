@@ -138,7 +138,7 @@ def _prepare(features):
 
 
 def bures_penalty(fake_features, real_features):
-    """Squared Bures distance of centerd, row-normalized batches, `|F|^2 + |R|^2 - 2 |F R^T|_*`, in the smaller space.
+    """Squared Bures distance of centered, row-normalized batches, `|F|^2 + |R|^2 - 2 |F R^T|_*`, in the smaller space.
 
     The nuclear norm by the eigenvalues of the squared product, whose gradient PyTorch has without dividing by gaps:
     faster than `torch.linalg.matrix_norm(..., "nuc")` in every shape and number of threads that was tried.
@@ -156,7 +156,7 @@ def bures_penalty(fake_features, real_features):
 
 
 def frobenius_penalty(fake_features, real_features):
-    """Squared Frobenius distance of the second moments of centerd, row-normalized batches, in the smaller space."""
+    """Squared Frobenius distance of the second moments of centered, row-normalized batches, in the smaller space."""
     fake, real = _prepare(fake_features.float()), _prepare(real_features.detach().float())
     if fake.shape[1] <= fake.shape[0]:
         return (fake.T @ fake - real.T @ real).square().sum()

@@ -54,20 +54,26 @@ def make_cells(suite, folder: pathlib.Path, workdir: pathlib.Path) -> list[Cell]
 
     Args:
         suite: Names with commas between them: `data` (files of `folder`), `methods`, `seeds`; and `overrides`, such as
-            `training.num_steps=1000 penalty.weight=2`, of every run.
+            `training.num_steps=1000 bures.weight=2`, of every run whose config has the key.
         folder: The folder of the config files.
         workdir: The suite's directory.
     """
     files = {data: folder / f"{data}.py" for data in _names(suite, "data")}
     modules, methods = {data: _load(file) for data, file in files.items()}, _names(suite, "methods")
     overrides, made = dict(word.partition("=")[::2] for word in shlex.split(suite.overrides)), []
+    unused = set(overrides)
     for seed, data, method in itertools.product(parse_seeds(suite.seeds), files, methods):
-        config, words = modules[data].get_config(method), overrides | {"seed": str(seed)}
+        config = modules[data].get_config(method)
+        known, words = config_lib.flatten(config), overrides | {"seed": str(seed)}
+        words = {key: word for key, word in words.items() if key in known}
         for key, word in words.items():
             config.update_from_flattened_dict({key: config_lib.parse_value(config, key, word)})
         arguments = (f"--config={files[data]}:{method}", *(f"--config.{key}={word}" for key, word in words.items()))
         labels = {"data": data, "method": method, "seed": seed}
         made.append(Cell(labels, workdir / data / method / f"seed_{seed}", arguments, config))
+        unused -= set(words)
+    for key in unused:  # no method has it
+        config_lib.parse_value(made[0].config, key, overrides[key])
     return made
 
 

@@ -2,7 +2,7 @@
 
     python -m buresgan_jax.sweep --config=configs/ring.py --workdir=runs/sweep --seeds=0:10
     python -m buresgan_jax.sweep --config=configs/ring.py --workdir=runs/weights --seeds=0:3 \
-        --grid=penalty.weight=0.3,1,3 --grid=optimizer.generator_learning_rate=1e-3,3e-4
+        --grid=bures.weight=0.3,1,3 --grid=optimizer.generator_learning_rate=1e-3,3e-4
 
 Each run has a folder of its own in the workdir, as if `buresgan_jax.main` had made it. `--together=processes` gives it
 a process of its own: pinned to a core, the fastest way on a CPU, or with one GPU, which several share by `--jobs`;

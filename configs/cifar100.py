@@ -4,14 +4,14 @@
 
 The data set is prepared once by `python -m buresgan_jax.prepare cifar100`.
 
-The full run has not been made here: no expected time or result yet. On a CPU expect days; use a GPU.
+The full run has not been made, so there is no expected time or result yet. On a CPU expect days; use a GPU.
 """
 
 from buresgan_jax import config as defaults
 
 
 def get_config(argument: str = "bures"):
-    """The paper's settings; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    """The paper's settings. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "cifar100"
     defaults.use_images(config, image_size=32, channels=3)

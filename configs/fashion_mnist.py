@@ -4,7 +4,7 @@
 
 The data set is prepared once by `python -m buresgan_jax.prepare fashion_mnist`.
 
-The full run has not been made here. After 500 steps at batch 64 (5 minutes on one core) boots, trousers, shirts and
+The full run has not been made. After 500 steps at batch 64 (5 minutes on one core) boots, trousers, shirts and
 dresses can be told apart; docs/results/images.md compares 600 steps with the plain GAN's.
 """
 
@@ -12,7 +12,7 @@ from buresgan_jax import config as defaults
 
 
 def get_config(argument: str = "bures"):
-    """The paper's MNIST networks; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    """The paper's MNIST networks. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "fashion_mnist"
     defaults.use_images(config, image_size=28, channels=1)

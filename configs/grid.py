@@ -1,7 +1,7 @@
 """Grid of 25 Gaussians: section "Artificial data" of the BuresGAN paper, https://arxiv.org/abs/2006.09096.
 
-python -m buresgan_jax.main --config=configs/grid.py --workdir=runs/grid
-python -m buresgan_jax.main --config=configs/grid.py:alternating_bures --workdir=runs/grid_alternating
+    python -m buresgan_jax.main --config=configs/grid.py --workdir=runs/grid
+    python -m buresgan_jax.main --config=configs/grid.py:alternating_bures --workdir=runs/grid_alternating
 
 Expect 25 of 25 modes after 25,000 steps and 85 to 88 % of the averaged generator's samples within 3 standard deviations
 (perfect samples: 98.9 %), 81 to 86 % of the raw one's, for both methods; the plain GAN loses 1 to 16 modes in half of
@@ -12,7 +12,7 @@ from buresgan_jax import config as defaults
 
 
 def get_config(argument: str = "bures"):
-    """The paper's settings; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    """The paper's settings. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "grid"
     config.data.num_examples = 10_000

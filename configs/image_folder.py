@@ -2,9 +2,9 @@
 
     python -m buresgan_jax.main --config=configs/image_folder.py --workdir=runs/mine --config.data.path=FOLDER
 
-Images are cropped to a centerd square and resized to `data.image_size` (such as 28, 32, 48, 64, 96, 128: a start of 7
-to 13 doubled a few times); `data.channels=1` for gray. Broken files are skipped with a warning that counts them;
-`data.on_broken=error` refuses them.
+Images are cropped to a square in the center and resized to `data.image_size` (such as 28, 32, 48, 64, 96, 128: a
+number from 7 to 13 doubled a few times). `data.channels=1` is for gray images. Broken files are skipped with a warning
+that counts them; with `data.on_broken=error` they are an error.
 
 Measured so far: 600 steps at batch 64 on 50,000 pictures of 32x32 (docs/results/images.md); 0.4 to 0.6 s per step on
 two CPU cores, 0.95 s on one.
@@ -14,7 +14,7 @@ from buresgan_jax import config as defaults
 
 
 def get_config(argument: str = "bures"):
-    """The paper's DCGAN family; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    """The paper's DCGAN family. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "image_folder"
     defaults.use_images(config, image_size=32, channels=3)

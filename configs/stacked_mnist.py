@@ -8,16 +8,16 @@ The smaller-batch setting of the same paper (4 layers, batch 64) is
 `--config.generator.variant=veegan --config.discriminator.variant=veegan --config.training.batch_size=64
 --config.optimizer.generator_learning_rate=2e-4 --config.optimizer.discriminator_learning_rate=2e-4`.
 
-Every evaluation reports modes out of 1000 and the divergence from the data's histogram (`reverse_kl`, in nats, with its
-floor for a perfect generator and classifier) of 26,000 samples, by a classifier of the digits, with its accuracy. The
-first one trains it (a few minutes on a CPU core) and keeps it in the workdir; several runs share one with
-`--config.evaluation.classifier=digit_classifier.npz`, which
-`python -m buresgan_jax.train_classifier --data=mnist --out=digit_classifier.npz` writes.
-`--config.data.base=fashion_mnist` stacks clothes.
+Every evaluation takes 26,000 samples. A digit classifier finds their classes. The evaluation reports the modes out of
+1000, the divergence from the data's histogram (`reverse_kl`, in nats), its floor for a perfect generator and
+classifier, and the classifier's accuracy. The first evaluation trains the classifier (a few minutes on a CPU core) and
+keeps it in the workdir. To use one for several runs, train it by
+`python -m buresgan_jax.train_classifier --data=mnist --out=digit_classifier.npz` and name it as
+`--config.evaluation.classifier=digit_classifier.npz`. `--config.data.base=fashion_mnist` stacks clothes.
 On a CPU core an evaluation takes one to three minutes, most of it for the samples, hence its interval.
 
-Measured so far: 10,000 steps at batch 64, 0.5 s each on one core, where BuresGAN and the plain GAN have all 1000 modes
-from 2,000 steps on, and in the end divergences of 0.068 and 0.060 (docs/results/images.md). The full run has not been
+Measured so far: 10,000 steps at batch 64, 0.5 s each on one core. There BuresGAN and the plain GAN have all 1000 modes
+from 2,000 steps on, and divergences of 0.068 and 0.060 in the end (docs/results/images.md). The full run has not been
 made.
 """
 
@@ -25,7 +25,7 @@ from buresgan_jax import config as defaults
 
 
 def get_config(argument: str = "bures"):
-    """The paper's settings; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    """The paper's settings. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "stacked_mnist"
     defaults.use_images(config, image_size=28, channels=3)

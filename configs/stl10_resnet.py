@@ -5,14 +5,14 @@
 At 48x48, the paper's smaller version: `--config.data.image_size=48`. The data set is prepared once by
 `python -m buresgan_jax.prepare stl10`. Differs from the authors' code as `cifar_resnet.py` does.
 
-The full run has not been made here: no expected time or result yet. On a CPU expect months; use a GPU.
+The full run has not been made, so there is no expected time or result yet. On a CPU expect months; use a GPU.
 """
 
 from buresgan_jax import config as defaults
 
 
 def get_config(argument: str = "bures"):
-    """The authors' settings; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    """The authors' settings. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "stl10"
     config.data.split = "unlabelled"

@@ -11,7 +11,7 @@ from buresgan_jax import config as defaults
 
 
 def get_config(argument: str = "bures"):
-    """The paper's settings; the argument is a method (see buresgan_jax/config.py), `smoke`, or both."""
+    """The paper's settings. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "unbalanced_grid"
     config.data.num_examples = 10_000

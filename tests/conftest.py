@@ -24,8 +24,9 @@ if not _is_worker:
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="buresgan_jax_tests_")
 
 # The files that take longest begin first, so that the workers end together.
-_LONGEST = ("algorithms", "train", "main", "distances", "public_functions", "convolution", "processes", "methods")
-_LONGEST += ("geometry", "evaluate", "parallel", "networks", "networks_resnet", "penalties", "steps", "classifier")
+_LONGEST = ("algorithms", "golden_updates", "sketches", "train", "main", "distances", "public_functions", "convolution")
+_LONGEST += ("processes", "methods", "geometry", "saved_run", "layouts", "networks", "networks_resnet", "penalties")
+_LONGEST += ("steps", "digit_classifier")
 
 
 def pytest_collection_modifyitems(items):

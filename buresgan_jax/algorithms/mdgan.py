@@ -71,19 +71,8 @@ def mdgan_v1(
     References:
         Che et al., "Mode Regularized Generative Adversarial Networks", ICLR 2017. https://arxiv.org/abs/1612.02136.
     """
-
-    def reconstruction(step, key):
-        del key
-        errors = jnp.mean((step.local.real - step.local.fake) ** 2, axis=-1)
-        return jnp.sum(errors) * moves.axis_size(game) if reference_compat else jnp.mean(errors)
-
-    def mode(step, key):
-        del key
-        if reference_compat:
-            return jnp.mean(jax.nn.softplus(step.outputs.fake_outputs))
-        return game.loss.generator(step.outputs.real_outputs, step.outputs.fake_outputs)
-
-    terms = (Term("reconstruction", reconstruction_weight, reconstruction), Term("mode", mode_weight, mode))
+    weights = {"reconstruction": reconstruction_weight, "mode": mode_weight}
+    terms = _terms(game, weights, _summed_error if reference_compat else _mean_error, pushes_to_fake=reference_compat)
     game = _with_encoder(game, encoder, terms)
     first_game = game._replace(generator=InferenceOnly(game.generator)) if reference_compat else game
     rest_game = _in_inference_mode(game) if reference_compat else game
@@ -148,16 +137,7 @@ def mdgan_v2(
     References:
         Che et al., "Mode Regularized Generative Adversarial Networks", ICLR 2017. https://arxiv.org/abs/1612.02136.
     """
-
-    def reconstruction(step, key):
-        del key
-        return jnp.mean(jnp.sum((step.local.real - step.local.fake) ** 2, axis=1))
-
-    def mode(step, key):
-        del key
-        return game.loss.generator(step.outputs.real_outputs, step.outputs.fake_outputs)
-
-    terms = (Term("reconstruction", reconstruction_weight, reconstruction), Term("mode", mode_weight, mode))
+    terms = _terms(game, {"reconstruction": reconstruction_weight, "mode": mode_weight}, _error_of_first_axis)
     second = Auxiliary(
         "manifold_discriminator",
         game.discriminator,
@@ -197,6 +177,36 @@ def mdgan_v2(
         return moves.finish_step(game, last.state), metrics | first.metrics | last.metrics
 
     return make_algorithm(game, update, batches_per_update=2)
+
+
+def _terms(game, weights, error, *, pushes_to_fake=False):
+    """The two terms of the autoencoder's objective."""
+
+    def reconstruction(step, key):
+        del key
+        return error(game, step.local.real - step.local.fake)
+
+    def mode(step, key):
+        del key
+        if pushes_to_fake:
+            return jnp.mean(jax.nn.softplus(step.outputs.fake_outputs))
+        return game.loss.generator(step.outputs.real_outputs, step.outputs.fake_outputs)
+
+    functions = {"reconstruction": reconstruction, "mode": mode}
+    return tuple(Term(name, weights[name], function) for name, function in functions.items())
+
+
+def _mean_error(game, difference):
+    return jnp.mean(jnp.mean(difference**2, axis=-1))
+
+
+def _summed_error(game, difference):
+    """The authors': summed over the global batch and all axes but the last."""
+    return jnp.sum(jnp.mean(difference**2, axis=-1)) * moves.axis_size(game)
+
+
+def _error_of_first_axis(game, difference):
+    return jnp.mean(jnp.sum(difference**2, axis=1))
 
 
 def _with_encoder(game, encoder, terms, *others):

@@ -10,7 +10,7 @@ from buresgan_jax.declarations import KINDS, Component
 from buresgan_jax.errors import UserError, did_you_mean
 from buresgan_jax.evaluation import image_metrics, modes
 
-_HOMES = (algorithms, data, extractors, latents, losses, modes, networks, penalties)
+_HOMES = (algorithms, data, extractors, latents, losses, networks, penalties)
 
 
 NAMES = {"data": "data set"}  # of kinds, where messages call them something else
@@ -22,6 +22,7 @@ def _collect():
         for each in vars(home).values():
             if isinstance(each, Component):
                 found[each.kind][each.name] = each
+    found["automatic"] = {each.name: each for each in (modes.count_modes, modes.count_stacked_modes)}
     found["extractor"] |= extractors.EXTRACTORS
     found["metric"] |= {name: metric.component for name, metric in image_metrics.METRICS.items()}
     return found

@@ -25,7 +25,7 @@ METHODS: dict[str, Method] = {
     "gan": Method("non-saturating loss"),
     "bures": Method("(non-saturating loss + squared Bures distance) / 2", {"terms": ("bures",), **_HALF}),
     "alternating_bures": Method(
-        "the two in turn, on two batches", {"terms": ("bures",), "algorithm.name": "alternating", **_HALF}
+        "the two in turn, on two batches", {"terms": ("bures",), "algorithm.name": "alternating"}
     ),
     "frobenius": Method("(non-saturating loss + squared Frobenius distance) / 2", {"terms": ("frobenius",), **_HALF}),
     "gdpp": Method("(non-saturating loss + distance of spectra and eigenvectors) / 2", {"terms": ("gdpp",), **_HALF}),

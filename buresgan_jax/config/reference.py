@@ -19,6 +19,7 @@ _LISTS = {
     "discriminators": ("Discriminators, config.discriminator.name", "discriminator"),
     "data": ("Data sets, config.data.name", "data"),
     "metrics": ("Metrics, config.evaluation.metrics", "metric"),
+    "automatic": ("Metrics that their data bring along", "automatic"),
     "extractors": ("Extractors, config.evaluation.extractor", "extractor"),
 }
 
@@ -93,7 +94,7 @@ def _all_keys() -> Iterable[tuple[str, Option, list[str]]]:
 
 def _of_components(group, known):
     """The options of all components whose options lie in a group, each once for each default."""
-    kinds = ("metric", "extractor") if group == "evaluation" else (group,) if group in keys.SLOTS else ()
+    kinds = ("metric", "automatic", "extractor") if group == "evaluation" else (group,) if group in keys.SLOTS else ()
     found: dict[Option, list[str]] = {}
     for kind in kinds:
         for component in catalog.BUILT_IN[kind].values():

@@ -3,8 +3,11 @@
 Each declared data set is one line: `buresgan_jax.data.ring(seed=0)` opens it with the defaults of its options.
 """
 
+from buresgan_jax.data.augment import random_flips as random_flips
+from buresgan_jax.data.augment import with_flips as with_flips
 from buresgan_jax.data.feed import DataMemory as DataMemory
 from buresgan_jax.data.feed import Feed as Feed
+from buresgan_jax.data.feed import decode_payload as decode_payload
 from buresgan_jax.data.feed import make_feed as make_feed
 from buresgan_jax.data.folder import folder_source as folder_source
 from buresgan_jax.data.folder import image_folder as image_folder

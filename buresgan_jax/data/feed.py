@@ -1,4 +1,4 @@
-"""How batches reach the training step: streamed from the host, or picked from a data set that lies on the device."""
+"""Feeds bring batches to the training step, from the host or from a data set that lies on the device."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import tqdm
 
-from buresgan_jax.data.pipeline import read_steps, step_indices
+from buresgan_jax.data.pipeline import read_indices, read_steps
 from buresgan_jax.data.source import Source
 from buresgan_jax.errors import UserError
 
@@ -16,25 +16,32 @@ _CHUNK = 1024  # examples that are loaded at once: enough for all threads of a d
 
 
 class Feed(NamedTuple):
-    """The batches of a run, in a part for the host and one for the device. Both kinds of feed give the same batches.
+    """The batches of a run, split into work on the host and on the device. Both kinds of feed give the same batches.
 
     Attributes:
-        read: on the host, `(start, stop)` -> what the updates from `start` to before `stop` need, shape
+        read: On the host, `(start, stop)` -> the payload of the updates `start` to `stop - 1`: a dict of arrays
             `[stop - start, batches_per_update, rows, ...]`, `rows` being this process's rows of the global batch.
-        decode: on the device, `(payload, *resident)` -> real batches `[batches_per_update, batch, *example_shape]`;
-            `payload` is one update's part of what was read.
-        load: on the host, `()` -> the arrays `resident` that lie on every device throughout; may take minutes.
-        bytes_per_update: size of what is read for one update.
+            `index`, int32, holds the numbers of the examples; `examples` is absent if they lie on the device.
+        decode: On the device, `(payload, key, *resident)` -> `(examples, index)`, the batches of one update from its
+            part of the payload: examples `[batches_per_update, batch, *example_shape]` as the networks see them, and
+            their numbers `[batches_per_update, batch]`. The key is for augmentation.
+        load: On the host, `()` -> the arrays `resident`, which lie on every device throughout; may take minutes.
+        bytes_per_update: Size of the payload of one update.
     """
 
-    read: Callable[[int, int], np.ndarray]
-    decode: Callable[..., jax.Array]
+    read: Callable[[int, int], dict[str, np.ndarray]]
+    decode: Callable[..., tuple[jax.Array, jax.Array]]
     load: Callable[[], tuple[np.ndarray, ...]]
     bytes_per_update: int
 
 
 class DataMemory(NamedTuple):
-    """How many bytes of a device's memory a resident data set may take: wherever it gains, and at most."""
+    """Limits on the size of a resident data set, in bytes of a device's memory.
+
+    Attributes:
+        default: Up to this size a data set is resident unless the config says otherwise.
+        most: Up to this size it may be.
+    """
 
     default: int
     most: int
@@ -50,49 +57,64 @@ def make_feed(
     batches_per_update: int,
     rows: slice,
 ) -> Feed:
-    """Streams a data set, or lets it lie on the device.
+    """Streams a data set from the host, or keeps it on the device.
 
     Args:
-        source: the data set.
-        resident: whether the whole set, as the source has it (uint8 images, float32 points), lies on every device, so
-            that a call gets nothing but int32 indices. None: where it ends and fits `memory.default`.
-        memory: of a device, for data.
-        seed: of the order of the examples.
-        batch_size: size of the global batch.
-        batches_per_update: real batches that one update consumes.
-        rows: this process's part of every global batch.
+        source: The data set.
+        resident: Whether the whole set, undecoded (uint8 images, float32 points), lies on every device, so that only
+            the numbers of the examples are sent. None: if it is finite and fits `memory.default`.
+        memory: Limits on the size of a resident set.
+        seed: Seed of the order of the examples.
+        batch_size: Size of the global batch.
+        batches_per_update: Number of batches that one update consumes.
+        rows: This process's rows of every global batch.
 
     Returns:
         The feed; nothing is loaded yet.
 
     Raises:
-        UserError: `resident` is True, and the set is endless or needs more than `memory.most`.
+        UserError: `resident` is True, but the set is endless or larger than `memory.most`.
     """
     order = {"seed": seed, "batch_size": batch_size, "batches_per_update": batches_per_update, "rows": rows}
     num_rows = batches_per_update * len(range(*rows.indices(batch_size)))
     dtype = source.fetch(np.zeros(0, np.int64)).dtype
-    example_bytes = int(np.prod(source.example_shape)) * dtype.itemsize
+    example_bytes, index_bytes = int(np.prod(source.example_shape)) * dtype.itemsize, np.dtype(np.int32).itemsize
+    decode = partial(decode_payload, source)
     if not _is_resident(source, resident, example_bytes, memory):
-        return Feed(partial(read_steps, source, **order), source.decode, tuple, num_rows * example_bytes)
+        return Feed(partial(read_steps, source, **order), decode, tuple, num_rows * (example_bytes + index_bytes))
+    return Feed(partial(read_indices, source, **order), decode, partial(_load, source, dtype), num_rows * index_bytes)
 
-    def read(start: int, stop: int) -> np.ndarray:
-        return step_indices(source.num_examples, start, stop, **order).astype(np.int32)
 
-    def decode(indices: jax.Array, examples: jax.Array) -> jax.Array:
-        return source.decode(examples.at[indices].get(mode="promise_in_bounds"))
+def decode_payload(
+    source: Source, payload: dict[str, jax.Array], key: jax.Array, *resident: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Makes the batches of one update on the device; `Feed.decode` for a source.
 
-    def load() -> tuple[np.ndarray]:
-        examples = np.empty((source.num_examples, *source.example_shape), dtype)
-        # Silent for the first seconds, and where nobody watches.
-        chunks = tqdm.trange(
-            0, len(examples), _CHUNK, desc="Loading the data set", unit_scale=_CHUNK, delay=3, disable=None
-        )
-        for start in chunks:
-            chunk = np.arange(start, min(start + _CHUNK, len(examples)))
-            examples[chunk] = source.fetch(chunk)
-        return (examples,)
+    Args:
+        source: The data set.
+        payload: One update's part of what `Feed.read` returns.
+        key: Key of the augmentation; unused without one.
+        *resident: The whole data set, undecoded, if the payload has no examples.
 
-    return Feed(read, decode, load, num_rows * np.dtype(np.int32).itemsize)
+    Returns:
+        The decoded examples, and their numbers.
+    """
+    index = payload["index"]
+    examples = resident[0].at[index].get(mode="promise_in_bounds") if resident else payload["examples"]
+    decoded = source.decode(examples)
+    return decoded if source.augment is None else source.augment(decoded, key, index), index
+
+
+def _load(source: Source, dtype: np.dtype) -> tuple[np.ndarray]:
+    examples = np.empty((source.num_examples, *source.example_shape), dtype)
+    # Hidden for short jobs and non-interactive output.
+    chunks = tqdm.trange(
+        0, len(examples), _CHUNK, desc="Loading the data set", unit_scale=_CHUNK, delay=3, disable=None
+    )
+    for start in chunks:
+        chunk = np.arange(start, min(start + _CHUNK, len(examples)))
+        examples[chunk] = source.fetch(chunk)
+    return (examples,)
 
 
 def _is_resident(source: Source, wanted: bool | None, example_bytes: int, memory: DataMemory) -> bool:
@@ -101,12 +123,12 @@ def _is_resident(source: Source, wanted: bool | None, example_bytes: int, memory
         return wanted is None and num_bytes is not None and num_bytes <= memory.default
     if num_bytes is None:
         raise UserError(
-            f"data.resident=True needs a data set that ends, {source.name!r} does not. Set data.num_examples, or "
+            f"data.resident=True needs a finite data set, but {source.name!r} is endless. Set data.num_examples, or "
             "data.resident=False."
         )
     if num_bytes > memory.most:
         raise UserError(
-            f"data.resident=True: {source.name!r} takes {num_bytes / 1e9:.2f} GB, of a device's memory "
-            f"{memory.most / 1e9:.2f} GB are for data of a run. Set data.resident=False."
+            f"data.resident=True: {source.name!r} takes {num_bytes / 1e9:.2f} GB, but at most "
+            f"{memory.most / 1e9:.2f} GB of a device's memory may hold a run's data. Set data.resident=False."
         )
     return True

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from buresgan_jax import declarations
 from buresgan_jax.data import _pixels, options
+from buresgan_jax.data.augment import with_flips
 from buresgan_jax.data.source import Description, Source, decode_images, describe_images
 from buresgan_jax.errors import UserError
 
@@ -96,10 +97,11 @@ def _describe(*, image_size: int | None, channels: int, **_) -> Description:
     options.CHANNELS,
     options.CROP,
     _ON_BROKEN,
+    options.FLIP,
     describe=_describe,
 )
 def image_folder(
-    *, seed: int, path: str | None, image_size: int | None, channels: int, crop: str | int, on_broken: str
+    *, seed: int, path: str | None, image_size: int | None, channels: int, crop: str | int, on_broken: str, flip: bool
 ) -> Source:
     """Opens a folder of images; see `folder_source`.
 
@@ -111,7 +113,8 @@ def image_folder(
         raise UserError("config.data.path is not set. Set it to a folder of images: --config.data.path=FOLDER.")
     size, _, _ = describe_images(image_size, channels).example_shape
     crop = _pixels.parse_crop(crop)
-    return folder_source(path, image_size=size, channels=channels, crop=crop, on_broken=on_broken)
+    source = folder_source(path, image_size=size, channels=channels, crop=crop, on_broken=on_broken)
+    return with_flips(source, flip)
 
 
 def folder_shape(path: epath.PathLike, *, any_size: bool = False) -> tuple[int | None, int]:

@@ -13,6 +13,7 @@ from etils import epath
 
 from buresgan_jax import declarations
 from buresgan_jax.data import _pixels, options
+from buresgan_jax.data.augment import with_flips
 from buresgan_jax.data.source import Description, Source, decode_images, describe_images, memoized
 from buresgan_jax.errors import UserError, did_you_mean
 
@@ -89,12 +90,15 @@ def _data_set(name: str, meaning: str, num_classes: int | None = None) -> declar
     def describe(*, split: str, image_size: int | None, channels: int, **_) -> Description:
         return describe_images(image_size, channels, num_classes=num_classes if _is_labeled(split) else None)
 
-    own_options = (options.SPLIT, options.DATA_DIR, options.IMAGE_SIZE, options.CHANNELS)
+    own_options = (options.SPLIT, options.DATA_DIR, options.IMAGE_SIZE, options.CHANNELS, options.FLIP)
 
     @declarations.data(name, meaning, *own_options, describe=describe)
-    def build(*, seed: int, split: str, data_dir: str | None, image_size: int | None, channels: int) -> Source:
+    def build(
+        *, seed: int, split: str, data_dir: str | None, image_size: int | None, channels: int, flip: bool
+    ) -> Source:
         del seed  # every run has the same images
-        return tfds_source(name, split=split, data_dir=data_dir, image_size=image_size, channels=channels)
+        source = tfds_source(name, split=split, data_dir=data_dir, image_size=image_size, channels=channels)
+        return with_flips(source, flip)
 
     return build
 
@@ -123,6 +127,7 @@ def _describe_any(*, image_size: int | None, channels: int, **_) -> Description:
     options.IMAGE_SIZE,
     options.CHANNELS,
     options.CROP,
+    options.FLIP,
     describe=_describe_any,
 )
 def tfds(
@@ -134,11 +139,13 @@ def tfds(
     image_size: int | None,
     channels: int,
     crop: str | int,
+    flip: bool,
 ) -> Source:
     """Opens any prepared image data set of TFDS; see `tfds_source`."""
     del seed  # every run has the same images
     crop = None if crop == "center" else _pixels.parse_crop(crop)  # None: the data set's own, at the center too
-    return tfds_source(base, split=split, data_dir=data_dir, image_size=image_size, channels=channels, crop=crop)
+    size = {"image_size": image_size, "channels": channels, "crop": crop}
+    return with_flips(tfds_source(base, split=split, data_dir=data_dir, **size), flip)
 
 
 def open_builder(name: str, data_dir: str | None) -> Any:

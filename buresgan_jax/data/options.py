@@ -15,6 +15,7 @@ DATA_DIR = Option("data_dir", None, "folder of prepared TFDS data sets; None: TF
 IMAGE_SIZE = Option("image_size", None, "height and width of the images in pixels", kind=int, least=1)
 CHANNELS = Option("channels", 3, "1 for gray images, 3 for color", choices=(1, 3))
 CROP = Option("crop", "center", "before resizing: center (cut a square), none (stretch), or pixels to cut, such as 108")
+FLIP = Option("flip", False, "mirror each image left to right with probability 1/2, anew in every step")
 
 # Belongs to the config's group of every data set; training reads it, data sets do not.
 RESIDENT = Option(

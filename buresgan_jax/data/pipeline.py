@@ -110,15 +110,39 @@ def step_indices(
     return np.array(indices, np.int64).reshape(stop - start, batches_per_update, num_rows)
 
 
-def read_steps(source: Source, start: int, stop: int, **order) -> np.ndarray:
-    """Reads the examples of `step_indices(source.num_examples, start, stop, **order)`.
+def read_indices(source: Source, start: int, stop: int, **order) -> dict[str, np.ndarray]:
+    """Computes the payload of a feed whose examples lie on the device.
+
+    Args:
+        source: The data set.
+        start: The first update.
+        stop: One past the last update.
+        **order: See `step_indices`.
 
     Returns:
-        Examples, shape `[stop - start, batches_per_update, rows, *example_shape]`, dtype as the source has it.
+        `index`: int32, shape `[stop - start, batches_per_update, rows]`. Positions in an endless stream wrap around
+        after 2^32 examples.
+    """
+    return {"index": step_indices(source.num_examples, start, stop, **order).astype(np.int32)}
+
+
+def read_steps(source: Source, start: int, stop: int, **order) -> dict[str, np.ndarray]:
+    """Reads the payload of a feed that streams its examples.
+
+    Args:
+        source: The data set.
+        start: The first update.
+        stop: One past the last update.
+        **order: See `step_indices`.
+
+    Returns:
+        `index` as of `read_indices`, and `examples`, shape `[stop - start, batches_per_update, rows, *example_shape]`,
+        undecoded.
     """
     indices = step_indices(source.num_examples, start, stop, **order)
     # One fetch for all: sources read many examples at once faster than few at a time.
-    return source.fetch(indices.ravel()).reshape(*indices.shape, *source.example_shape)
+    examples = source.fetch(indices.ravel()).reshape(*indices.shape, *source.example_shape)
+    return {"examples": examples, "index": indices.astype(np.int32)}
 
 
 def prefetch(

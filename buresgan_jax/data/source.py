@@ -60,6 +60,9 @@ class Source(NamedTuple):
         labels: int64 indices `[n]` -> int64 labels `[n]`; None without labels.
         mixture: The true distribution, if it is a known mixture of points.
         num_classes: Number of classes of the labels; None if it is not known.
+        augment: Random changes, on the device after `decode`, jittable: `(decoded [..., *example_shape], key,
+            index [...])` -> the same shape. An example may depend on the key and its own number only, so that any
+            number of devices computes the same batches. None: no changes.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Source(NamedTuple):
     labels: Callable[[np.ndarray], np.ndarray] | None = None
     mixture: Mixture | None = None
     num_classes: int | None = None
+    augment: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None = None
 
 
 def describe_images(

@@ -5,6 +5,7 @@ import numpy as np
 from buresgan_jax import declarations
 from buresgan_jax.data import options
 from buresgan_jax.data._random import Stream, random_bits
+from buresgan_jax.data.augment import with_flips
 from buresgan_jax.data.images import tfds_source
 from buresgan_jax.data.source import Description, Source, decode_images, describe_images
 from buresgan_jax.errors import UserError
@@ -90,6 +91,7 @@ def _describe(*, base: str, image_size: int | None, channels: int, **_) -> Descr
     options.NUM_EXAMPLES,
     options.IMAGE_SIZE,
     options.CHANNELS,
+    options.FLIP,
     describe=_describe,
     is_drawn=True,
 )
@@ -102,6 +104,7 @@ def stacked_mnist(
     num_examples: int | None,
     image_size: int | None,
     channels: int,
+    flip: bool,
 ) -> Source:
     """Stacks the images of a prepared TFDS data set; see `stacked_source`.
 
@@ -112,4 +115,4 @@ def stacked_mnist(
         raise UserError(f"A stack has {_NUM_CHANNELS} channels, got channels={channels}. Set config.data.channels=3.")
     gray = tfds_source(base, split=split, data_dir=data_dir, image_size=image_size)
     num_examples = _USUAL_NUMBER if num_examples is None else num_examples
-    return stacked_source(gray, num_examples=num_examples, seed=seed)
+    return with_flips(stacked_source(gray, num_examples=num_examples, seed=seed), flip)

@@ -154,10 +154,10 @@ def _data_set(name: str, meaning: str, make_mixture: Callable[[], Mixture]) -> d
     return build
 
 
-ring = _data_set("ring", "8 Gaussians on a circle.", ring_mixture)
-grid = _data_set("grid", "25 Gaussians on a 5 x 5 grid.", grid_mixture)
-unbalanced_ring = _data_set("unbalanced_ring", "The ring with 4 of 8 modes depleted.", unbalanced_ring_mixture)
-unbalanced_grid = _data_set("unbalanced_grid", "The grid with 10 of 25 modes depleted.", unbalanced_grid_mixture)
+ring = _data_set("ring", "8 Gaussians on a circle", ring_mixture)
+grid = _data_set("grid", "25 Gaussians on a 5 x 5 grid", grid_mixture)
+unbalanced_ring = _data_set("unbalanced_ring", "the ring with 4 of 8 modes depleted", unbalanced_ring_mixture)
+unbalanced_grid = _data_set("unbalanced_grid", "the grid with 10 of 25 modes depleted", unbalanced_grid_mixture)
 
 
 def _mixture(means: np.ndarray, std: float, weights: Sequence[float] | None) -> Mixture:

@@ -1,4 +1,4 @@
-"""Steps on devices: `jax.pmap`, applied here and only here to a function of one device's share of the batch."""
+"""Training steps on devices: the only place that applies `jax.pmap`, to a function of one device's rows of a batch."""
 
 import contextlib
 import os
@@ -13,17 +13,18 @@ from flax import struct
 from jax.experimental import multihost_utils
 
 from buresgan_jax import data
-from buresgan_jax.algorithms import Algorithm, GANState
+from buresgan_jax.algorithms import Algorithm, Batch, GANState
 from buresgan_jax.errors import UserError
 
 AXIS = "batch"
 _SMALL_DATA = 16 * 2**20  # bytes; all mixtures of points
 _CALL_BYTES = 64 * 2**20  # of batches in one call; a few calls wait in memory
+_DECODE = 2**31 - 4  # folded into a step's key for decoding, far from the numbers and splits of any update
 
 
 @contextlib.contextmanager
 def raised_together():
-    """Raises a UserError or OSError of one process on all of them: the others would wait for it for ever."""
+    """Raises a UserError or OSError of one process in all of them, which would wait for it forever otherwise."""
     error = None
     try:
         yield
@@ -37,9 +38,12 @@ def raised_together():
 
 @struct.dataclass
 class Tracker:
-    """Sums of the metrics since the last log, and the first step (counted from 1) at which each was not finite.
+    """Sums of the metrics since the last log; stays on the devices between logs.
 
-    Stays on the devices between logs. `first_bad` is 0 where all was well.
+    Attributes:
+        sums: Sum of each metric.
+        count: Number of steps in the sums.
+        first_bad: The first step (counted from 1) at which each metric was not finite; 0 if there is none.
     """
 
     sums: dict[str, jax.Array]
@@ -48,32 +52,49 @@ class Tracker:
 
 
 def axis() -> str | None:
-    """The axis to build an algorithm with: None where one device has the whole batch, for which collectives are copies.
+    """Returns the axis to build an algorithm with; None for a single device, where collectives would only be copies.
 
-    Without them the ring's steps on a CPU take 0.93 (GAN) and 0.98 (BuresGAN) of the time.
+    Without these copies the ring's steps on a CPU take 0.93 (GAN) and 0.98 (BuresGAN) of the time.
     """
     return AXIS if jax.device_count() > 1 else None
 
 
-def make_tracker(algorithm: Algorithm, state: GANState, real: jax.ShapeDtypeStruct) -> Tracker:
-    """A tracker of zeros for the metrics of an algorithm built without an axis."""
-    _, metrics = jax.eval_shape(algorithm.update, state, real, jax.random.key(0))
+def batch_like(algorithm: Algorithm, size: int, example_shape: tuple[int, ...]) -> Batch:
+    """Returns the shapes of the batches of one update, of so many examples each."""
+    rows = (algorithm.batches_per_update, size)
+    return Batch(jax.ShapeDtypeStruct((*rows, *example_shape), jnp.float32), jax.ShapeDtypeStruct(rows, jnp.int32))
+
+
+def make_tracker(algorithm: Algorithm, state: GANState, batch: Batch) -> Tracker:
+    """Makes a tracker of zeros for the metrics of an algorithm that was built without an axis."""
+    _, metrics = jax.eval_shape(algorithm.update, state, batch, jax.random.key(0))
     sums = {name: np.zeros((), np.float32) for name in metrics}
     return Tracker(sums, np.zeros((), np.int32), {name: np.zeros((), np.int32) for name in metrics})
 
 
 def make_run_steps(algorithm: Algorithm, decode: Callable, steps_per_call: int) -> Callable:
-    """`(state, tracker, key, batches, num_steps, *resident) -> (state, tracker, step)` on one device's share.
+    """Makes a function that runs several steps on one device's rows of the batches.
 
-    `batches` is `[steps_per_call, batches_per_update, batch, ...]`, of which the first `num_steps` steps are run: a
-    loop of dynamic length, so that one compiled program serves calls of every length and computes the same bits.
-    `decode(one step's part of it, *resident)` makes the real batches of it: see `data.Feed`.
+    The steps are a loop of dynamic length, so that one compiled program serves calls of any length and computes the
+    same bits.
+
+    Args:
+        algorithm: The algorithm.
+        decode: Makes the batches of one step, see `data.Feed`.
+        steps_per_call: Largest number of steps in one call.
+
+    Returns:
+        `(state, tracker, key, batches, num_steps, *resident) -> (state, tracker, step)`. `batches` is a payload of the
+        feed, a tree of arrays `[steps_per_call, batches_per_update, batch, ...]`, of which the first `num_steps` steps
+        are run.
     """
 
-    def one_step(index, carry, batches, key, resident):
+    def one_step(number, carry, batches, key, resident):
         state, tracker = carry
-        real = decode(jax.lax.dynamic_index_in_dim(batches, index, keepdims=False), *resident)
-        state, metrics = algorithm.update(state, real, jax.random.fold_in(key, state.step))
+        payload = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), batches)
+        step_key = jax.random.fold_in(key, state.step)
+        batch = Batch(*decode(payload, jax.random.fold_in(step_key, _DECODE), *resident))
+        state, metrics = algorithm.update(state, batch, step_key)
         first_bad = {
             name: jnp.where((tracker.first_bad[name] == 0) & ~jnp.isfinite(value), state.step, tracker.first_bad[name])
             for name, value in metrics.items()
@@ -95,19 +116,20 @@ def make_run_steps(algorithm: Algorithm, decode: Callable, steps_per_call: int) 
 def over_devices(
     run_steps: Callable, devices: Sequence[jax.Device] | None = None, resident: tuple[jax.Array, ...] = ()
 ) -> Callable:
-    """The pmap: batches are split over devices, everything else is equal on all of them; the state is donated.
+    """Applies pmap to one run: batches are split over devices, and everything else is equal on all of them.
 
-    The tracker is not: the log reads it while the next calls run, and its few scalars cost nothing.
+    The state is donated. The tracker is not: the log reads it while the next calls run, and its few scalars cost
+    nothing.
 
     Args:
-        run_steps: of `make_run_steps`, for an algorithm built with the axis `axis()`.
-        devices: of all processes; None: all there are.
-        resident: the last arguments of `run_steps`, the same in every call.
+        run_steps: A function of `make_run_steps`, for an algorithm built with the axis `axis()`.
+        devices: Devices of all processes; None for all there are.
+        resident: Last arguments of `run_steps`, the same in every call.
 
     Returns:
-        `(state, tracker, key, batches, num_steps, stop) -> (state, tracker, (step, stop))`. `stop` is `[local_devices]`
-        int32, a signal's number or 0; the result's is the largest of all processes, so that all of them hear of a
-        signal to one after the same call, without waiting for each other.
+        `(state, tracker, key, batches, num_steps, stop) -> (state, tracker, (step, stop))`. `stop` is the number of a
+        signal or 0, int32, `[local_devices]`; the result is the largest of all processes, so that all of them learn of
+        a signal to one after the same call, without waiting for each other.
     """
 
     def run(state, tracker, key, batches, num_steps, stop, *resident):
@@ -126,17 +148,19 @@ def over_runs(
     *,
     is_shared: bool = False,
 ) -> Callable:
-    """The pmap of several runs: each device runs its own by `vmap`, and none speaks to another; states are donated.
+    """Applies pmap to several runs: each device trains its own under one `vmap`, without communication.
+
+    States are donated.
 
     Args:
-        run_steps: of `make_run_steps`, for an algorithm built without an axis.
-        devices: of this process.
-        resident: the last arguments of `run_steps`, the same in every call.
-        is_shared: whether they are equal for all runs.
+        run_steps: A function of `make_run_steps`, for an algorithm built without an axis.
+        devices: Devices of this process.
+        resident: Last arguments of `run_steps`, the same in every call.
+        is_shared: Whether all runs have the same `resident`.
 
     Returns:
-        `(state, tracker, key, batches, num_steps) -> (state, tracker, step)`; all but the last argument and result have
-        the axes `[devices, runs on each]` before their own, as `resident` has where it is not shared.
+        `(state, tracker, key, batches, num_steps) -> (state, tracker, step)`. All arguments and results but the last
+        ones have leading axes `[devices, runs per device]`, as has `resident` if it is not shared.
     """
     axes = (0, 0, 0, 0, None, *(None if is_shared else 0 for _ in resident))
 
@@ -149,20 +173,24 @@ def over_runs(
 
 
 def on_local_devices(tree, *axes: str, devices: Sequence[jax.Device] | None = None):
-    """Places arrays on this process's devices, or some of them: whole, or with `AXIS` split along the first axis.
+    """Places arrays on this process's devices, or some of them: whole, or split along the first axis with `AXIS`.
 
-    The first call of a pmapped function on NumPy arrays and the next one on its own results would each compile.
+    Without this, the first call of a pmapped function on NumPy arrays and the next one on its own results would each
+    compile.
     """
     mesh = jax.sharding.Mesh(devices or jax.local_devices(), (AXIS,))
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.P(*axes)))
 
 
 def data_memory(copies: int = 1) -> data.DataMemory:
-    """What a resident data set may take of one device's memory, where so many of them share it.
+    """Returns the limits on each of several resident data sets in one device's memory.
 
-    Together a quarter of what the device has for this process: parameters and activations need the rest. On a CPU only
-    small sets lie there by default: the source keeps decoded pixels in the same memory already, and reading them from
-    there costs nothing beside a step of a network for images.
+    Together they may fill a quarter of the memory that this process has there: parameters and activations need the
+    rest. On a CPU only small sets are resident by default: the source already keeps decoded pixels in the same memory,
+    and the time to read them is negligible beside a step on images.
+
+    Args:
+        copies: Number of resident data sets per device.
     """
     device = jax.local_devices()[0]
     stats = device.memory_stats()
@@ -173,13 +201,14 @@ def data_memory(copies: int = 1) -> data.DataMemory:
 
 
 def choose_steps_per_call(wanted: int | None, example_shape: tuple[int, ...], bytes_per_update: int) -> int:
-    """How many updates one call of the devices makes.
+    """Returns the number of updates in one call of the devices.
 
     Args:
-        wanted: by the user; None: 100 of points, 20 of images, fewer where their batches are large. On a CPU one of
-            images: XLA runs convolutions in the body of a loop on one thread, and a step takes long enough.
-        example_shape: of one example.
-        bytes_per_update: what one update gets from the host.
+        wanted: The user's choice. None: 100 updates on points and 20 on images, or fewer if the batches are large. On a
+            CPU one update on images: XLA runs convolutions in the body of a loop on one thread, and a step takes long
+            enough.
+        example_shape: Shape of one example.
+        bytes_per_update: Size of the payload that the host sends for one update.
     """
     if wanted is not None:
         return wanted
@@ -191,10 +220,16 @@ def choose_steps_per_call(wanted: int | None, example_shape: tuple[int, ...], by
 
 
 class Layout(NamedTuple):
-    """How the global batch lies over processes and devices."""
+    """How the global batch is split over processes and devices.
+
+    Attributes:
+        batch_size: Size of the global batch.
+        rows: This process's rows.
+        local_devices: Number of devices of this process.
+    """
 
     batch_size: int
-    rows: slice  # of this process
+    rows: slice
     local_devices: int
 
     @classmethod
@@ -209,18 +244,28 @@ class Layout(NamedTuple):
         size = batch_size // jax.process_count()
         return cls(batch_size, slice(jax.process_index() * size, (jax.process_index() + 1) * size), local)
 
-    def split(self, batches: np.ndarray) -> np.ndarray:
-        """`[steps, batches_per_update, rows, ...] -> [local_devices, steps, batches_per_update, batch, ...]`."""
-        steps, per_update, rows, *shape = batches.shape
-        split = batches.reshape(steps, per_update, self.local_devices, rows // self.local_devices, *shape)
+    def split(self, batches):
+        """Splits the rows of a feed's payload over the devices of this process.
+
+        Args:
+            batches: Tree of arrays `[steps, batches_per_update, rows, ...]`.
+
+        Returns:
+            The same tree of arrays `[local_devices, steps, batches_per_update, batch, ...]`.
+        """
+        return jax.tree.map(self._split, batches)
+
+    def _split(self, leaf: np.ndarray) -> np.ndarray:
+        steps, per_update, rows, *shape = leaf.shape
+        split = leaf.reshape(steps, per_update, self.local_devices, rows // self.local_devices, *shape)
         return np.ascontiguousarray(np.moveaxis(split, 2, 0))
 
 
 def start_copy(tree):
-    """Starts to copy arrays that are equal on all devices to the host; `on_host` of the result waits for that.
+    """Starts copying arrays that are equal on all devices to the host; `on_host` of the result waits for the copies.
 
     Returns:
-        This process's part of each: copies are kept with it, and lost with the arrays that it was taken from.
+        This process's part of each array. The copies belong to it, and would be lost with the arrays themselves.
     """
     parts = jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
     for part in jax.tree.leaves(parts):
@@ -229,5 +274,5 @@ def start_copy(tree):
 
 
 def on_host(tree):
-    """This process's copy, as NumPy arrays, of arrays that are equal on all devices."""
+    """Returns this process's copy, as NumPy arrays, of arrays that are equal on all devices."""
     return jax.tree.map(np.asarray, start_copy(tree))

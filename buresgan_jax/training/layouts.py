@@ -158,4 +158,4 @@ class Stacked:
 
 def _fill_up(steps, steps_per_call):
     """Fills a short call with steps that are not run, so that every call has the shape that was compiled."""
-    return np.resize(steps, (steps_per_call, *steps.shape[1:]))
+    return jax.tree.map(lambda leaf: np.resize(leaf, (steps_per_call, *leaf.shape[1:])), steps)

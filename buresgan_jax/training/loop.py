@@ -43,7 +43,7 @@ def train_and_evaluate(config, workdir: epath.PathLike, *, profile: bool = False
 
     Args:
         config: The resolved config.
-        workdir: The run's directory, local or remote (`gs://...`); the README lists what a run writes there.
+        workdir: The run's directory, local or remote (`gs://...`); docs/training.md lists what a run writes there.
         profile: Whether to trace a few calls, into `workdir/profile`.
 
     Returns:

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from buresgan_jax import builders, data
 from buresgan_jax import config as config_lib
-from buresgan_jax.algorithms import Batch
 from buresgan_jax.evaluation.evaluators import best_choice
 from buresgan_jax.runtime.signals import StopSignals
 from buresgan_jax.training import best_checkpoint, devices
@@ -109,9 +107,8 @@ def _restore(config, algorithm, key, checkpointer):
     """Returns the step at which training begins, the state (None: there is no checkpoint), and the tracker."""
     example = np.zeros(builders.describe(config).example_shape, np.float32)
     like = jax.eval_shape(algorithm.init, key, example, algorithm.prepared_like)
-    rows = (algorithm.batches_per_update, config.training.batch_size)
-    real = jax.ShapeDtypeStruct((*rows, *example.shape), jnp.float32), jax.ShapeDtypeStruct(rows, jnp.int32)
-    tracker = devices.make_tracker(algorithm, like, Batch(*real))
+    batch = devices.batch_like(algorithm, config.training.batch_size, example.shape)
+    tracker = devices.make_tracker(algorithm, like, batch)
     restored = checkpointer.restore({"state": like, "tracker": tracker})
     if restored is None:
         return 0, None, tracker

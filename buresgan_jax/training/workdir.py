@@ -170,7 +170,7 @@ def read_config(workdir: epath.Path) -> config_dict.ConfigDict:
     file = workdir / "config.json"
     try:
         saved = json.loads(file.read_text())
-        method, is_old = saved["method"], "terms" not in saved
+        method, is_old = saved["method"], "penalty" in saved
         if not is_old:
             config = config_lib.default(method)
             for kind in config_lib.SLOTS:

@@ -3,15 +3,14 @@
     python -m buresgan_jax.suite --config=configs/suites/cifar.py --workdir=runs/cifar_suite
 
 100,000 steps of batch 256: for a GPU. The table holds the Frechet and kernel distance to the training images and the
-authors' sliced Wasserstein distance, of 10,000 images of the averaged generator. Their features are coarse colors,
-which need no weights; for FID, KID and the inception score replace the overrides:
+authors' sliced Wasserstein distance, of 10,000 images of the averaged generator. The features are coarse colors, which
+need no weights. For FID, KID and the inception score replace the overrides:
 
     --config.overrides="evaluation.metrics=fid,kid,inception_score evaluation.extractor=inception_v3
     evaluation.num_samples=10_000 evaluation.every_steps=25_000"
 
-The ResNets: `--config.data=cifar_resnet`. A folder of pictures instead: `--config.data=image_folder`, with
-`data.path=FOLDER data.image_size=32` in the overrides.
-Not run here as a whole.
+For the ResNets: `--config.data=cifar_resnet`. For a folder of pictures: `--config.data=image_folder`, with
+`data.path=FOLDER data.image_size=32` in the overrides. The whole suite has not been run.
 """
 
 from ml_collections import config_dict

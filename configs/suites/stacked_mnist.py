@@ -2,11 +2,10 @@
 
     python -m buresgan_jax.suite --config=configs/suites/stacked_mnist.py --workdir=runs/stacked_mnist_suite
 
-25,000 steps of batch 256: for a GPU. The classifier that counts modes is trained first, once for all runs, into the
-workdir. Part of it on a CPU, 83 minutes on two cores: `--config.methods=gan,bures --config.seeds=0:1
---config.overrides="training.num_steps=10000 training.batch_size=64"`; prepared elsewhere: `data.data_dir=FOLDER` in the
-overrides.
-Not run here as a whole.
+25,000 steps of batch 256: for a GPU. The digit classifier that counts modes is trained first, once for all runs, into
+the workdir. A part that takes 83 minutes on two CPU cores: `--config.methods=gan,bures --config.seeds=0:1
+--config.overrides="training.num_steps=10000 training.batch_size=64"`. If the data set was prepared elsewhere, add
+`data.data_dir=FOLDER` to the overrides. The whole suite has not been run.
 """
 
 from ml_collections import config_dict
@@ -20,5 +19,5 @@ def get_config():
     suite.data = "stacked_mnist"  # files of configs/
     suite.methods = ",".join(METHODS)
     suite.seeds = "0:10"
-    suite.overrides = ""  # of every run, such as "training.num_steps=1000 penalty.weight=2"
+    suite.overrides = ""  # of every run that has the key, such as "training.num_steps=1000 bures.weight=2"
     return suite

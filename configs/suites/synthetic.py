@@ -2,8 +2,8 @@
 
     python -m buresgan_jax.suite --config=configs/suites/synthetic.py --workdir=runs/synthetic
 
-This is the whole table: 12 methods (all of the paper, and the hinge loss), 4 data sets, 10 seeds. Part of it:
-`--config.methods=gan,bures --config.data=ring --config.seeds=0:3`; the runs are kept and the whole takes them over.
+This is the whole table: 12 methods (all of the paper, and the hinge loss), 4 data sets, 10 seeds. For a part of it:
+`--config.methods=gan,bures --config.data=ring --config.seeds=0:3`. Its runs are kept, and the whole takes them over.
 """
 
 from ml_collections import config_dict
@@ -17,5 +17,5 @@ def get_config():
     suite.data = "ring,grid,unbalanced_ring,unbalanced_grid"  # files of configs/
     suite.methods = ",".join(METHODS)
     suite.seeds = "0:10"
-    suite.overrides = ""  # of every run, such as "training.num_steps=1000 penalty.weight=2"
+    suite.overrides = ""  # of every run that has the key, such as "training.num_steps=1000 bures.weight=2"
     return suite

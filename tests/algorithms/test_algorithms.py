@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from buresgan_jax import algorithms, builders, config, latents, losses, networks, penalties
+from buresgan_jax import data as data_lib
 from buresgan_jax.algorithms import Batch, moves
 from buresgan_jax.algorithms.protocol import join_packs
 from buresgan_jax.training import devices
@@ -190,20 +191,22 @@ CASES = [pytest.param(each, "ring", marks=[pytest.mark.slow] if each in ALIKE el
 @pytest.mark.parametrize(("method", "data"), [*CASES, ("bures", "mnist")])
 def test_four_devices_compute_what_one_computes(method, data):
     steps = 3
-    local, start, example, update = prepared(method, data)
+    local, start, _, update = prepared(method, data)
     tiny = tiny_config(method, data)
     source = builders.source(tiny)
-    indices = np.random.default_rng(0).integers(0, 32, (steps, local.batches_per_update, 8))
-    batches = source.fetch(indices.ravel()).reshape(*indices.shape, *source.example_shape)
+    index = np.random.default_rng(0).integers(0, 32, (steps, local.batches_per_update, 8)).astype(np.int32)
+    batches = {"examples": source.fetch(index.ravel()).reshape(*index.shape, *source.example_shape), "index": index}
 
     one, sums = start, {}
-    for real in batches:
-        one, metrics = update(one, np.asarray(source.decode(real)), jax.random.fold_in(jax.random.key(1), one.step))
+    for real, numbers in zip(*batches.values(), strict=True):
+        batch = Batch(np.asarray(source.decode(real)), numbers)
+        one, metrics = update(one, batch, jax.random.fold_in(jax.random.key(1), one.step))
         sums = {name: value + sums.get(name, 0) for name, value in metrics.items()}
 
-    real = jax.ShapeDtypeStruct((local.batches_per_update, 2, *source.example_shape), example.dtype)
-    algorithm, tracker = builders.algorithm(tiny, devices.AXIS), devices.make_tracker(local, start, real)
-    run_steps = devices.over_devices(devices.make_run_steps(algorithm, source.decode, steps))
+    batch = devices.batch_like(local, 2, source.example_shape)
+    algorithm, tracker = builders.algorithm(tiny, devices.AXIS), devices.make_tracker(local, start, batch)
+    decode = functools.partial(data_lib.decode_payload, source)
+    run_steps = devices.over_devices(devices.make_run_steps(algorithm, decode, steps))
     split = devices.Layout(8, slice(0, 8), 4).split(batches)
     # A copy: the state is donated.
     state = jax.tree.map(np.copy, start)

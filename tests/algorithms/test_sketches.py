@@ -1,13 +1,13 @@
 """Methods to come, as small real algorithms: they train, resume and sample without a change to the library."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import assert_same
 from sketches import SKETCHES
 
 from buresgan_jax import builders, config
+from buresgan_jax.algorithms import Batch
 from buresgan_jax.training import devices, loop, saved_run
 
 BATCH, STEPS = 8, 3
@@ -32,8 +32,7 @@ def run(made, num_devices):
     index = np.arange(STEPS * local.batches_per_update * BATCH, dtype=np.int32) % 64
     index = index.reshape(STEPS, local.batches_per_update, BATCH)
     batches = {"examples": source.fetch(index.ravel()).reshape(*index.shape, 2), "index": index}
-    like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), batches)
-    tracker = devices.make_tracker(local, state, devices.Batch(like["examples"], like["index"]))
+    tracker = devices.make_tracker(local, state, devices.batch_like(local, BATCH, (2,)))
     decode = lambda payload, key: (payload["examples"], payload["index"])  # noqa: E731
     if num_devices == 1:
         steps, rest = jax.jit(devices.make_run_steps(local, decode, STEPS)), ()
@@ -89,7 +88,7 @@ def test_spectral_vectors_advance_once_a_move_and_all_passes_see_one_value():
     ))  # fmt: skip
     expected = kernel.T @ (kernel @ vector)
     algorithm = builders.algorithm(made)
-    batch = devices.Batch(np.ones((1, BATCH, 2), np.float32), np.zeros((1, BATCH), np.int32))
+    batch = Batch(np.ones((1, BATCH, 2), np.float32), np.zeros((1, BATCH), np.int32))
     after, _ = jax.jit(algorithm.update)(start, batch, jax.random.key(0))
     found = after.discriminator.collections["spectral"]["SpectralDense_0"]["u"]
     np.testing.assert_allclose(found, expected / np.linalg.norm(expected), rtol=1e-5)

@@ -121,10 +121,10 @@ def small_networks(monkeypatch):
 def test_every_measurement_of_a_small_row(tmp_path):
     method = "alternating_bures"  # it has every part
     options = ["--peer=none", "--pipeline", "--seeds=2", "--breakdown", "--rounds=1", f"--trace={tmp_path}"]
-    options += ["--vary=training.steps_per_call=1,2", "--vary=penalty.method=svd"]
+    options += ["--vary=training.steps_per_call=1,2", "--vary=bures.method=svd"]
     row = step_tables.Row("ring", method, 8)
     measured = steps.measure(row, steps.parse(options))
-    settings = ["training.steps_per_call=1", "training.steps_per_call=2", "penalty.method=svd"]
+    settings = ["training.steps_per_call=1", "training.steps_per_call=2", "bures.method=svd"]
     assert list(measured.settings) == settings
     ((name, whole),) = measured.kernels
     assert name == "(the call, profiled)"

@@ -28,7 +28,7 @@ class Pair:
         config, rng = importlib.import_module(f"configs.{data}").get_config(method), np.random.default_rng(0)
         self.z = z = rng.normal(size=(batch, config.latent.dim)).astype(np.float32)
         # Every draw of z is the same: JAX and PyTorch have different random numbers.
-        game = builders.game(config, None)._replace(latent=latents.Latent(lambda key: (), lambda arrays, key, n: z))
+        game = builders.game(config, None)._replace(latent=latents.Latent(z.shape[1], lambda arrays, key, n: z))
         if optimizer is not None:
             game = game._replace(generator_optimizer=optimizer, discriminator_optimizer=optimizer)
         self.game = game
@@ -37,7 +37,8 @@ class Pair:
         shape = (self.algorithm.batches_per_update, batch, *builders.describe(config).example_shape)
         self.real = rng.uniform(-1, 1, shape).astype(np.float32)
         self.state = jax.jit(self.algorithm.init)(jax.random.key(0), self.real[0, 0])
-        self.update = jax.jit(self.algorithm.update)
+        batches = algorithms.Batch(self.real, np.zeros(self.real.shape[:2], np.int32))
+        self.update = lambda state: jax.jit(self.algorithm.update)(state, batches, jax.random.key(1))
 
         self.peer = torch_peer.Peer(data, method)
         self.networks = {"generator": self.peer.generator, "discriminator": self.peer.discriminator}
@@ -119,11 +120,11 @@ def test_networks_have_the_same_outputs(data):
 
     def apply(role, x):
         network = getattr(pair.state, role)
-        variables = {"params": network.params, "batch_stats": network.batch_stats}
+        variables = {"params": network.params, **network.collections}
         run = functools.partial(getattr(pair.game, role).apply, train=True, mutable=["batch_stats"])
         return jax.tree.map(np.asarray, jax.jit(run)(variables, x)[0])
 
-    fake, (outputs, features) = apply("generator", pair.z), apply("discriminator", pair.real[0])
+    fake, (outputs, features, _) = apply("generator", pair.z), apply("discriminator", pair.real[0])
     their_outputs, their_features = pair.peer.discriminator(pair.peer_real[0])
     assert_close(as_images(fake).numpy(), pair.peer.generator(pair.peer_z[0]))
     assert_close(outputs, their_outputs)
@@ -159,7 +160,7 @@ def test_penalties_have_the_same_values_and_gradients(method, shape):
 )
 def test_update_has_the_same_losses_and_gradients(data, method, batch):
     pair = Pair(data, method, batch, optimizer=algorithms.Optimizer(optax.identity(), LEARNING_RATE))
-    new, terms = pair.update(pair.state, pair.real, jax.random.key(1))
+    new, terms = pair.update(pair.state)
     generator, discriminator = (loss.item() for loss in pair.peer.losses(pair.peer_z[0], pair.peer_real[0]))
     objective = terms["generator_loss"] if method == "gan" else (terms["generator_loss"] + terms[method]) / 2
     # In feature space, ours counts what is below the cut-off and the peer does not: these features have rank 2, nearly.
@@ -179,7 +180,7 @@ def test_steps_of_adam_lead_to_the_same_parameters_and_averages(method):
     pair = Pair("ring", method, batch=160)
     state = pair.state
     for _ in range(3):
-        state, _ = pair.update(state, pair.real, jax.random.key(1))
+        state, _ = pair.update(state)
         pair.peer.step(pair.peer_z, pair.peer_real)
     for role, network in pair.networks.items():
         for ours, theirs in zip(as_parameters(getattr(state, role).params), network.parameters(), strict=True):

@@ -11,6 +11,7 @@ from buresgan_jax.training import devices
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1030, 4, 4, 3), dtype=np.uint8)  # more than one chunk of loading
 IMAGE_SOURCE = data.Source("images", len(IMAGES), IMAGES.shape[1:], IMAGES.__getitem__, data.decode_images)
+FLIPPED = data.with_flips(IMAGE_SOURCE, True)._replace(name="flipped images")
 ROOMY = DataMemory(10**9, 10**9)
 ORDER = {"seed": 3, "batch_size": 8, "batches_per_update": 2}
 
@@ -24,23 +25,34 @@ def make(source, resident, memory=ROOMY, rows=slice(0, 8)):
 
 
 def batches(feed, start, stop):
+    """The decoded examples, and their numbers."""
     resident = [jax.device_put(array) for array in feed.load()]
-    return np.stack([jax.jit(feed.decode)(payload, *resident) for payload in feed.read(start, stop)])
+    read, key = feed.read(start, stop), jax.random.key(0)
+    payloads = [{name: leaf[number] for name, leaf in read.items()} for number in range(stop - start)]
+    decoded = [jax.jit(feed.decode)(payload, key, *resident) for payload in payloads]
+    return tuple(np.stack(part) for part in zip(*decoded, strict=True))
 
 
-@pytest.mark.parametrize("source", [IMAGE_SOURCE, points(50)], ids=lambda source: source.name)
+@pytest.mark.parametrize("source", [IMAGE_SOURCE, FLIPPED, points(50)], ids=lambda source: source.name)
 @pytest.mark.parametrize("rows", [slice(0, 8), slice(2, 6)])
 def test_a_resident_set_gives_the_batches_of_a_streamed_one(source, rows):
     resident, streamed = make(source, True, rows=rows), make(source, False, rows=rows)
-    expected = batches(streamed, 1, 6)  # of the points three epochs
+    expected, index = batches(streamed, 1, 6)  # of the points three epochs
     assert expected.shape == (5, 2, rows.stop - rows.start, *source.example_shape)
     assert expected.dtype == np.float32
-    np.testing.assert_array_equal(batches(resident, 1, 6), expected)
-    assert resident.read(1, 6).dtype == np.int32
+    for found, wanted in zip(batches(resident, 1, 6), (expected, index), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    plain = np.asarray(source.decode(source.fetch(index.ravel()))).reshape(expected.shape)
+    if source.augment:
+        assert not np.array_equal(plain, expected)
+        plain = np.where((plain != expected).any((-3, -2, -1), keepdims=True), plain[..., ::-1, :], plain)
+    np.testing.assert_array_equal(plain, expected)
+    assert index.dtype == np.int32
+    assert set(resident.read(1, 6)) == {"index"}
     assert streamed.load() == ()
     np.testing.assert_array_equal(resident.load()[0], source.fetch(np.arange(source.num_examples)))
     for feed in (resident, streamed):
-        assert feed.bytes_per_update == feed.read(1, 2).nbytes
+        assert feed.bytes_per_update == sum(leaf.nbytes for leaf in feed.read(1, 2).values())
 
 
 @pytest.mark.parametrize(
@@ -62,8 +74,8 @@ def test_a_small_set_is_resident_by_default_on_a_cpu_and_large_ones_may_be():
 
 
 def test_a_set_that_cannot_be_resident_is_refused():
-    with pytest.raises(UserError, match="'ring' does not. Set data.num_examples, or data.resident=False"):
+    with pytest.raises(UserError, match="'ring' is endless. Set data.num_examples, or data.resident=False"):
         make(points(None), True)
     big = IMAGE_SOURCE._replace(num_examples=10**9)
-    with pytest.raises(UserError, match=r"'images' takes 48.00 GB, of a device's memory 1.00 GB are for data"):
+    with pytest.raises(UserError, match=r"'images' takes 48.00 GB, but at most 1.00 GB of a device's memory may hold"):
         make(big, True)

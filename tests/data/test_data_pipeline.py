@@ -86,24 +86,34 @@ def _numbers(num_examples):
 @pytest.mark.parametrize("num_examples", [50, None])
 def test_read_steps_takes_consecutive_batches(num_examples):
     options = {"seed": 3, "batch_size": 8, "batches_per_update": 2}
-    examples = read_steps(_numbers(num_examples), 4, 7, rows=slice(0, 8), **options)
-    assert examples.shape == (3, 2, 8, 2)
+    payload = read_steps(_numbers(num_examples), 4, 7, rows=slice(0, 8), **options)
+    examples, index = payload["examples"], payload["index"]
+    assert (examples.shape, index.dtype) == ((3, 2, 8, 2), np.int32)
     for update, batch in itertools.product(range(3), range(2)):
         number = 2 * (4 + update) + batch
         expected = batch_indices(num_examples, seed=3, batch_size=8, batch_number=number)
         np.testing.assert_array_equal(examples[update, batch, :, 0], expected)
+        np.testing.assert_array_equal(index[update, batch], expected)
+
+
+def test_numbers_of_an_endless_stream_wrap_around():
+    source = _numbers(None)._replace(fetch=lambda indices: indices)._replace(example_shape=())
+    payload = read_steps(source, 2**29, 2**29 + 1, seed=0, batch_size=4, batches_per_update=1, rows=slice(0, 4))
+    np.testing.assert_array_equal(payload["examples"][0, 0], 2**31 + np.arange(4))
+    np.testing.assert_array_equal(payload["index"][0, 0], -(2**31) + np.arange(4))
 
 
 def test_rows_of_all_processes_are_the_global_batch():
     options = {"seed": 3, "batch_size": 8, "batches_per_update": 2}
     parts = [read_steps(_numbers(50), 1, 4, rows=rows, **options) for rows in (slice(0, 2), slice(2, 5), slice(5, 8))]
     whole = read_steps(_numbers(50), 1, 4, rows=slice(None), **options)
-    np.testing.assert_array_equal(np.concatenate(parts, axis=2), whole)
+    for name in ("examples", "index"):
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts], axis=2), whole[name])
 
 
 def test_read_steps_of_nothing_is_empty():
-    examples = read_steps(_numbers(50), 2, 2, seed=0, batch_size=8, batches_per_update=1, rows=slice(0, 4))
-    assert examples.shape == (0, 1, 4, 2)
+    payload = read_steps(_numbers(50), 2, 2, seed=0, batch_size=8, batches_per_update=1, rows=slice(0, 4))
+    assert (payload["examples"].shape, payload["index"].shape) == ((0, 1, 4, 2), (0, 1, 4))
 
 
 def test_memoized_fetches_each_example_once():

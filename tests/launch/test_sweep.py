@@ -77,10 +77,10 @@ def test_what_fails_or_diverges_is_told_and_stops_nothing(fake, capfd):
 
 
 def test_a_key_that_changes_nothing_is_no_grid(tmp_path):
-    settings = {"penalty.weight": [1.0, 2.0]}
-    with pytest.raises(UserError, match="all its runs would be the same. config.penalty.name is None"):
+    settings = {"algorithm.mode_weight": [1.0, 2.0]}
+    with pytest.raises(UserError, match="all its runs would be the same. config.algorithm.name is 'gan'"):
         grid.make_cells(config.default("gan"), tmp_path, [0], settings, ())
-    settings["penalty.name"] = [None, "bures"]
+    settings["algorithm.name"] = ["gan", "mdgan_v1"]
     assert len(grid.make_cells(config.default("gan"), tmp_path, [0], settings, ())) == 4
 
 
@@ -98,10 +98,10 @@ def test_finished_cells_are_not_run_again(fake, tmp_path):
         assert [o.status for o in processes.run_cells(made, report=lambda *_: None)] == ["done", "failed"]
     begun = [(cell.workdir / "begun").read_text().count("\n") for cell in made]
     assert begun == [1, 2]
-    made[0].config.penalty.weight = 7.0
-    with pytest.raises(UserError, match=r"belongs to a run with another config: penalty.weight \(there 1.0, now 7.0"):
+    made[0].config.bures.weight = 7.0
+    with pytest.raises(UserError, match=r"belongs to a run with another config: bures.weight \(there 1.0, now 7.0"):
         processes.finished(made[0])
-    made[0].config.penalty.weight = 1.0
+    made[0].config.bures.weight = 1.0
     made[0].config.evaluation.num_samples = 7  # it would have to be evaluated again
     assert processes.finished(made[0]) is None
     made[0].config.training.num_steps = 4
@@ -171,26 +171,26 @@ def test_other_seeds_are_refused(text):
 
 def test_a_grid_is_the_product_of_its_values():
     base = config.default("bures,smoke")
-    settings = grid.parse_grid(["penalty.weight=1,0.5", "generator.hidden=(8,8),(4,)", "config.loss.name=x"], base)
-    assert settings == {"penalty.weight": [1, 0.5], "generator.hidden": [(8, 8), (4,)], "loss.name": ["x"]}
+    settings = grid.parse_grid(["bures.weight=1,0.5", "generator.hidden=(8,8),(4,)", "config.loss.name=hinge"], base)
+    assert settings == {"bures.weight": [1, 0.5], "generator.hidden": [(8, 8), (4,)], "loss.name": ["hinge"]}
     made = grid.make_cells(base, pathlib.Path("w"), [3, 4], settings, ("--config=f.py",))
     assert len(made) == 8
-    assert made[0].arguments[:2] == ("--config=f.py", "--config.penalty.weight=1.0")
-    assert made[1].labels == {"penalty.weight": 1, "generator.hidden": (8, 8), "loss.name": "x", "seed": 4}
+    assert made[0].arguments[:2] == ("--config=f.py", "--config.bures.weight=1.0")
+    assert made[1].labels == {"bures.weight": 1, "generator.hidden": (8, 8), "loss.name": "hinge", "seed": 4}
     assert len({cell.workdir for cell in made}) == 8
 
 
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("penalty.wieght=1", "Unknown config key 'penalty.wieght'. Did you mean 'penalty.weight'?"),
+        ("bures.wieght=1", "Unknown config key 'bures.wieght'. Did you mean 'bures.weight'?"),
         ("seed=1,2", "give seeds with --seeds."),
         ("method=gan,hinge", "it is an argument of the config file"),
-        ("penalty.name=None,bures", "penalty.name=None does not fit: the config needs str."),
+        ("loss.name=None,hinge", "loss.name=None does not fit: the config needs str."),
         ("data.num_examples=abc", "data.num_examples=abc does not fit: the config needs int."),
-        ("penalty.weight=", "give different values"),
-        ("penalty.weight=1,1", "give different values"),
-        ("penalty.weight=a", "penalty.weight=a does not fit"),
+        ("bures.weight=", "give different values"),
+        ("bures.weight=1,1", "give different values"),
+        ("bures.weight=a", "bures.weight=a does not fit"),
     ],
 )
 def test_a_wrong_grid_is_refused(argument, message):
@@ -201,11 +201,11 @@ def test_a_wrong_grid_is_refused(argument, message):
 def test_a_grid_replaces_what_the_command_line_gave_and_names_a_key_once():
     base = config.default("bures,smoke")
     made = grid.make_cells(
-        base, pathlib.Path("w"), [0], {"penalty.weight": [2.0]}, ("--config=f", "--config.penalty.weight=1")
+        base, pathlib.Path("w"), [0], {"bures.weight": [2.0]}, ("--config=f", "--config.bures.weight=1")
     )
-    assert made[0].arguments == ("--config=f", "--config.penalty.weight=2.0", "--config.seed=0")
-    with pytest.raises(UserError, match="penalty.weight is given twice"):
-        grid.parse_grid(["penalty.weight=1", "penalty.weight=2"], base)
+    assert made[0].arguments == ("--config=f", "--config.bures.weight=2.0", "--config.seed=0")
+    with pytest.raises(UserError, match="bures.weight is given twice"):
+        grid.parse_grid(["bures.weight=1", "bures.weight=2"], base)
 
 
 def test_what_fails_under_one_vmap_is_told_and_stops_nothing(monkeypatch, tmp_path, capfd):
@@ -232,7 +232,7 @@ def call_sweep(monkeypatch, *arguments):
 def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeypatch, tmp_path, capfd):
     opened, source = [], builders.source
     monkeypatch.setattr(builders, "source", lambda config: opened.append(config.seed) or source(config))
-    arguments = [f"--workdir={tmp_path}", "--together=vmap", "--seeds=1", "--grid=penalty.weight=1,2"]
+    arguments = [f"--workdir={tmp_path}", "--together=vmap", "--seeds=1", "--grid=bures.weight=1,2"]
     arguments += ["--config.data.num_examples=20", "--config.data.resident=True"]
     assert call_sweep(monkeypatch, *arguments) == 0
     assert opened == [1]
@@ -241,11 +241,11 @@ def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeyp
     assert "[2/2]" in err
     with (tmp_path / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["penalty.weight"], row["seed"], row["status"]) for row in rows] == [
+    assert [(row["bures.weight"], row["seed"], row["status"]) for row in rows] == [
         (weight, "1", "done") for weight in ("1.0", "2.0")
     ]
-    saved = json.loads((tmp_path / "penalty.weight=2.0,seed=1" / "config.json").read_text())
-    assert (saved["seed"], saved["penalty"]["weight"], saved["data"]["resident"]) == (1, 2.0, True)
+    saved = json.loads((tmp_path / "bures.weight=2.0,seed=1" / "config.json").read_text())
+    assert (saved["seed"], saved["bures"]["weight"], saved["data"]["resident"]) == (1, 2.0, True)
     assert call_sweep(monkeypatch, *arguments) == 0
     assert "2 of 2 runs are already done" in capfd.readouterr().err
 
@@ -287,3 +287,15 @@ def test_the_command_of_a_cell_is_understood_by_main(monkeypatch, tmp_path):
     assert helpers.call(monkeypatch, argv) == 0
     assert (configs[0].seed, configs[0].generator.hidden, configs[0].smoke) == (7, (5,), True)
     assert configs[0].training.sample_every_steps == 0
+
+
+def test_a_grid_of_the_weights_of_two_terms_is_one_vmap(monkeypatch, tmp_path):
+    groups, run_group = [], scheduler._run_group
+    monkeypatch.setattr(scheduler, "_run_group", lambda group, cells: groups.append(group) or run_group(group, cells))
+    argv = ["sweep", "--config=configs/ring.py:wgan_gp+bures,smoke", "--config.training.sample_every_steps=0"]
+    argv += [f"--workdir={tmp_path}", "--together=vmap", "--config.algorithm.discriminator_steps=1"]
+    argv += ["--grid=bures.weight=0.5,2", "--grid=gradient_penalty.weight=1,10"]
+    assert helpers.call(monkeypatch, argv, sweep.main) == 0
+    assert groups == [[0, 1, 2, 3]]
+    with (tmp_path / "results.csv").open() as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["done"] * 4

@@ -59,13 +59,15 @@ def test_an_override_that_changes_nothing_is_told(run, monkeypatch, tmp_path, ca
     arguments = ["--config=configs/ring.py:gan", f"--workdir={tmp_path}", "--config.seed=1"]
     assert run(*arguments).status == 0
     assert caplog.text == ""
-    assert run(*arguments, "--config.penalty.weight=2").status == 0
-    assert "--config.penalty.weight changes nothing: config.penalty.name is None" in caplog.text
+    assert run(*arguments, "--config.algorithm.mode_weight=2").status == 0
+    assert "--config.algorithm.mode_weight changes nothing: config.algorithm.name is 'gan'" in caplog.text
 
 
 MISTAKES = {
     "method": (["--config=configs/ring.py:burres"], "Unknown method 'burres'. Did you mean 'bures'? Available: "),
-    "penalty": ([RING, "--config.penalty.name=burres"], "Unknown penalty 'burres'. Did you mean 'bures'?"),
+    "term": (["--config=configs/ring.py:gan+burres"], "Unknown component 'burres'. Did you mean 'bures'?"),
+    "loss": ([RING, "--config.loss.name=hnge"], "Unknown loss 'hnge'. Did you mean 'hinge'?"),
+    "list": (["--list=bures.wieght"], "There is no list and no key 'bures.wieght'. Did you mean 'bures.weight'?"),
     "data set": ([RING, "--config.data.name=rign"], "Unknown data set 'rign'. Did you mean 'ring'?"),
     "group": (
         [RING, "--config.trainig.num_steps=3"],
@@ -75,13 +77,16 @@ MISTAKES = {
         [RING, "--config.training.num_step=3"],
         "Unknown config key 'num_step' in --config.training.num_step=3. Did you mean 'num_steps'?",
     ),
-    "strange key": ([RING, "--config.zzz=3"], "Unknown config key 'zzz' in --config.zzz=3. buresgan_jax/config.py"),
+    "strange key": (
+        [RING, "--config.zzz=3"],
+        "Unknown config key 'zzz' in --config.zzz=3. python -m buresgan_jax",
+    ),
     "key below a number": (
         [RING, "--config.training.num_steps.x=3"],
         "Unknown config key 'x' in --config.training.num",
     ),
     "whole number": ([RING, "--config.training.num_steps=abc"], "num_steps=abc: it is not an integer."),
-    "number": ([RING, "--config.penalty.weight=abc"], "--config.penalty.weight=abc: it is not a number."),
+    "number": ([RING, "--config.bures.weight=abc"], "--config.bures.weight=abc: it is not a number."),
     "truth": ([RING, "--config.smoke=abc"], "--config.smoke=abc: it is neither true nor false."),
     "no config": ([], "--config is missing. Give a config file, such as --config=configs/ring.py."),
     "empty config": (["--config="], "Config file '' does not exist."),
@@ -96,7 +101,7 @@ MISTAKES = {
     "devices": ([RING, "--config.training.batch_size=6"], "batch_size 6 is not divisible by the 4 devices."),
     "steps": ([RING, "--config.training.num_steps=0"], "config.training.num_steps must be at least 1, got 0."),
     "batch": ([RING, "--config.training.batch_size=10004"], "A batch of 10004 does not fit a data set of 10000"),
-    "seed": ([RING, "--config.seed=-1"], "seed -1 is negative."),
+    "seed": ([RING, "--config.seed=-1"], "config.seed must be at least 0, got -1."),
     "processes": ([RING, "--num_processes=2"], "Give --coordinator_address, --num_processes and --process_id together"),
     "folder not given": (["--config=configs/image_folder.py"], "config.data.path is not set."),
     "no folder": (["--config=configs/image_folder.py", "--config.data.path=/none"], "Folder '/none' does not exist."),
@@ -159,6 +164,11 @@ def test_image_folder_without_or_with_broken_pictures_is_told(run, tmp_path):
 # A workdir and its config
 
 
+def test_a_workdir_of_an_older_version_is_refused_in_one_line(run, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"method": "bures", "penalty": {"name": "bures"}}))
+    assert_one_line(run("--mode=sample", f"--workdir={tmp_path}"), "config.json is of an older version")
+
+
 def test_other_config_is_refused_naming_the_keys_and_free_keys_may_differ(run, runs, tmp_path):
     workdir = pathlib.Path(shutil.copytree(runs / "points", tmp_path / "run"))
     flags = [RING, f"--workdir={workdir}", "--config.training.sample_every_steps=0"]
@@ -168,7 +178,7 @@ def test_other_config_is_refused_naming_the_keys_and_free_keys_may_differ(run, r
     assert listing(workdir) == before
     # Tuples are lists in JSON; a key that an older version did not know has its default.
     saved = json.loads((workdir / "config.json").read_text())
-    del saved["penalty"]["max_samples"], saved["optimizer"]["schedule"]
+    del saved["bures"]["max_samples"], saved["optimizer"]["schedule"]
     (workdir / "config.json").write_text(json.dumps(saved))
     assert run(*flags, "--config.training.num_steps=3", "--config.training.log_every_steps=3").status == 0
     assert json.loads((workdir / "config.json").read_text())["training"]["num_steps"] == 3

@@ -10,6 +10,7 @@ from PIL import Image
 
 from buresgan_jax import suite
 from buresgan_jax.config import METHODS
+from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, tables
 from buresgan_jax.launch import processes, scheduler
 from buresgan_jax.launch.processes import Outcome
@@ -79,7 +80,7 @@ def test_runs_of_other_machines_count_as_done(monkeypatch, tmp_path, capfd):
     assert merged[0]["seconds_per_step"] == 1.5
 
 
-@pytest.mark.parametrize("row", [("gan", 0, "done", 100, ""), ("gan", 0, "done", 25_000, "penalty.weight=2")])
+@pytest.mark.parametrize("row", [("gan", 0, "done", 100, ""), ("gan", 0, "done", 25_000, "bures.weight=2")])
 def test_runs_of_another_suite_are_refused(monkeypatch, tmp_path, capfd, row):
     arguments = ["--config.data=ring", "--config.methods=gan", f"--workdir={tmp_path / 'here'}"]
     assert call(monkeypatch, *arguments, f"--results={_elsewhere(tmp_path, [row])}") == 2
@@ -153,12 +154,16 @@ def test_runs_of_the_first_seed_come_first(tmp_path):
 
     names = synthetic.get_config()
     names.seeds, names.data, names.methods = "3,5", "ring,grid", "gan,bures"
-    names.overrides = "penalty.weight=2 training.num_steps=7"
+    names.overrides = "bures.weight=2 training.num_steps=7"
     made = suite.make_cells(names, pathlib.Path("configs").resolve(), tmp_path)
     assert [cell.labels["seed"] for cell in made] == [3] * 4 + [5] * 4
     last = made[-1]
     assert last.name == "data=grid method=bures seed=5"
     assert last.workdir == tmp_path / "grid" / "bures" / "seed_5"
-    assert (last.config.seed, last.config.penalty.weight, last.config.training.num_steps) == (5, 2.0, 7)
+    assert (last.config.seed, last.config.bures.weight, last.config.training.num_steps) == (5, 2.0, 7)
     assert last.arguments[0].endswith("configs/grid.py:bures")
     assert np.all([f"--config.{word}" in last.arguments for word in (*names.overrides.split(), "seed=5")])
+    assert made[0].arguments[1:] == ("--config.training.num_steps=7", "--config.seed=3")  # gan has no such term
+    names.overrides = "bures.wieght=2"
+    with pytest.raises(UserError, match="Unknown config key 'bures.wieght'"):
+        suite.make_cells(names, pathlib.Path("configs").resolve(), tmp_path)

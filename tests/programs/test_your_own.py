@@ -11,6 +11,7 @@ import pytest
 
 from buresgan_jax import sweep
 
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 PAGE = (helpers.ROOT / "docs" / "your_own.md").read_text(encoding="utf-8")
 TINY = ["--config.training.num_steps=4", "--config.training.steps_per_call=2", "--config.evaluation.every_steps=0"]
 

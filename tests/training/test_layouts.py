@@ -1,14 +1,18 @@
 """Runs that advance together compute what each would alone, and one that diverges does not stop the others."""
 
 import contextlib
+import functools
 import json
 import time
 
 import jax
 import numpy as np
 import pytest
-from helpers import assert_close_parameters, make_config, read_metrics
+from flax import struct
+from helpers import assert_close_parameters, assert_same, make_config, read_metrics
+from PIL import Image
 
+from buresgan_jax import algorithms, builders, data
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StopSignals
 from buresgan_jax.training import devices, layouts, loop
@@ -56,18 +60,18 @@ def test_stacked_runs_equal_single_ones_and_divergence_stops_only_one(tmp_path, 
 @pytest.mark.parametrize("is_shared", [True, False])
 def test_runs_on_devices_share_resident_data_or_have_their_own(is_shared):
     used = jax.local_devices()[:2]
-    data, picks = np.arange(24.0).reshape(2, 3, 4), np.arange(6).reshape(2, 3, 1) % 4  # [devices, runs on each, ...]
-    data = data[0, 0] if is_shared else data
-    resident = devices.on_local_devices((data,), *([] if is_shared else [devices.AXIS]), devices=used)
+    numbers, picks = np.arange(24.0).reshape(2, 3, 4), np.arange(6).reshape(2, 3, 1) % 4  # [devices, runs on each, ...]
+    numbers = numbers[0, 0] if is_shared else numbers
+    resident = devices.on_local_devices((numbers,), *([] if is_shared else [devices.AXIS]), devices=used)
     run_steps = devices.over_runs(
-        lambda state, tracker, key, batches, num_steps, data: (state + data[batches[0]], tracker, num_steps),
+        lambda state, tracker, key, batches, num_steps, numbers: (state + numbers[batches[0]], tracker, num_steps),
         used,
         resident,
         is_shared=is_shared,
     )
     zeros = np.zeros((2, 3))
     state, _, step = run_steps(zeros, zeros, zeros, picks, 5)
-    expected = [[(data if is_shared else data[i, j])[picks[i, j, 0]] for j in range(3)] for i in range(2)]
+    expected = [[(numbers if is_shared else numbers[i, j])[picks[i, j, 0]] for j in range(3)] for i in range(2)]
     np.testing.assert_array_equal(state, expected)
     assert step == 5
 
@@ -123,3 +127,67 @@ def test_a_profile_is_written(tmp_path, capfd):
     loop.train_and_evaluate(config, tmp_path / "traced", profile=True)
     assert list((tmp_path / "traced" / "profile").rglob("*.xplane.pb"))
     assert "tensorboard --logdir=" in capfd.readouterr().err
+
+
+# Flips
+
+
+@struct.dataclass
+class Seen:
+    """A training state that remembers the batches of the last step."""
+
+    step: jax.Array
+    real: jax.Array
+
+
+def remembering(axis_name):
+    def update(state, real, key):
+        if axis_name:
+            real = jax.lax.all_gather(real, axis_name, axis=1, tiled=True)
+        return Seen(state.step + 1, real), {}
+
+    return algorithms.Algorithm(init=None, update=update, generate=None, sample=None)
+
+
+@pytest.mark.parametrize("num_devices", [2, 4])
+def test_flips_are_the_same_on_any_number_of_devices_and_in_any_call(num_devices):
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
+    source = data.with_flips(
+        data.Source("images", 40, images.shape[1:], images.__getitem__, data.decode_images), flip=True
+    )
+    decode, size, steps = functools.partial(data.decode_payload, source), 16, 3
+    order = {"seed": 0, "batch_size": size, "batches_per_update": 2, "rows": slice(0, size)}
+    start = Seen(np.int32(0), np.zeros((2, size, *source.example_shape), np.float32))
+    tracker, key = devices.Tracker({}, np.int32(0), {}), jax.random.key(1)
+
+    together = jax.jit(devices.make_run_steps(remembering(None), decode, steps))
+    expected, _, _ = together(start, tracker, key, data.read_steps(source, 0, steps, **order), steps)
+    plain = source.decode(data.read_steps(source, 2, steps, **order)["examples"][0])
+    is_mirrored = (np.asarray(expected.real) != plain).any((2, 3, 4), keepdims=True)
+    assert 0 < is_mirrored.mean() < 1
+    np.testing.assert_array_equal(expected.real, np.where(is_mirrored, plain[..., ::-1, :], plain))
+
+    state, layout = start, devices.Layout(size, slice(0, size), num_devices)
+    run_steps = devices.make_run_steps(remembering(devices.AXIS), decode, 1)
+    one_by_one = devices.over_devices(run_steps, jax.local_devices()[:num_devices])
+    for step in range(steps):
+        batches = layout.split(data.read_steps(source, step, step + 1, **order))
+        state, _, _ = one_by_one(state, tracker, key, batches, 1, np.zeros(num_devices, np.int32))
+    assert_same(state, expected)
+
+
+def test_a_resumed_run_flips_as_an_uninterrupted_one(tmp_path):
+    (tmp_path / "images").mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (20, 16, 16), dtype=np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number:02}.png")
+
+    def run_to(step, name):
+        options = {"data__path": str(tmp_path / "images"), "data__flip": True, "data__image_size": 16}
+        options |= {"training__num_steps": step, "training__steps_per_call": 1}
+        config = make_config("gan", "image_folder", smoke=False, **options)
+        assert builders.source(config).augment is data.random_flips
+        return loop.train_and_evaluate(config, tmp_path / name)
+
+    whole = run_to(6, "whole")
+    run_to(3, "resumed")
+    assert_same(run_to(6, "resumed"), whole)

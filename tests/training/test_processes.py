@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import time
+from functools import partial
 
 import helpers
 import jax
@@ -134,9 +135,8 @@ def one_device_state(config, num_steps):
     size, per_update = config.training.batch_size, algorithm.batches_per_update
     options = {"seed": config.seed, "batch_size": size, "batches_per_update": per_update}
     batches = data.read_steps(source, 0, num_steps, rows=slice(0, size), **options)
-    real = jax.ShapeDtypeStruct(batches.shape[1:], np.float32)
-    tracker = devices.make_tracker(algorithm, state, real)
-    run_steps = devices.make_run_steps(algorithm, source.decode, num_steps)
+    tracker = devices.make_tracker(algorithm, state, devices.batch_like(algorithm, size, source.example_shape))
+    run_steps = devices.make_run_steps(algorithm, partial(data.decode_payload, source), num_steps)
     return jax.jit(run_steps)(state, tracker, key, batches, num_steps)[0]
 
 

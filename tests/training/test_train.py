@@ -238,12 +238,12 @@ def test_evaluation_counts_samples_that_are_not_finite():
     [
         ({"training__num_steps": 0}, "config.training.num_steps must be at least 1, got 0"),
         ({"evaluation__num_samples": 0}, "config.evaluation.num_samples must be at least 1, got 0"),
-        ({"penalty__max_samples": 0}, "config.penalty.max_samples must be at least 1, got 0"),
+        ({"method": "bures", "bures__max_samples": 0}, "config.bures.max_samples must be at least 1, got 0"),
         ({"generator__base_filters": 0}, "config.generator.base_filters must be at least 1, got 0"),
         ({"generator__hidden": (8, 0)}, r"config.generator.hidden must be the widths .* got \(8, 0\)"),
         ({"discriminator__hidden": ()}, r"config.discriminator.hidden must be the widths .* got \(\)"),
         ({"training__batch_size": 20_004, "data__num_examples": 100}, "A batch of 20004 does not fit"),
-        ({"data__resident": True}, "data.resident=True needs a data set that ends, 'ring' does not"),
+        ({"data__resident": True}, "data.resident=True needs a finite data set, but 'ring' is endless"),
     ],
 )
 def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, changes, message):

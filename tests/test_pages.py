@@ -1,0 +1,44 @@
+"""The README and the pages of docs/: their links, keys and Python examples are true."""
+
+import re
+
+import jax
+import pytest
+from helpers import ROOT
+
+from buresgan_jax.config import reference
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+TEXTS = [*PAGES, *ROOT.glob("configs/**/*.py")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, heading = target.partition("#")
+        if path.startswith(("http:", "https:")):
+            continue
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.M) if heading else []
+        assert not heading or heading in [re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings]
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_keys_on_command_lines_exist(page):
+    keys = re.findall(r"--(?:config\.|grid=)(\w+(?:\.\w+)+)=", page.read_text(encoding="utf-8"))
+    for key in set(keys) - {"ball.radius", "GROUP.KEY"}:  # the user's own one, and a placeholder
+        assert reference.describe(key).startswith(f"config.{key} ="), key
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/metrics.md"])
+def test_python_examples_run(name, capsys):
+    namespace = {"__name__": "__main__"}
+    with jax.numpy_rank_promotion("allow"):  # JAX's default, as readers have it
+        for block in re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.S):
+            exec(compile(block, name, "exec"), namespace)
+    assert "nan" not in capsys.readouterr().out
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 700
