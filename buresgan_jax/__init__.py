@@ -1,7 +1,7 @@
 """GANs that do not collapse: the Bures distance as a diversity penalty, in JAX and Flax.
 
 This namespace is the array API: pure functions for any JAX program. It loads neither Flax nor TensorFlow and changes
-none of JAX's settings. Training is `python -m buresgan_jax.main`.
+no JAX settings. To train, run `python -m buresgan_jax.main`.
 """
 
 from buresgan_jax.distances import bures_barycenter as bures_barycenter

@@ -1,4 +1,4 @@
-"""The exception that means: the user can mend this, a traceback would not help. And the hint for a misspelt name."""
+"""The exception for errors that the user can fix, and hints for misspelled names."""
 
 import difflib
 import functools
@@ -7,23 +7,23 @@ from typing import Any
 
 
 class UserError(ValueError):
-    """A mistake in a config, a workdir or a data set; the message says what was got, what is allowed and what to do.
+    """An error in a config, a workdir or a data set that the user can fix.
 
-    `main` prints the message as one line and exits with status 2. The array functions of the public API raise plain
-    `ValueError` and `TypeError` instead.
+    The message says what was given, what is allowed and what to do. `main` prints it as one line and exits with status
+    2. The array functions of the public API raise plain `ValueError` and `TypeError` instead.
     """
 
 
 def did_you_mean(name: object, known: Iterable[str], otherwise: str = "") -> str:
-    """The end of a message about a name that is not known.
+    """Returns the end of a message about an unknown name.
 
     Args:
-        name: what was given.
-        known: the names that are.
-        otherwise: what to say where none of them is near.
+        name: The name that was given.
+        known: The known names.
+        otherwise: The hint if no known name is similar.
 
     Returns:
-        `otherwise`, or a question that names the nearest one; with a space before it where it is not empty.
+        A question that names the most similar known name, or `otherwise`. It begins with a space unless it is empty.
     """
     nearest = difflib.get_close_matches(str(name), list(known), n=1)
     hint = f"Did you mean {nearest[0]!r}?" if nearest else otherwise
@@ -31,16 +31,16 @@ def did_you_mean(name: object, known: Iterable[str], otherwise: str = "") -> str
 
 
 def choose(kind: str, name: str, table: Mapping[str, Any], key: str) -> Any:
-    """Looks a name up in a table.
+    """Looks up a name in a table.
 
     Args:
-        kind: What the table holds, for the message.
+        kind: The kind of entries in the table, for the message.
         name: The name.
         table: The choices by name.
-        key: Where the user sets the name, such as a key of the config.
+        key: The place where the user sets the name, such as a config key.
 
     Raises:
-        UserError: No entry has this name; the message suggests the nearest one.
+        UserError: No entry has this name. The message suggests the most similar one.
     """
     if name in table:
         return table[name]
@@ -49,7 +49,7 @@ def choose(kind: str, name: str, table: Mapping[str, Any], key: str) -> Any:
 
 
 def user_error(function: Callable) -> Callable:
-    """Makes a function raise its ValueErrors as UserErrors."""
+    """Wraps a function so that it raises UserError instead of ValueError."""
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):

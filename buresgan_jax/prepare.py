@@ -1,6 +1,7 @@
-"""Downloads and prepares an image data set of TensorFlow Datasets, once: `python -m buresgan_jax.prepare cifar10`.
+"""`python -m buresgan_jax.prepare cifar10`: downloads and prepares an image data set of TensorFlow Datasets, once.
 
-Only this needs TensorFlow (`pip install -e ".[prepare]"`); what it writes, array_record files, is read without.
+Only this program needs TensorFlow (`pip install -e ".[prepare]"`). It writes array_record files, which are read without
+TensorFlow.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from etils import epath
 from buresgan_jax.data.images import IMAGE_SETS, is_prepared, open_builder
 from buresgan_jax.errors import UserError
 
-# The files that TFDS would download, by the names it knows them by.
+# The files that TFDS would download, by TFDS's names.
 ORIGINAL_FILES: dict[str, tuple[str, ...]] = {
     "mnist": (
         "train-images-idx3-ubyte.gz",
@@ -43,21 +44,21 @@ ORIGINAL_FILES: dict[str, tuple[str, ...]] = {
 
 
 def prepare(name: str, *, data_dir: str | None = None, manual_dir: str | None = None) -> str:
-    """Downloads a data set and writes it as array_record files; does nothing if that was done before.
+    """Downloads a data set and writes it as array_record files; does nothing if the set is already prepared.
 
     Args:
-        name: one of `data.IMAGE_SETS`, or any other set of TFDS.
-        data_dir: where to write, local or `gs://`. Default: TFDS's own, `~/tensorflow_datasets` or the environment
-            variable `TFDS_DATA_DIR`.
-        manual_dir: folder that holds the original files (`ORIGINAL_FILES[name]`), for machines without network, and
-            for sets that nobody may download by program.
+        name: One of `data.IMAGE_SETS`, or any other set of TFDS.
+        data_dir: Folder to write to, local or `gs://`. Default: TFDS's folder, `~/tensorflow_datasets` or the
+            environment variable `TFDS_DATA_DIR`.
+        manual_dir: Folder that holds the original files (`ORIGINAL_FILES[name]`), for machines without network, and
+            for sets that must be downloaded by hand.
 
     Returns:
-        One line that says where the set is, how many pictures it has and how large it is.
+        One line with the set's folder, its number of images and its size.
 
     Raises:
-        UserError: unknown name, TensorFlow or a package that the set needs is missing, no network, missing or wrong
-            original files, or the place cannot be used.
+        UserError: The name is unknown, TensorFlow or another required package is missing, there is no network, original
+            files are missing or wrong, or the folder cannot be used.
     """
     builder = open_builder(name, data_dir)
     if is_prepared(builder):
@@ -73,12 +74,12 @@ def prepare(name: str, *, data_dir: str | None = None, manual_dir: str | None = 
     _import_tensorflow()
     _download_and_prepare(builder, manual_dir)
     if not is_prepared(builder):
-        raise UserError(f"{builder.data_path} exists, but is no prepared data set. Remove it and start again.")
-    return f"Prepared {_describe(builder)}. {_downloads(builder)} is not needed any more."
+        raise UserError(f"{builder.data_path} exists but is not a prepared data set. Remove it and start again.")
+    return f"Prepared {_describe(builder)}. {_downloads(builder)} is no longer needed."
 
 
 def _import_tensorflow() -> None:
-    """Makes sure that TensorFlow is there, and that it leaves the GPUs alone."""
+    """Makes sure that TensorFlow is installed and does not use the GPUs."""
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError("Preparing a data set needs TensorFlow. In the project's folder: pip install -e '.[prepare]'")
     import tensorflow as tf
@@ -96,31 +97,31 @@ def _download_and_prepare(builder: Any, manual_dir: str | None) -> None:
         tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(
         manual_dir=manual_dir,
-        # By default what was extracted is found again by its file name alone, and mnist's files are called like
-        # fashion_mnist's: the second set prepared would be a copy of the first.
+        # By default TFDS finds extracted files by their names alone. mnist and fashion_mnist have files of equal names,
+        # so the second of these sets would be a copy of the first.
         extract_dir=_downloads(builder) / "extracted" / builder.name,
         try_download_gcs=False,
         force_checksums_validation=True,
     )
     try:
         if manual_dir is None and builder.url_infos:
-            # One quick try: TFDS itself goes on trying for minutes before it gives up.
+            # One quick attempt, because TFDS itself retries for minutes.
             requests.head(next(iter(builder.url_infos)), timeout=30)
         builder.download_and_prepare(download_config=config, file_format="array_record")
     except NonMatchingChecksumError as error:
         raise UserError(
-            f"A file of {builder.name!r} is not the original one, its checksum differs. Fetch it again. TFDS says: "
-            f"{_one_line(error)}"
+            f"The checksum of a file of {builder.name!r} differs from the original's. Download the file again. TFDS "
+            f"says: {_one_line(error)}"
         ) from error
     except (requests.exceptions.RequestException, DownloadError) as error:
         files = ", ".join(_original_files(builder)) or "its files"
         raise UserError(
-            f"Cannot download {builder.name!r}. Check the network, or fetch {files} on another machine and give their "
-            f"folder as --manual_dir. Cause: {_one_line(error)}"
+            f"Cannot download {builder.name!r}. Check the network, or download {files} on another machine and give "
+            f"their folder as --manual_dir. Cause: {_one_line(error)}"
         ) from error
     except ImportError as error:
-        raise UserError(f"{builder.name!r} needs another package to be prepared: {_one_line(error)}") from error
-    except (OSError, AssertionError, ValueError) as error:  # TFDS's own checks of what it finds
+        raise UserError(f"Preparing {builder.name!r} needs another package: {_one_line(error)}") from error
+    except (OSError, AssertionError, ValueError) as error:  # from TFDS's own checks of the files
         raise UserError(f"Cannot prepare {builder.name!r} in {builder.data_path}: {_one_line(error)}") from error
 
 
@@ -128,23 +129,23 @@ def _check_format(builder: Any) -> None:
     file_format = builder.info.file_format.value
     if file_format != "array_record":
         raise UserError(
-            f"{builder.name!r} is prepared in {builder.data_path}, but as {file_format}; array_record is needed. Give "
-            "another --data_dir, or remove that folder."
+            f"{builder.name!r} is prepared in {builder.data_path} as {file_format}, not as array_record. Give another "
+            "--data_dir, or remove that folder."
         )
 
 
 def _original_files(builder: Any) -> list[str]:
-    """Names of the files to fetch by hand, as far as they are known."""
+    """Returns the names of the files to download by hand, as far as they are known."""
     known = [info.filename for info in builder.url_infos.values() if info.filename]
     return list(ORIGINAL_FILES.get(builder.name, known))
 
 
 def _check_original_files(builder: Any, manual_dir: str) -> None:
-    expected = [] if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else _original_files(builder)  # these say it in prose
+    expected = [] if builder.MANUAL_DOWNLOAD_INSTRUCTIONS else _original_files(builder)  # instructions are prose
     missing = [file for file in expected if not (epath.Path(manual_dir) / file).exists()]
     if missing:
         raise UserError(
-            f"manual_dir {manual_dir!r} lacks {', '.join(missing)}. Put the original files of {builder.name!r} there, "
+            f"manual_dir {manual_dir!r} lacks {', '.join(missing)}. Put the original files of {builder.name!r} there "
             "under these names."
         )
 
@@ -172,27 +173,27 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             "Downloads an image data set and prepares it for training, once. Needs TensorFlow:\n"
             'pip install -e ".[prepare]". Training and evaluation do not.'
         ),
-        epilog=f"Files that --manual_dir expects, exactly as published, on machines without network:\n{files}",
+        epilog=f"Original files for --manual_dir, exactly as published, for machines without network:\n{files}",
     )
     parser.add_argument("name", help=f"one of {', '.join(IMAGE_SETS)}, or another set of TFDS")
     parser.add_argument(
-        "--data_dir", help="where to write it (default: ~/tensorflow_datasets or the variable TFDS_DATA_DIR)"
+        "--data_dir", help="folder to write to (default: ~/tensorflow_datasets or the variable TFDS_DATA_DIR)"
     )
     parser.add_argument("--manual_dir", help="folder with the original files (see below)")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line.
+    """Runs the command line.
 
     Args:
-        arguments: without the program's name; None for the process's own.
+        arguments: Arguments without the program's name. Default: those of the process.
 
     Returns:
-        Exit status: 0, or 2 for what the user can mend, said in one line on standard error.
+        Exit status: 0, or 2 for an error that the user can fix, reported in one line on standard error.
     """
     flags = _parse_arguments(arguments)
-    # TensorFlow's greetings.
+    # These silence TensorFlow's startup messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:

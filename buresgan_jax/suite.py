@@ -40,8 +40,8 @@ from buresgan_jax.training.sampling import make_sampler
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _TRAIN = flags.DEFINE_bool("train", True, "Whether to run unfinished runs; --notrain only makes the tables.")
-_UPDATE = flags.DEFINE_string("update", None, "A Markdown file whose part between the results markers is replaced.")
-_RESULTS = flags.DEFINE_list("results", [], "results.csv of other machines, whose runs count as done.")
+_UPDATE = flags.DEFINE_string("update", None, "Markdown file that gets the table between its results markers.")
+_RESULTS = flags.DEFINE_list("results", [], "Files results.csv of other machines. Their runs count as done.")
 _LABELS = ("data", "method")
 _OVERRIDES = "overrides"  # a column: the overrides of the run
 _NO_RESULTS = (tables.STATUS, "message", _OVERRIDES)

@@ -1,13 +1,14 @@
-"""`python -m buresgan_jax.sweep`: one config for many seeds and settings, at once, resumable, with a table at the end.
+"""`python -m buresgan_jax.sweep`: trains one config with many seeds and settings at once and makes a table.
 
     python -m buresgan_jax.sweep --config=configs/ring.py --workdir=runs/sweep --seeds=0:10
     python -m buresgan_jax.sweep --config=configs/ring.py --workdir=runs/weights --seeds=0:3 \
         --grid=bures.weight=0.3,1,3 --grid=optimizer.generator_learning_rate=1e-3,3e-4
 
-Each run has a folder of its own in the workdir, as if `buresgan_jax.main` had made it. `--together=processes` gives it
-a process of its own: pinned to a core, the fastest way on a CPU, or with one GPU, which several share by `--jobs`;
-`--together=vmap` trains the runs that differ in traced values only (seeds, learning rates, weights) under one vmap per
-device; `auto` takes the first on a CPU, the second elsewhere.
+Each run has its own folder in the workdir, as if `buresgan_jax.main` had made it. Rerun the same command to resume.
+`--together=processes` gives each run its own process. On a CPU it is pinned to a core, the fastest way there; elsewhere
+it gets one GPU, and `--jobs` can put several runs on a GPU. `--together=vmap` trains runs that differ only in traced
+values (seeds, learning rates, weights) under one vmap per device. `auto` chooses `processes` on a CPU and `vmap`
+elsewhere.
 """
 
 from absl import app, flags
@@ -21,7 +22,7 @@ from buresgan_jax.launch import grid, processes, scheduler
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _SEEDS = flags.DEFINE_string("seeds", "0:1", "Seeds, such as 0:10 (ten) or 3,5,8.")
-_GRID = flags.DEFINE_multi_string("grid", [], "KEY=VALUE,VALUE,... of the config; several make a product.")
+_GRID = flags.DEFINE_multi_string("grid", [], "KEY=VALUE,VALUE,... of the config. Several grids form a product.")
 
 
 def _run():
@@ -40,7 +41,7 @@ def _run():
 
 
 def _config_arguments():
-    """The flags that gave the config, for the command line of a cell."""
+    """Returns the flags that define the config, for the command line of a cell."""
     flag = flags.FLAGS["config"]
     overrides = config_flags.get_override_values(flag)
     return (
@@ -50,7 +51,7 @@ def _config_arguments():
 
 
 def main(argv: list[str]) -> int:
-    """Does what the flags say; returns the exit status: 0 if all runs are done, 1 if one is not."""
+    """Runs the command line; returns the exit status: 0 if all runs are done, 1 if one is not."""
     return scheduler.call(_run, argv)
 
 

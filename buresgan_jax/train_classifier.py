@@ -2,8 +2,8 @@
 
     python -m buresgan_jax.train_classifier --data=mnist --out=digit_classifier.npz
 
-A run of `stacked_mnist` trains one by itself, at its first evaluation, where `config.evaluation.classifier` (by default
-`digit_classifier.npz` in the workdir) does not exist yet.
+A run of `stacked_mnist` trains a classifier automatically at its first evaluation if the file
+`config.evaluation.classifier` (by default `digit_classifier.npz` in the workdir) does not exist yet.
 """
 
 import argparse
@@ -20,17 +20,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-        arguments: Arguments without the program's name; None: those of the process.
+        arguments: Arguments without the program's name. Default: those of the process.
 
     Returns:
-        Exit status: 0, or 2 for an error that the user can fix, in one line on standard error.
+        Exit status: 0, or 2 for an error that the user can fix, reported in one line on standard error.
     """
     parser = argparse.ArgumentParser(
         prog="python -m buresgan_jax.train_classifier", description="Trains the digit classifier of stacked MNIST."
     )
     parser.add_argument("--data", required=True, choices=["mnist", "fashion_mnist"], help="the prepared TFDS set")
-    parser.add_argument("--out", required=True, help="the file of weights to write, .npz")
-    parser.add_argument("--data_dir", help="where the set was prepared (default: TFDS's own folder)")
+    parser.add_argument("--out", required=True, help="the weights file to write, .npz")
+    parser.add_argument("--data_dir", help="folder of the prepared set (default: TFDS's folder)")
     parser.add_argument("--num_epochs", type=int, default=3, help="default: %(default)s, minutes on one CPU core")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     flags = parser.parse_args(arguments)

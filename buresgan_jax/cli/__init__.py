@@ -1,1 +1,1 @@
-"""Flags of the programs, and what they say of wrong ones."""
+"""Flags of the programs, and error messages for wrong ones."""

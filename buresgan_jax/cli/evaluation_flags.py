@@ -7,20 +7,20 @@ from absl import flags
 
 from buresgan_jax.declarations import Option
 
-OUT = flags.DEFINE_string("out", "samples.png", "sample: x.png, x.npz, or a folder for one PNG per image.")
+OUT = flags.DEFINE_string("out", "samples.png", "sample: NAME.png, NAME.npz, or a folder for one PNG per image.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "newest", "sample, evaluate: newest, best, or a step; evaluate: all.")
 SEED = flags.DEFINE_integer("seed", 0, "sample, evaluate: seed of the latent draws (training: config.seed).")
-EMA = flags.DEFINE_bool("ema", True, "sample: the averaged generator, or (--noema) the raw one.")
+EMA = flags.DEFINE_bool("ema", True, "sample: use the averaged generator, or with --noema the raw one.")
 
-_IN_SAMPLING = {"num_samples": "; sample: how many to write, default 64"}
+_IN_SAMPLING = {"num_samples": "; sample: number of samples to write, default 64"}
 _CHANGES: list[flags.FlagHolder] = []
 
 
 def define_changes(options: Sequence[Option]) -> None:
-    """Defines a flag for each option of evaluation, which replaces the key of `config.evaluation`.
+    """Defines a flag for each option of evaluation. The flag overrides the key of `config.evaluation`.
 
     Args:
-        options: The options, of whole numbers or text.
+        options: The options. Their values are integers or text.
     """
     for option in options:
         text = f"evaluate: {option.meaning}{_IN_SAMPLING.get(option.name, '')}."
@@ -32,5 +32,5 @@ def define_changes(options: Sequence[Option]) -> None:
 
 
 def changes() -> dict[str, Any]:
-    """Returns the values of the keys of `config.evaluation` that flags replace."""
+    """Returns the values of the keys of `config.evaluation` that flags override."""
     return {flag.name: flag.value for flag in _CHANGES if flag.value is not None}

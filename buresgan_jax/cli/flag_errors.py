@@ -1,4 +1,4 @@
-"""One clear line for whatever absl, ml_collections and a config file say about a wrong command line."""
+"""Turns the errors of absl, ml_collections and config files about a wrong command line into one clear line."""
 
 import os
 import pathlib
@@ -12,14 +12,14 @@ from ml_collections import config_dict
 from buresgan_jax.errors import UserError, did_you_mean
 
 _REASONS = (
-    (r"invalid literal for int", "it is not a whole number"),
+    (r"invalid literal for int", "it is not an integer"),
     (r"could not convert string to float", "it is not a number"),
     (r"Non-boolean argument", "it is neither true nor false"),
 )
 
 
 def parse_or_exit(argv: list[str]) -> list[str]:
-    """Parses as `parse` does; a mistake ends the program with one line and status 2 instead of a traceback."""
+    """Parses like `parse`. An error ends the program with one line and status 2 instead of a traceback."""
     try:
         return parse(argv)
     except SystemExit:  # --help, after which absl exits with status 1
@@ -30,22 +30,22 @@ def parse_or_exit(argv: list[str]) -> list[str]:
 
 
 def parse(argv: list[str]) -> list[str]:
-    """Parses as absl does.
+    """Parses like absl.
 
     Args:
-        argv: of the program, whose flag `--config` is of `ml_collections.config_flags`.
+        argv: The program's arguments. Its flag `--config` comes from `ml_collections.config_flags`.
 
     Returns:
-        What is left: the program's name and the positional arguments.
+        The program's name and the positional arguments.
 
     Raises:
-        UserError: a flag, or the config file, is wrong.
+        UserError: A flag or the config file is wrong.
     """
     argv = ["--list=everything" if each in ("--list", "-list") else each for each in argv]
     file = _find_config_file(argv)
     try:
         rest = flags.FLAGS(argv)
-    except Exception as error:  # flags.Error, but also whatever the config file raises
+    except Exception as error:  # flags.Error, or any error of the config file
         raise UserError(_explain(error, argv, file)) from error
     if file and not isinstance(flags.FLAGS["config"].value, config_dict.ConfigDict):
         raise UserError(f"Config file {file}: get_config() does not return a ConfigDict, or the file cannot be read.")
@@ -53,7 +53,7 @@ def parse(argv: list[str]) -> list[str]:
 
 
 def _find_config_file(argv):
-    """Path of the config file, checked to exist; None where there is no `--config`."""
+    """Returns the path of the config file, which exists; None without `--config`."""
     overrides = [position for position, argument in enumerate(argv) if re.match(r"--?(no)?config\.", argument)]
     positions = [position for position, argument in enumerate(argv) if re.match(r"--?config(=|$)", argument)]
     if overrides and (not positions or overrides[0] < positions[0]):
@@ -71,7 +71,7 @@ def _find_config_file(argv):
 
 def _explain(error, argv, file):
     cause = error
-    while cause is not None and not isinstance(cause, UserError):  # of the config file, wrapped by ml_collections
+    while cause is not None and not isinstance(cause, UserError):  # ml_collections wraps errors of the config file
         cause = cause.__cause__ or cause.__context__
     if cause is not None and "Error whilst parsing" not in str(cause):
         return str(cause)
@@ -93,7 +93,7 @@ def _explain(error, argv, file):
 
 
 def _line_in(file, error, text):
-    """Where in the config file something went wrong; None where it did not go wrong there."""
+    """Returns the line of the config file with the error; None if the error is not in that file."""
     if isinstance(error, SyntaxError):
         return error.lineno
     frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
@@ -103,7 +103,7 @@ def _line_in(file, error, text):
 
 
 def _explain_key(text, argv):
-    """For `'num_step' Did you mean "num_steps" instead of "num_step"?`, and where there is nothing near."""
+    """Explains `'num_step' Did you mean "num_steps" instead of "num_step"?`, with or without a similar key."""
     path = re.search(r"Attempting to lookup: (\S+)", text) or re.search(r"([\w.]+)", text)
     word = path[1].split(".")[-1] if path else ""
     override = next((argument for argument in argv if word in re.split(r"[.=]", argument)), "the command line")

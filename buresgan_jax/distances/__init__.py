@@ -1,4 +1,4 @@
-"""Distances between covariances, between batches of features, and the linear algebra under them: JAX alone."""
+"""Distances between covariances and between batches of features, and their linear algebra. Depends on JAX only."""
 
 from buresgan_jax.distances import validate as validate
 from buresgan_jax.distances.bures import bures_distance as bures_distance

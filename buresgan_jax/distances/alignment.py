@@ -1,9 +1,9 @@
-"""The rotation of one matrix that brings it nearest to another, and what can be said of it.
+"""Procrustes alignment of two matrices, and its derivatives.
 
 Notation: `X [n, dim]` and `Y [m, dim]` are two matrices with rows of equal length: features, or roots of covariances.
-The polar factor Q of `X Y^T` is the rotation of the rows of Y that brings them nearest to X (the shorter matrix filled
-up with zero rows). Every function works on one pair. The rules for derivatives divide by sums of singular values, never
-by gaps, and leave out directions in which Q is not unique.
+The polar factor Q of `X Y^T` is the rotation that brings the rows of Y closest to X (the shorter matrix is padded with
+zero rows). Every function works on one pair. The derivative rules divide by sums of singular values, never by gaps, and
+drop directions in which Q is not unique.
 """
 
 from typing import Literal, NamedTuple
@@ -18,7 +18,7 @@ Method = Literal["svd", "eigh", "newton_schulz"]
 
 
 class Singular(NamedTuple):
-    """Q from the singular triplets of `X Y^T = u diag(s) v^T`; where `keep` is 0, Q is taken as unknown."""
+    """Q as the singular triplets of `X Y^T = u diag(s) v^T`. Where `keep` is 0, Q is treated as unknown."""
 
     u: jax.Array  # [n, k]
     s: jax.Array  # [k]
@@ -27,20 +27,23 @@ class Singular(NamedTuple):
 
 
 class Polar(NamedTuple):
-    """Q itself, `[n, m]`."""
+    """Q as a matrix, `[n, m]`."""
 
     q: jax.Array
 
 
 def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None = None) -> Singular | Polar:
-    """The polar factor of `X Y^T`, a constant for derivatives: the rules of the functions below account for it.
+    """Returns the polar factor of `X Y^T` as a constant for derivatives.
+
+    The derivative rules of the functions below account for its change.
 
     Args:
-        x: `[n, dim]`.
-        y: `[m, dim]`.
-        method: `"svd"`, exact up to rounding; `"eigh"`, `fast_cross_svd`; `"newton_schulz"`, matrix products only.
-        rtol: singular values up to `rtol` times the largest are not kept. Default: `rounding_rtol` of
-            min(n, m, dim) for `"svd"`; 3 * sqrt(eps) for `"eigh"`. Not used by `"newton_schulz"`.
+        x: Matrix X, `[n, dim]`.
+        y: Matrix Y, `[m, dim]`.
+        method: `"svd"` is exact up to rounding. `"eigh"` uses `fast_cross_svd`. `"newton_schulz"` uses matrix products
+            only.
+        rtol: Singular values up to `rtol` times the largest are dropped. Default: `rounding_rtol` of min(n, m, dim) for
+            `"svd"`; 3 * sqrt(eps) for `"eigh"`. Not used by `"newton_schulz"`.
     """
     x, y = jax.lax.stop_gradient((x, y))
     if method == "newton_schulz":
@@ -52,7 +55,7 @@ def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None
         rtol = rounding_rtol(min(*x.shape, y.shape[0]), x.dtype) if rtol is None else rtol
         u, s, v = thin_cross_svd(x, y)
     keep = s > rtol * jnp.max(s)
-    if v.shape[0] < y.shape[0]:  # of the reduced rows
+    if v.shape[0] < y.shape[0]:  # v belongs to the reduced rows
         v = matmul(y, matmul(x.T, u)) * safe_reciprocal(s, keep)[None, :]
     return Singular(u, s, v, keep.astype(s.dtype))
 
@@ -66,11 +69,11 @@ def _polar_by_products(x, y):
 
 
 def thin_cross_svd(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Singular triplets of `X Y^T` without forming it where a batch has more rows than columns.
+    """Computes the singular triplets of `X Y^T`. Batches with more rows than columns are reduced first.
 
     Args:
-        x: `[n, dim]`.
-        y: `[m, dim]`.
+        x: Matrix X, `[n, dim]`.
+        y: Matrix Y, `[m, dim]`.
 
     Returns:
         `u [n, k]`, `s [k]`, `v [m, k]` with orthonormal columns, k = min(n, m, dim): `X Y^T = u diag(s) v^T`.
@@ -85,27 +88,27 @@ def thin_cross_svd(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, ja
 
 
 def fast_cross_svd(x: jax.Array, y: jax.Array, rtol: float) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The triplets of `X Y^T` with `s > rtol * max(s)`, by the eigenvalues of `(X Y^T)^T (X Y^T)`; the others are zero.
+    """Computes the triplets of `X Y^T` with `s > rtol * max(s)` by `eigh` of `(X Y^T)^T (X Y^T)`; the others are zero.
 
-    Half the time of an SVD. Squaring costs half the digits: triplets at `rtol` have a relative error of about
-    eps / rtol^2, so rtol below sqrt(eps) brings nothing (all columns still have length one). Arguments and shapes as in
-    `thin_cross_svd`, with k = m.
+    Takes half the time of an SVD. Squaring costs half the digits: triplets at `rtol` have a relative error of about
+    eps / rtol^2, so an rtol below sqrt(eps) gains nothing (all columns still have length one). Arguments and shapes are
+    those of `thin_cross_svd`, with k = m.
     """
     cross = matmul(x, y.T)
     scale = unit_scale(cross)
     cross = cross / scale
     _, v = jnp.linalg.eigh(matmul(cross.T, cross))
     us = matmul(cross, v)
-    s = jnp.sqrt(jnp.sum(us**2, axis=0))  # to eps of the largest, unlike the roots of the eigenvalues
+    s = jnp.sqrt(jnp.sum(us**2, axis=0))  # accurate to eps of the largest, unlike the roots of the eigenvalues
     keep = s > rtol * jnp.max(s)
     return us * safe_reciprocal(s, keep)[None, :], s * scale, v * keep.astype(s.dtype)[None, :]
 
 
 def _cholesky_rows(x):
-    """At most dim rows with nearly the same `X^T X`, `[min(n, dim), dim]`: a fifth of the time of a QR.
+    """Returns at most dim rows with nearly the same `X^T X`, `[min(n, dim), dim]`, in a fifth of the time of a QR.
 
-    A shift keeps the factor finite for singular `X^T X`. The rotation found with it is short along directions whose
-    variance is not far above the shift; `residual` and `align`, which take X itself, feel little of that.
+    A shift keeps the factor finite if `X^T X` is singular. The resulting rotation is too short along directions with a
+    variance near the shift. This hardly affects `residual` and `align`, which use X itself.
     """
     if x.shape[0] <= x.shape[1]:
         return x
@@ -115,28 +118,28 @@ def _cholesky_rows(x):
 
 
 def _reduce_rows(x):
-    """`x = basis core` with at most dim rows in the core; the basis is None where nothing is to be reduced."""
+    """Returns `basis, core` with `x = basis core` and at most dim rows in the core; basis None means x = core."""
     if x.shape[0] <= x.shape[1]:
         return None, x
     return jnp.linalg.qr(x)
 
 
-# What follows from the rotation
+# Functions of the rotation
 
 
 @jax.custom_jvp
 def residual(x: jax.Array, y: jax.Array, rotation: Singular | Polar) -> jax.Array:
-    r"""`min ||X - Q Y||_F^2`: a scalar, never negative.
+    r"""Computes `min ||X - Q Y||_F^2`, a scalar that is never negative.
 
-    Equals :math:`\|X\|_F^2 + \|Y\|_F^2 - 2 \|X Y^T\|_*` (nuclear norm), but as a sum of squares: without the
-    cancellation of that difference where X and Y are alike.
+    Equals :math:`\|X\|_F^2 + \|Y\|_F^2 - 2 \|X Y^T\|_*` (nuclear norm), but is computed as a sum of squares, which
+    avoids the cancellation of that difference for similar X and Y.
     """
     if isinstance(rotation, Polar):
         turned = matmul(rotation.q, y)
-        # The second term is what Q shortens Y by; it is rounding where Q is orthogonal.
+        # The second term is the part of Y that Q loses. It is rounding error if Q is orthogonal.
         return jnp.maximum(jnp.sum((x - turned) ** 2) + jnp.sum(y * (y - matmul(rotation.q.T, turned))), 0)
     coordinates = matmul(rotation.v.T, y)  # [k, dim]
-    # The second term is what the k rows of the smaller space cannot reach of Y.
+    # The second term is the part of Y outside the span of v.
     return jnp.sum((x - matmul(rotation.u, coordinates)) ** 2) + jnp.sum((y - matmul(rotation.v, coordinates)) ** 2)
 
 
@@ -144,14 +147,14 @@ def residual(x: jax.Array, y: jax.Array, rotation: Singular | Polar) -> jax.Arra
 def _residual_jvp(primals, tangents):
     x, y = primals[:2]
     y_aligned, x_aligned = align(*primals)
-    # Envelope theorem: at the best Q, only X and Y themselves move the residual.
+    # Envelope theorem: at the optimal Q, a change of Q does not change the residual to first order.
     tangent = 2 * jnp.sum((x - y_aligned) * tangents[0]) + 2 * jnp.sum((y - x_aligned) * tangents[1])
     return residual(*primals), tangent
 
 
 @jax.custom_jvp
 def nuclear_norm(x: jax.Array, y: jax.Array) -> jax.Array:
-    """Sum of the singular values of `X Y^T`, by an SVD without vectors: a scalar."""
+    """Computes the sum of the singular values of `X Y^T`, a scalar, by an SVD without vectors."""
     x_core, y_core = _reduce_rows(x)[1], _reduce_rows(y)[1]
     return jnp.sum(jnp.linalg.svd(matmul(x_core, y_core.T), compute_uv=False))
 
@@ -166,7 +169,7 @@ def _nuclear_norm_jvp(primals, tangents):
 
 @jax.custom_jvp
 def align(x: jax.Array, y: jax.Array, rotation: Singular | Polar) -> tuple[jax.Array, jax.Array]:
-    """`Q Y [n, dim]` and `Q^T X [m, dim]`, without the directions that are not kept."""
+    """Returns `Q Y [n, dim]` and `Q^T X [m, dim]`, without the dropped directions."""
     if isinstance(rotation, Polar):
         return matmul(rotation.q, y), matmul(rotation.q.T, x)
     u, _, v, keep = rotation
@@ -182,10 +185,10 @@ def _align_jvp(primals, tangents):
 
 
 def _align_tangent(x, y, rotation, dx, dy):
-    """The change dQ of the polar factor of `M = X Y^T`, in the singular basis, applied to Y and (transposed) to X.
+    """Applies the change dQ of the polar factor of `M = X Y^T` to Y and, transposed, to X, in the singular basis.
 
-    Within the kept singular values `dQ_ij = (dM_ij - dM_ji) / (s_i + s_j)`; between a kept and a dropped direction (or
-    one outside the thin basis) `dQ = dM / s`, the derivative along matrices of the same rank.
+    Between kept directions `dQ_ij = (dM_ij - dM_ji) / (s_i + s_j)`. Between a kept and a dropped direction (or one
+    outside the thin basis) `dQ = dM / s`, the derivative along matrices of the same rank.
     """
     u, s, v, keep = rotation
     u, v = u * keep[None, :], v * keep[None, :]

@@ -1,21 +1,21 @@
 """Distances between covariance matrices, and between the covariances of two batches of features.
 
 Notation: `cov_x`, `cov_y` are symmetric positive semidefinite `[..., dim, dim]`; `x`, `y` are batches of feature
-vectors `[..., n, dim]` and `[..., m, dim]`, one example a row. Leading axes broadcast. "squared" is in the name of
-every squared distance. Everything is pure, jitted, differentiable in every array, and works in float32 and float64.
+vectors `[..., n, dim]` and `[..., m, dim]`, one example per row. Leading axes broadcast. Every squared distance has
+"squared" in its name. All functions are pure, jitted, differentiable in every array, and work in float32 and float64.
 
 Methods of the Bures distance (measured in docs/bures.md):
 
 | `method` | from covariances | from features |
 |---|---|---|
-| `"eigh"` | default: roots by `eigh`, aligned by an SVD | for training: aligned by `eigh` of the squared cross matrix |
-| `"svd"` | roots by `eigh`, nuclear norm of their product | default: aligned by an SVD of the cross matrix |
+| `"eigh"` | default: roots by `eigh`, alignment by SVD | for training: `eigh` of the squared cross matrix |
+| `"svd"` | roots by `eigh`, nuclear norm of their product | default: alignment by SVD of the cross matrix |
 | `"newton_schulz"` | roots and alignment by matrix products | alignment by matrix products |
-| `"newton_schulz_15"` | the authors' 15 steps, too large where the spectrum decays | the same |
+| `"newton_schulz_15"` | the authors' 15 steps, too large if the spectrum decays | the same |
 | `"auto"` | `"eigh"` on a CPU, `"newton_schulz"` elsewhere | `"svd"` on a CPU, `"newton_schulz"` elsewhere |
 
-Features are roots of their covariance already, so from features no root is taken: there the accurate method is the SVD,
-and `"eigh"` trades accuracy for speed.
+A batch of features is already a root of its covariance, so distances from features take no root: there `"svd"` is the
+accurate method, and `"eigh"` trades accuracy for speed.
 """
 
 import functools
@@ -31,40 +31,45 @@ from buresgan_jax.distances.methods import METHODS, Method, by_platform
 
 @functools.partial(jax.jit, static_argnames="method")
 def squared_bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
-    r"""Squared Bures distance between two positive semidefinite matrices.
+    r"""Computes the squared Bures distance between two positive semidefinite matrices.
 
-    Computes :math:`\mathrm{tr} A + \mathrm{tr} B - 2\,\mathrm{tr}(A^{1/2} B A^{1/2})^{1/2}`, the squared 2-Wasserstein
-    distance between centered Gaussians with covariances A and B, as the Procrustes residual
+    This is :math:`\mathrm{tr} A + \mathrm{tr} B - 2\,\mathrm{tr}(A^{1/2} B A^{1/2})^{1/2}`, the squared 2-Wasserstein
+    distance between centered Gaussians with covariances A and B. It is computed as the Procrustes residual
     :math:`\min_Q \|A^{1/2} - Q B^{1/2}\|_F^2` over orthogonal Q, which is never negative and does not cancel at A = B.
 
     Args:
         cov_x: A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
-        cov_y: B, same dim and dtype; leading axes broadcast (pairs); for all pairs of two stacks see
+        cov_y: B, same dim and dtype. Leading axes broadcast (pairs); for all pairs of two stacks see
             `pairwise_squared_bures_distance`.
         method: `"eigh"` is the accurate one. `"svd"` needs no singular vectors for the value, which is off by up to eps
-            times the traces where A and B are alike. `"newton_schulz"` uses matrix products only; roots of eigenvalues
+            times the traces if A and B are similar. `"newton_schulz"` uses matrix products only; roots of eigenvalues
             below eps of the largest are not resolved. `"newton_schulz_15"` is the authors' truncated iteration, for
-            reproduction: an upper bound. `"auto"`: by platform and size. See the head of this module.
+            reproduction; it is an upper bound. `"auto"` chooses by platform and size. See the table at the top of this
+            module.
 
     Returns:
-        Shape `[...]`, same dtype, in squared units of the features. At least 0, but for `"newton_schulz_15"`.
+        Shape `[...]`, same dtype, in squared units of the features. At least 0, except with `"newton_schulz_15"`.
 
     Raises:
-        ValueError: the matrices are not square, their dims differ, or the method is unknown.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The matrices are not square, their dims differ, or the method is unknown.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
 
     Note:
         Symmetry, definiteness and finiteness are not checked (see `validate.covariances`): the symmetric part is used,
-        negative eigenvalues count as zero. The gradient in A is :math:`I - T`, T the optimal transport map. For
-        singular A the true one-sided derivative can be infinite: directions in which A is below rounding
-        (`4 sqrt(dim) eps * largest`) get no gradient, so it is finite, and right along matrices of the same rank. (By
-        `"newton_schulz"` it is finite too, but those directions get one of up to 1 / sqrt(eps).) Exact at repeated
-        eigenvalues; twice differentiable in forward and reverse mode (second derivatives are right for regular
-        matrices; for singular ones use features), never through an iteration (but for `"newton_schulz_15"`, which is
-        differentiated as its authors do). Cost: two `eigh` and one SVD, O(dim^3). In float32 and ill-conditioned input
-        the roots carry an error of up to sqrt(eps) of the traces; from features use
-        `squared_bures_distance_from_features`, which never squares them, or float64. Scaling both matrices by a power
-        of two scales the result by exactly that.
+        and negative eigenvalues count as zero.
+
+        The gradient in A is :math:`I - T`, T the optimal transport map. For singular A the true one-sided derivative
+        can be infinite. Directions in which A is below rounding (`4 sqrt(dim) eps * largest`) get no gradient, so the
+        gradient is finite, and correct along matrices of the same rank. (With `"newton_schulz"` it is finite too, but
+        those directions get a gradient of up to 1 / sqrt(eps).) It is exact at repeated eigenvalues.
+
+        Twice differentiable in forward and reverse mode. Second derivatives are correct for regular matrices; for
+        singular ones use features. Derivatives never go through an iteration, except with `"newton_schulz_15"`, which
+        is differentiated as its authors do.
+
+        Cost: two `eigh` and one SVD, O(dim^3). For ill-conditioned input in float32 the roots carry an error of up to
+        sqrt(eps) of the traces: use float64, or `squared_bures_distance_from_features`, which never squares the
+        features. Scaling both matrices by a power of two scales the result by exactly that power.
 
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
@@ -77,7 +82,7 @@ def squared_bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method
 
 
 def squared_bures_of_pair(cov_x, cov_y, method):
-    """`squared_bures_distance` of two matrices, unchecked."""
+    """Computes `squared_bures_distance` of two matrices without checks."""
     if method == "auto":
         return by_platform(squared_bures_of_pair, cov_x.shape[0], "eigh", cov_x, cov_y)
     scale = linalg.unit_scale(cov_x, cov_y)
@@ -90,9 +95,9 @@ def squared_bures_of_pair(cov_x, cov_y, method):
 
 
 class _Factor(NamedTuple):
-    """`A = rows^T rows` with `rows = diag(roots) basis^T`: up to a rotation, the square root.
+    """A factor `A = rows^T rows` with `rows = diag(roots) basis^T`: the square root up to a rotation.
 
-    A constant for derivatives: the rules below account for it.
+    It is a constant for derivatives. The rules below account for its change.
     """
 
     rows: jax.Array
@@ -107,7 +112,7 @@ def _factor(cov):
 
 
 def _squared_bures_of_factors(x, y, method):
-    """Of two pairs (covariance, its factor)."""
+    """Computes the squared distance of two pairs (covariance, its factor)."""
     if method == "svd":
         return _nuclear_form(x, y)
     return _residual_form(x, y, alignment.find_rotation(x[1].rows, y[1].rows, "svd"))
@@ -134,7 +139,7 @@ def _nuclear_form(x, y):
 def _nuclear_form_jvp(primals, tangents):
     x, y = primals
     rotation = alignment.find_rotation(x[1].rows, y[1].rows, "svd")
-    # With the vectors at hand the residual form costs nothing more.
+    # The vectors are available here, so the residual form costs nothing more.
     return _residual_form(x, y, rotation), _tangent(x, y, rotation, tangents[0][0], tangents[1][0])
 
 
@@ -145,19 +150,19 @@ def _tangent(x, y, rotation, tangent_x, tangent_y):
 
 @jax.custom_jvp
 def _gradients(x, y, rotation):
-    """`I - T` in A and in B."""
+    """Returns `I - T` in A and in B."""
     (_, factor_x), (_, factor_y) = x, y
     y_aligned, x_aligned = alignment.align(factor_x.rows, factor_y.rows, rotation)
     return _gradient(factor_x, y_aligned), _gradient(factor_y, x_aligned)
 
 
 def _gradient(factor, aligned):
-    """`F^+ (F - Q R)` in the eigenbasis of A: a difference that is small where A and B are alike."""
+    """Computes `F^+ (F - Q R)` in the eigenbasis of A, a difference that is small for similar A and B."""
     squares = factor.roots**2
     kept = squares > linalg.rounding_tolerance(squares)
     difference = jnp.diag(factor.roots) - matmul(aligned, factor.basis)
     gradient = linalg.safe_reciprocal(factor.roots, kept)[:, None] * difference
-    # Both triangles hold the block on the range; that between range and null space is in one of them only.
+    # The block on the range is in both triangles. The block between range and null space is in one of them only.
     within = kept[:, None] & kept[None, :]
     gradient = jnp.where(within, linalg.symmetric_part(gradient), gradient + gradient.T)
     return matmul(matmul(factor.basis, gradient), factor.basis.T)
@@ -171,18 +176,18 @@ def _gradients_jvp(primals, tangents):
 
 
 def _transport_tangents(cov_x, cov_y, tangent_x, tangent_y):
-    """Of the transport maps from A to B and from B to A."""
+    """Returns the tangents of the transport maps from A to B and from B to A."""
     there = geometry.transport_tangent(cov_x, cov_y, tangent_x, tangent_y)
     return there, geometry.transport_tangent(cov_y, cov_x, tangent_y, tangent_x)
 
 
 def authors_form(traces, product):
-    """The squared distance from the sum of the traces and `A B`, by the authors' truncated iteration."""
+    """Computes the squared distance from the sum of the traces and `A B`, by the authors' truncated iteration."""
     return traces - 2 * jnp.trace(newton_schulz.authors_root(product))
 
 
 def _find_by_products(cov_x, cov_y):
-    """Roots, inverse roots and rotation, constants for derivatives."""
+    """Returns roots, inverse roots and rotation, as constants for derivatives."""
     cov_x, cov_y = jax.lax.stop_gradient((cov_x, cov_y))
     x, y = newton_schulz.roots(cov_x), newton_schulz.roots(cov_y)
     return x, y, alignment.find_rotation(x[0], y[0], "newton_schulz")
@@ -205,12 +210,12 @@ def _squared_bures_by_products_jvp(primals, tangents):
 
 @jax.custom_jvp
 def _transport_maps_by_products(cov_x, cov_y, found):
-    """From A to B and from B to A."""
+    """Returns the transport maps from A to B and from B to A."""
     del cov_x, cov_y
     (root_x, inverse_x), (root_y, inverse_y), (q,) = found
     cross = matmul(root_x, root_y)
 
-    def transport(inverse, product):  # the product is symmetric but for rounding
+    def transport(inverse, product):  # the product is symmetric up to rounding
         return matmul(matmul(inverse, linalg.symmetric_part(product)), inverse)
 
     return transport(inverse_x, matmul(cross, q.T)), transport(inverse_y, matmul(q.T, cross))
@@ -223,44 +228,45 @@ def _transport_maps_by_products_jvp(primals, tangents):
 
 @functools.partial(jax.jit, static_argnames="method")
 def bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
-    """Bures distance between two positive semidefinite matrices: the root of `squared_bures_distance`.
+    """Computes the Bures distance between two positive semidefinite matrices, the root of `squared_bures_distance`.
 
-    A metric: symmetric, zero only for equal matrices, with the triangle inequality. Its gradient at distance zero is
-    not unique; the one returned is zero. As a training penalty prefer the square, whose gradient is smooth there.
+    It is a metric: symmetric, zero only for equal matrices, with the triangle inequality. Its gradient at distance zero
+    is not unique; the gradient returned is zero. For a training penalty prefer the square, whose gradient is smooth
+    there.
 
     Args:
-        cov_x: symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
-        cov_y: same dim and dtype as `cov_x`; leading axes broadcast.
-        method: see `squared_bures_distance`.
+        cov_x: Symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_y: Same dim and dtype as `cov_x`; leading axes broadcast.
+        method: See `squared_bures_distance`.
 
     Returns:
         Shape `[...]`, same dtype, in units of the features. At least 0.
 
     Raises:
-        ValueError: the matrices are not square, their dims differ, or the method is unknown.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The matrices are not square, their dims differ, or the method is unknown.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
     """
     return linalg.safe_sqrt(squared_bures_distance(cov_x, cov_y, method=method))
 
 
 @functools.partial(jax.jit, static_argnames="method")
 def pairwise_squared_bures_distance(covs_x: jax.Array, covs_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
-    """Squared Bures distances between all pairs of two stacks, with one root per matrix instead of one per pair.
+    """Computes squared Bures distances between all pairs of two stacks, with one root per matrix instead of per pair.
 
     Args:
-        covs_x: symmetric positive semidefinite, shape `[..., n, dim, dim]`, float32 or float64.
-        covs_y: shape `[..., m, dim, dim]`, same dim and dtype; leading axes broadcast.
-        method: see `squared_bures_distance`; `"eigh"` and `"svd"` share the roots.
+        covs_x: Symmetric positive semidefinite, shape `[..., n, dim, dim]`, float32 or float64.
+        covs_y: Shape `[..., m, dim, dim]`, same dim and dtype; leading axes broadcast.
+        method: See `squared_bures_distance`. `"eigh"` and `"svd"` reuse the roots.
 
     Returns:
         Shape `[..., n, m]`, same dtype.
 
     Raises:
-        ValueError: not stacks of square matrices of one dim, or the method is unknown.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The arrays are not stacks of square matrices of equal dim, or the method is unknown.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
 
     Note:
-        Cost: n + m `eigh` and n m SVDs; memory O(m dim^2) beside the input, one row of the result after the other.
+        Cost: n + m `eigh` and n m SVDs. Memory: O(m dim^2) in addition to the input; the result is computed row by row.
     """
     checks.check_covariances(covs_x=covs_x, covs_y=covs_y)
     checks.check_choice("method", method, METHODS)
@@ -282,22 +288,22 @@ def pairwise_squared_bures_distance(covs_x: jax.Array, covs_y: jax.Array, *, met
 
 @functools.partial(jax.jit, static_argnames="method")
 def fidelity(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
-    r"""Fidelity of two positive semidefinite matrices, :math:`\mathrm{tr}(A^{1/2} B A^{1/2})^{1/2}`.
+    r"""Computes the fidelity of two positive semidefinite matrices, :math:`\mathrm{tr}(A^{1/2} B A^{1/2})^{1/2}`.
 
-    The nuclear norm of :math:`A^{1/2} B^{1/2}`; the squared Bures distance is
-    :math:`\mathrm{tr} A + \mathrm{tr} B - 2 F`. Some call it the root fidelity: Jozsa's fidelity is its square.
+    It is the nuclear norm of :math:`A^{1/2} B^{1/2}`; the squared Bures distance is
+    :math:`\mathrm{tr} A + \mathrm{tr} B - 2 F`. It is also called the root fidelity: Jozsa's fidelity is its square.
 
     Args:
         cov_x: A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
         cov_y: B, same dim and dtype; leading axes broadcast.
-        method: see `squared_bures_distance`; `"eigh"` and `"svd"` are the same here.
+        method: See `squared_bures_distance`. `"eigh"` and `"svd"` are equal here.
 
     Returns:
         Shape `[...]`, same dtype. Between 0 and the geometric mean of the traces.
 
     Raises:
-        ValueError: the matrices are not square, their dims differ, or the method is unknown.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The matrices are not square, their dims differ, or the method is unknown.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
     checks.check_choice("method", method, METHODS)

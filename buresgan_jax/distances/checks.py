@@ -1,4 +1,4 @@
-"""Checks of shapes and dtypes, which are known while tracing. Values are checked by `validate`, outside of jit."""
+"""Checks of shapes and dtypes, which are known during tracing. `validate` checks values, outside of jit."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def check_array(name: str, array: jax.Array) -> None:
-    """Raises TypeError for lists and numbers, which jit would take apart."""
+    """Raises TypeError for lists and numbers, which jit would split into scalars."""
     if not hasattr(array, "dtype"):
         raise TypeError(f"{name} must be an array, got {type(array).__name__}. Convert it first: jnp.asarray({name}).")
 
@@ -31,7 +31,7 @@ def check_floating(name: str, array: jax.Array) -> None:
 
 
 def check_same_dtype(**arrays: jax.Array) -> None:
-    """Raises TypeError unless all are float32, or all are float64."""
+    """Raises TypeError unless all arrays are float32, or all are float64."""
     for name, array in arrays.items():
         check_floating(name, array)
     if len({array.dtype for array in arrays.values()}) > 1:
@@ -40,7 +40,7 @@ def check_same_dtype(**arrays: jax.Array) -> None:
 
 
 def check_square(name: str, matrix: jax.Array) -> None:
-    """Raises ValueError unless the array is `[..., dim, dim]`, TypeError unless floating."""
+    """Raises ValueError unless the array is `[..., dim, dim]`, and TypeError unless it is float32 or float64."""
     check_array(name, matrix)
     if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or not matrix.shape[-1]:
         raise ValueError(
@@ -51,7 +51,7 @@ def check_square(name: str, matrix: jax.Array) -> None:
 
 
 def check_covariances(**matrices: jax.Array) -> None:
-    """Raises unless all are square, of one size and one dtype."""
+    """Raises unless all matrices are square and have equal sizes and dtypes."""
     for name, matrix in matrices.items():
         check_square(name, matrix)
     _check_same_dim("dim", "Compute them from features of the same layer.", matrices)
@@ -72,7 +72,7 @@ def check_last_axis(name: str, array: jax.Array, size: int, what: str) -> None:
 
 
 def check_features(**batches: jax.Array) -> None:
-    """Raises unless all are non-empty batches `[..., n, dim]` of one dim and one dtype."""
+    """Raises unless all arrays are non-empty batches `[..., n, dim]` of equal dim and dtype."""
     for name, batch in batches.items():
         check_array(name, batch)
         if batch.ndim < 2 or 0 in batch.shape[-2:]:

@@ -1,4 +1,4 @@
-"""Bures distances between the covariances of two batches of features, which are never formed."""
+"""Bures distances between the covariances of two batches of features. The covariances are never formed."""
 
 import functools
 from typing import get_args
@@ -20,15 +20,15 @@ def prepare_features(
     normalize: bool = False,
     scale: Scale,
 ) -> jax.Array:
-    """Centers, row-normalizes, weights and scales a batch, so that `F^T F` is the wanted second-moment matrix.
+    """Centers, row-normalizes, weights and scales a batch, so that `F^T F` is the requested second-moment matrix.
 
     Args:
-        features: `[..., n, dim]`, float32 or float64.
-        weights: of the examples, at least 0, `[..., n]`. Default: all one.
-        center: subtract the (weighted) mean of the batch.
-        normalize: afterwards divide each row by its length, with a floor of 1e-6 on the length: a row of zeros stays
-            zero, with a finite gradient.
-        scale: `"mean"` divides the second moments by the sum of the weights (n without), `"sum"` leaves the sum.
+        features: Batch of features, `[..., n, dim]`, float32 or float64.
+        weights: Weights of the examples, at least 0, `[..., n]`. Default: all one.
+        center: Whether to subtract the (weighted) mean of the batch.
+        normalize: Whether to divide each (centered) row by its length. The length has a floor of 1e-6: a row of zeros
+            stays zero and has a finite gradient.
+        scale: `"mean"` divides the second moments by the sum of the weights (n without weights); `"sum"` does not.
 
     Returns:
         Same shape and dtype.
@@ -52,7 +52,7 @@ def prepare_features(
 
 
 def prepare_pair(x, y, weights_x=None, weights_y=None, **options):
-    """Checks two batches with their weights, and prepares each; the options are those of `prepare_features`."""
+    """Checks two batches with their weights and prepares each. The options are those of `prepare_features`."""
     checks.check_features(x=x, y=y)
     for name, weights, batch in (("weights_x", weights_x, x), ("weights_y", weights_y, y)):
         if weights is not None:
@@ -64,7 +64,7 @@ def prepare_pair(x, y, weights_x=None, weights_y=None, **options):
 
 
 def _same_rank(batch, weights):
-    """Leading axes of both of equal number, as implicit rank promotion may be forbidden."""
+    """Gives both the same number of leading axes, because implicit rank promotion may be forbidden."""
     if weights is None:
         return batch, None
     rank = max(batch.ndim - 2, weights.ndim - 1)
@@ -88,42 +88,45 @@ def squared_bures_distance_from_features(
     method: Method = "svd",
     rtol: float | None = None,
 ) -> jax.Array:
-    r"""Squared Bures distance between the covariances of two batches of features.
+    r"""Computes the squared Bures distance between the covariances of two batches of features.
 
-    With the prepared batches F and R it is :math:`\|F\|_F^2 + \|R\|_F^2 - 2 \|F R^T\|_*` (nuclear norm), evaluated as
-    the Procrustes residual :math:`\min_Q \|F - Q R\|_F^2`, by one
-    decomposition in the smaller of batch and feature space.
+    For the prepared batches F and R it is :math:`\|F\|_F^2 + \|R\|_F^2 - 2 \|F R^T\|_*` (nuclear norm), computed as the
+    Procrustes residual :math:`\min_Q \|F - Q R\|_F^2` with one decomposition in the smaller of batch and feature space.
 
     Args:
-        x: features of one batch, shape `[..., n, dim]`, float32 or float64.
-        y: features of the other, shape `[..., m, dim]`; n and m may differ, leading axes broadcast.
-        weights_x: of the rows of x, at least 0, shape `[..., n]`, same dtype. Default: all one. A weight of exactly 0
-            gets no gradient through its row, where the true one is finite: start from small positive weights.
-        weights_y: of the rows of y, shape `[..., m]`.
-        center: subtract each batch's own (weighted) mean (a covariance); False gives uncentered second moments.
-        normalize: divide each (centered) row by its length, as BuresGAN does. Lengths below 1e-6 are divided by 1e-6.
-        scale: `"mean"` compares covariances divided by the sum of the weights (n and m without); `"sum"` the sums of
-            outer products (the authors').
-        method: `"svd"` never squares the features: accurate to 2e-7 of the traces in float32. `"eigh"` works on the
-            eigenvalues of the squared cross matrix, for training: about half the time, singular values of `F R^T`
-            below `rtol` are lost (an error of up to `2 k rtol` times the largest of them). `"newton_schulz"` uses
-            matrix products (and a QR where a batch has more rows than dim), for GPU and TPU.
-            `"newton_schulz_15"` is the authors' truncated iteration. `"auto"`: by platform and size.
-        rtol: singular values of `F R^T` below `rtol` times the largest give no gradient (a valid subgradient). Default:
+        x: Features of one batch, shape `[..., n, dim]`, float32 or float64.
+        y: Features of the other batch, shape `[..., m, dim]`; n and m may differ, leading axes broadcast.
+        weights_x: Weights of the rows of x, at least 0, shape `[..., n]`, same dtype. Default: all one. A weight of
+            exactly 0 gets no gradient through its row, although the true gradient is finite: start from small positive
+            weights.
+        weights_y: Weights of the rows of y, shape `[..., m]`.
+        center: Whether to subtract each batch's own (weighted) mean, which gives covariances; False gives uncentered
+            second moments.
+        normalize: Whether to divide each (centered) row by its length, as BuresGAN does. Rows with lengths below 1e-6
+            are divided by 1e-6.
+        scale: `"mean"` compares covariances divided by the sum of the weights (n and m without weights); `"sum"`
+            compares the sums of outer products, as the authors do.
+        method: `"svd"` never squares the features and is accurate to 2e-7 of the traces in float32. `"eigh"` uses the
+            eigenvalues of the squared cross matrix and is meant for training: it takes about half the time and loses
+            singular values of `F R^T` below `rtol` (an error of up to `2 k rtol` times the largest of them).
+            `"newton_schulz"` uses matrix products (and a QR if a batch has more rows than dim), for GPU and TPU.
+            `"newton_schulz_15"` is the authors' truncated iteration. `"auto"` chooses by platform and size.
+        rtol: Singular values of `F R^T` below `rtol` times the largest give no gradient (a valid subgradient). Default:
             4 sqrt(min(n, m, dim)) eps of the dtype for `"svd"`, 3 * sqrt(eps) for `"eigh"` (1e-3 in float32).
 
     Returns:
-        Shape `[...]`, same dtype. At least 0, but for `"newton_schulz_15"`. Squared units of the features, times the
-        batch size for `scale="sum"`.
+        Shape `[...]`, same dtype. At least 0, except with `"newton_schulz_15"`. In squared units of the features, times
+        the batch size for `scale="sum"`.
 
     Raises:
-        ValueError: fewer than two axes, an empty batch, feature dims that differ, an unknown scale or method.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: An array has fewer than two axes, a batch is empty, the feature dims differ, or the scale or method
+            is unknown.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
 
     Note:
-        Cost O(k^3 + (n + m) dim k) with k = min(n, m, dim). The gradient is `2 (F - Q R)`, bounded everywhere; a batch
-        whose rows are all equal has a finite value and gradient. Twice differentiable, but for `"newton_schulz_15"`
-        never through an iteration.
+        Cost O(k^3 + (n + m) dim k) with k = min(n, m, dim). The gradient is `2 (F - Q R)` and is bounded everywhere; a
+        batch of equal rows has a finite value and gradient. Twice differentiable. Derivatives never go through an
+        iteration, except with `"newton_schulz_15"`.
 
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
@@ -163,9 +166,10 @@ def bures_distance_from_features(
     method: Method = "svd",
     rtol: float | None = None,
 ) -> jax.Array:
-    """Bures distance between the covariances of two batches of features; the gradient at distance zero is zero.
+    """Computes the Bures distance between the covariances of two batches of features.
 
-    Arguments, errors and cost as in `squared_bures_distance_from_features`, of which it is the root.
+    It is the root of `squared_bures_distance_from_features` and has the same arguments, errors and cost. The gradient
+    at distance zero is zero.
     """
     options = {"center": center, "normalize": normalize, "scale": scale, "method": method, "rtol": rtol}
     return linalg.safe_sqrt(squared_bures_distance_from_features(x, y, weights_x, weights_y, **options))

@@ -12,18 +12,18 @@ from buresgan_jax.distances.methods import Scale
 
 @jax.jit
 def squared_frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
-    """Squared Frobenius distance between two matrices, the sum of squared differences of their entries.
+    """Computes the squared Frobenius distance between two matrices, the sum of squared differences of their entries.
 
     Args:
-        cov_x: shape `[..., dim, dim]`, float32 or float64.
-        cov_y: same dim and dtype as `cov_x`; leading axes broadcast.
+        cov_x: Covariance matrix, shape `[..., dim, dim]`, float32 or float64.
+        cov_y: Same dim and dtype as `cov_x`; leading axes broadcast.
 
     Returns:
         Shape `[...]`, same dtype, in fourth powers of the units of the features.
 
     Raises:
-        ValueError: the matrices are not square, or their dims differ.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The matrices are not square, or their dims differ.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
     return linalg.over_leading_axes(lambda a, b: jnp.sum((a - b) ** 2), "(d,d),(d,d)->()", cov_x, cov_y)
@@ -31,7 +31,10 @@ def squared_frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
 
 @jax.jit
 def frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
-    """Frobenius distance between two matrices; the gradient at zero distance is zero. See the squared form."""
+    """Computes the Frobenius distance between two matrices. Its gradient at distance zero is zero.
+
+    Arguments and errors are those of `squared_frobenius_distance`.
+    """
     return linalg.safe_sqrt(squared_frobenius_distance(cov_x, cov_y))
 
 
@@ -39,25 +42,26 @@ def frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
 def squared_frobenius_distance_from_features(
     x: jax.Array, y: jax.Array, *, center: bool = True, normalize: bool = False, scale: Scale = "mean"
 ) -> jax.Array:
-    r"""Squared Frobenius distance between the covariances of two batches of features.
+    r"""Computes the squared Frobenius distance between the covariances of two batches of features.
 
-    Where dim exceeds a batch it uses
+    If dim is larger than both batches, it uses
     :math:`\|F^T F - R^T R\|^2 = \|F F^T\|^2 + \|R R^T\|^2 - 2 \|F R^T\|^2`, so that no `[dim, dim]` matrix is formed.
 
     Args:
-        x: features of one batch, shape `[..., n, dim]`, float32 or float64.
-        y: features of the other, shape `[..., m, dim]`; n and m may differ, leading axes broadcast.
-        center: see `squared_bures_distance_from_features`.
-        normalize: see `squared_bures_distance_from_features`.
-        scale: see `squared_bures_distance_from_features`.
+        x: Features of one batch, shape `[..., n, dim]`, float32 or float64.
+        y: Features of the other batch, shape `[..., m, dim]`; n and m may differ, leading axes broadcast.
+        center: See `squared_bures_distance_from_features`.
+        normalize: See `squared_bures_distance_from_features`.
+        scale: See `squared_bures_distance_from_features`.
 
     Returns:
         Shape `[...]`, same dtype. At least 0. In the batch-space form equal inputs give zero only up to rounding (eps
         times the squared norms).
 
     Raises:
-        ValueError: fewer than two axes, an empty batch, feature dims that differ, an unknown scale.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: An array has fewer than two axes, a batch is empty, the feature dims differ, or the scale is
+            unknown.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
 
     Note:
         Cost O((n + m) dim min(dim, n + m)).

@@ -14,28 +14,28 @@ from buresgan_jax.distances.methods import METHODS, Method
 def squared_bures_wasserstein_distance(
     mean_x: jax.Array, cov_x: jax.Array, mean_y: jax.Array, cov_y: jax.Array, *, method: Method = "eigh"
 ) -> jax.Array:
-    r"""Squared 2-Wasserstein distance between Gaussians: :math:`\|\mu - \nu\|^2 + B^2(A, B)`.
+    r"""Computes the squared 2-Wasserstein distance between Gaussians: :math:`\|\mu - \nu\|^2 + B^2(A, B)`.
 
-    Also called Frechet distance; with the features of Inception-v3 it is the Frechet inception distance.
+    It is also called the Frechet distance; on features of Inception-v3 it is the Frechet inception distance.
 
     Args:
-        mean_x: shape `[..., dim]`, float32 or float64.
-        cov_x: symmetric positive semidefinite, shape `[..., dim, dim]`.
-        mean_y: shape `[..., dim]`.
-        cov_y: shape `[..., dim, dim]`; leading axes of all four broadcast.
-        method: see `squared_bures_distance`.
+        mean_x: Mean, shape `[..., dim]`, float32 or float64.
+        cov_x: Covariance, symmetric positive semidefinite, shape `[..., dim, dim]`.
+        mean_y: Mean of the other Gaussian, shape `[..., dim]`.
+        cov_y: Covariance of the other Gaussian, shape `[..., dim, dim]`. Leading axes of all four broadcast.
+        method: See `squared_bures_distance`.
 
     Returns:
         Shape `[...]`, same dtype, in squared units of the features. At least 0.
 
     Raises:
-        ValueError: shapes do not fit, or the method is unknown.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The shapes do not match, or the method is unknown.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
     checks.check_choice("method", method, METHODS)
     for name, mean in (("mean_x", mean_x), ("mean_y", mean_y)):
-        checks.check_last_axis(name, mean, cov_x.shape[-1], "a mean of the Gaussian with that covariance")
+        checks.check_last_axis(name, mean, cov_x.shape[-1], "the mean of the Gaussian with that covariance")
     checks.check_same_dtype(mean_x=mean_x, cov_x=cov_x, mean_y=mean_y)
 
     def of_pair(mean_x, cov_x, mean_y, cov_y):
@@ -48,5 +48,8 @@ def squared_bures_wasserstein_distance(
 def bures_wasserstein_distance(
     mean_x: jax.Array, cov_x: jax.Array, mean_y: jax.Array, cov_y: jax.Array, *, method: Method = "eigh"
 ) -> jax.Array:
-    """2-Wasserstein distance between Gaussians; the gradient at distance zero is zero. See the squared form."""
+    """Computes the 2-Wasserstein distance between Gaussians. Its gradient at distance zero is zero.
+
+    Arguments and errors are those of `squared_bures_wasserstein_distance`.
+    """
     return linalg.safe_sqrt(squared_bures_wasserstein_distance(mean_x, cov_x, mean_y, cov_y, method=method))

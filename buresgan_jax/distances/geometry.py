@@ -1,7 +1,7 @@
 """Bures-Wasserstein geometry of covariance matrices: transport map, geodesic, barycenter.
 
-Notation: A, B are symmetric positive semidefinite `[dim, dim]`, seen as centered Gaussians. Everything is computed from
-square roots and the rotation that aligns them, so singular matrices are allowed throughout.
+Notation: A, B are symmetric positive semidefinite `[dim, dim]`, the covariances of centered Gaussians. Everything is
+computed from square roots and the rotation that aligns them, so singular matrices are always allowed.
 
 References:
     Bhatia, Jain, Lim, "On the Bures-Wasserstein distance between positive definite matrices", 2019.
@@ -20,17 +20,17 @@ from buresgan_jax.distances.linalg import matmul
 
 
 def _align_roots(x, y):
-    """`Q Y` for two roots, Q the polar factor of `X Y^T`."""
+    """Returns `Q Y` for two roots, Q the polar factor of `X Y^T`."""
     return alignment.align(x, y, alignment.find_rotation(x, y, "svd"))[0]
 
 
 def transport_map_of_pair(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
-    """`bures_transport_map` of one pair, unchecked."""
+    """Computes `bures_transport_map` of one pair without checks."""
     return _transport_map(cov_x, cov_y, _find_rotation(cov_x, cov_y))
 
 
 def _find_rotation(cov_x, cov_y):
-    """Of the roots; a constant for derivatives."""
+    """Finds the rotation that aligns the roots. It is a constant for derivatives."""
     roots = linalg.sqrtm(jax.lax.stop_gradient(cov_x)), linalg.sqrtm(jax.lax.stop_gradient(cov_y))
     return alignment.find_rotation(*roots, "svd")
 
@@ -39,7 +39,7 @@ def _find_rotation(cov_x, cov_y):
 def _transport_map(cov_x, cov_y, rotation):
     root, inverse = linalg.sqrtm(cov_x), linalg.inv_sqrtm(cov_x)
     aligned = alignment.align(root, linalg.sqrtm(cov_y), rotation)[0]
-    # What the map does outside of the range of A is not determined: it is made zero there.
+    # The map is not determined outside of the range of A. It is set to zero there.
     transport = matmul(matmul(matmul(inverse, root), aligned.T), inverse)
     return linalg.symmetric_part(transport)
 
@@ -50,29 +50,29 @@ def _transport_map_jvp(primals, tangents):
 
 
 def transport_tangent(cov_x, cov_y, tangent_x, tangent_y):
-    """The change of the transport map from A to B, linear in the changes of A and B."""
+    """Computes the change of the transport map from A to B, linear in the changes of A and B."""
     return _transport_tangent(cov_x, cov_y, _find_rotation(cov_x, cov_y), tangent_x, tangent_y)
 
 
 def _transport_tangent(cov_x, cov_y, rotation, tangent_x, tangent_y):
     # From T A T = B: with P = A^(1/2) T A^(1/2) and Z = A^(1/2) dT A^(1/2), Z P + P Z = A^(1/2) (dB - T dA T) A^(1/2).
-    # Every part of it has derivatives of its own, so all orders are right.
+    # Every part of it has its own derivative rule, so derivatives of all orders are correct.
     transport = _transport_map(cov_x, cov_y, rotation)
     root, inverse = linalg.sqrtm(cov_x), linalg.inv_sqrtm(cov_x)
     change = linalg.symmetric_part(tangent_y - matmul(matmul(transport, tangent_x), transport))
     middle = matmul(matmul(root, transport), root)
     right = matmul(matmul(root, change), root)
     roots = rotation.s * rotation.keep
-    tolerance = linalg.rounding_tolerance(roots)  # of singular values, not of roots of eigenvalues
+    tolerance = linalg.rounding_tolerance(roots)  # these are singular values, not roots of eigenvalues
     solved = linalg.solve_sylvester(middle, rotation.u, roots, right, tolerance=tolerance)
     return matmul(matmul(inverse, solved), inverse)
 
 
 @jax.jit
 def bures_transport_map(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
-    r"""The linear map that carries one centered Gaussian to the other at least cost.
+    r"""Computes the linear map that transports one centered Gaussian to another at the lowest cost.
 
-    Computes the symmetric positive semidefinite :math:`T = A^{-1/2} (A^{1/2} B A^{1/2})^{1/2} A^{-1/2}`, with
+    The map is symmetric positive semidefinite: :math:`T = A^{-1/2} (A^{1/2} B A^{1/2})^{1/2} A^{-1/2}`, with
     :math:`T A T = B`.
 
     Args:
@@ -83,14 +83,13 @@ def bures_transport_map(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
         T, shape `[..., dim, dim]`. The gradient of the squared Bures distance in A is I - T.
 
     Raises:
-        ValueError: the matrices are not square, or their dims differ.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The matrices are not square, or their dims differ.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
 
     Note:
-        For singular A the pseudo-inverse takes the place of the inverse: T is zero on the null space of A, and
-        `T A T = B` holds where B vanishes there too. The relative error grows like eps times the condition number of A.
-        Cost: two
-        `eigh` and one SVD. Differentiable to any order in forward and reverse mode, where A is regular.
+        For singular A the pseudo-inverse replaces the inverse: T is zero on the null space of A, and `T A T = B` holds
+        if B is zero there too. The relative error grows like eps times the condition number of A. Cost: two `eigh` and
+        one SVD. Differentiable to any order in forward and reverse mode if A is regular.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
     return linalg.over_leading_axes(transport_map_of_pair, "(d,d),(d,d)->(d,d)", cov_x, cov_y)
@@ -98,27 +97,27 @@ def bures_transport_map(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
 
 @jax.jit
 def bures_geodesic(cov_x: jax.Array, cov_y: jax.Array, t: jax.Array) -> jax.Array:
-    r"""Points on the shortest path between two covariance matrices.
+    r"""Computes points on the shortest path between two covariance matrices.
 
-    Computes :math:`((1 - t) I + t T) A ((1 - t) I + t T)`, T the transport map, as
+    A point is :math:`((1 - t) I + t T) A ((1 - t) I + t T)`, T the transport map. It is computed as
     :math:`F_t^T F_t,\ F_t = (1 - t) A^{1/2} + t\,Q B^{1/2}`, which needs no inverse.
 
     Args:
         cov_x: A, the point at t = 0, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
         cov_y: B, the point at t = 1, same dim and dtype.
-        t: shape `[...]`, between 0 and 1; leading axes of all three broadcast.
+        t: Position on the path, between 0 and 1, shape `[...]`. Leading axes of all three broadcast.
 
     Returns:
         Shape `[..., dim, dim]`: at Bures distance t B(A, B) from A and (1 - t) B(A, B) from B.
 
     Raises:
-        ValueError: the matrices are not square, or their dims differ.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The matrices are not square, or their dims differ.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
 
     Note:
-        Where the path is not unique (A and B singular in different directions) it is one of the shortest ones. Cost:
-        two `eigh` and one SVD. Differentiable twice in everything, and to any order in t; for singular A the
-        derivatives in the matrices are those on its range.
+        If the path is not unique (A and B are singular in different directions), the result is one of the shortest
+        paths. Cost: two `eigh` and one SVD. Twice differentiable in every argument, and to any order in t. For singular
+        A the derivatives in the matrices are those on its range.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
     t = jnp.asarray(t, cov_x.dtype)
@@ -132,7 +131,7 @@ def bures_geodesic(cov_x: jax.Array, cov_y: jax.Array, t: jax.Array) -> jax.Arra
 @jax.custom_jvp
 def _point_on_geodesic(cov_x, cov_y, t, rotation):
     root_x, root_y = linalg.sqrtm(cov_x), linalg.sqrtm(cov_y)
-    # The whole rotation, also where it is not unique: at t = 1 all of B must be there.
+    # The whole rotation, even where it is not unique: at t = 1 the result must be all of B.
     factor = (1 - t) * root_x + t * matmul(rotation.u, matmul(rotation.v.T, root_y))
     return matmul(factor.T, factor)
 
@@ -146,7 +145,7 @@ def _point_on_geodesic_jvp(primals, tangents):
     # G = (1 - t)^2 A + t^2 B + t (1 - t) (A T + T A)
     cross_tangent = matmul(tangent_x, transport) + matmul(cov_x, transport_tangent)
     tangent = (1 - t) ** 2 * tangent_x + t**2 * tangent_y + t * (1 - t) * (cross_tangent + cross_tangent.T)
-    # In t it is a quadratic of the factors, also where A is singular.
+    # The point is quadratic in t, also if A is singular.
     root_x, root_y = linalg.sqrtm(cov_x), linalg.sqrtm(cov_y)
     rest = matmul(rotation.u * (1 - rotation.keep)[None, :], matmul(rotation.v.T, root_y))
     step = alignment.align(root_x, root_y, rotation)[0] + rest - root_x  # with the derivative of the rotation
@@ -158,29 +157,33 @@ def _point_on_geodesic_jvp(primals, tangents):
 def bures_barycenter(
     covs: jax.Array, weights: jax.Array | None = None, *, max_iterations: int = 100, rtol: float | None = None
 ) -> jax.Array:
-    r"""Weighted barycenter (Frechet mean) of covariance matrices in the Bures distance.
+    r"""Computes the weighted barycenter (Frechet mean) of covariance matrices in the Bures distance.
 
-    The minimizer S of :math:`\sum_i w_i B^2(S, A_i)`, that is :math:`\sum_i w_i T_{S \to A_i} = I`, by the fixed-point
-    iteration of Alvarez-Esteban et al. on a factor of S: :math:`X \leftarrow \sum_i w_i Q_i A_i^{1/2}`, each root
-    turned to lie nearest to X. The objective falls in every step. No inverse is taken: singular matrices are allowed.
+    The barycenter is the minimizer S of :math:`\sum_i w_i B^2(S, A_i)`; there :math:`\sum_i w_i T_{S \to A_i} = I`. The
+    fixed-point iteration of Alvarez-Esteban et al. runs on a factor of S:
+    :math:`X \leftarrow \sum_i w_i Q_i A_i^{1/2}`, where each root is rotated as close as possible to X. Every step
+    decreases the objective. No inverse is taken, so singular matrices are allowed.
 
     Args:
-        covs: symmetric positive semidefinite, shape `[..., n, dim, dim]`, float32 or float64.
-        weights: non-negative with a positive sum, shape `[..., n]`, same dtype; divided by that. Default: equal.
-        max_iterations: where to stop at the latest.
-        rtol: stop when X changes by at most this, relative to X, in a step. Default: 8 * eps of the dtype.
+        covs: Symmetric positive semidefinite, shape `[..., n, dim, dim]`, float32 or float64.
+        weights: Weights, not negative and with a positive sum, by which they are divided. Shape `[..., n]`, same dtype.
+            Default: equal weights.
+        max_iterations: The largest number of iterations.
+        rtol: The iteration stops when X changes by at most this in a step, relative to X. Default: 8 * eps of the
+            dtype.
 
     Returns:
-        Shape `[..., dim, dim]`.
+        The barycenter, shape `[..., dim, dim]`.
 
     Raises:
-        ValueError: shapes do not fit.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The shapes do not match.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
 
     Note:
-        Cost per iteration: n SVDs; matrices that commute need two iterations, generic ones about ten. The derivative is
-        that of the exact barycenter by the implicit function theorem (a linear system, solved at the same rate), in
-        `covs` and `weights`, in forward and reverse mode, twice; right where the barycenter is regular.
+        Cost per iteration: n SVDs. Matrices that commute need two iterations, generic ones about ten. The derivative is
+        that of the exact barycenter by the implicit function theorem (a linear system, solved at the same rate). It
+        exists in `covs` and `weights`, in forward and reverse mode, up to second order, and is correct if the
+        barycenter is regular.
     """
     checks.check_square("covs", covs)
     if covs.ndim < 3 or covs.shape[-3] == 0:
@@ -203,7 +206,7 @@ def _weighted_sum(weights, matrices):
 
 
 def _average_roots(factor, roots, weights):
-    """One step of the fixed-point iteration on a factor of the barycenter."""
+    """Takes one step of the fixed-point iteration on a factor of the barycenter."""
     aligned = jax.vmap(functools.partial(_align_roots, factor))(roots)
     return _weighted_sum(weights, aligned)
 
@@ -228,7 +231,7 @@ def _barycenter(covs, weights, max_iterations, rtol):
         return matmul(factor.T, factor)
 
     def shortfall(barycenter):
-        """Zero at the barycenter only."""
+        """Returns a matrix that is zero only at the barycenter."""
         maps = jax.vmap(transport_map_of_pair, (None, 0))(barycenter, covs)
         mean_map = _weighted_sum(weights, maps)
         return barycenter - matmul(matmul(mean_map, barycenter), mean_map)

@@ -1,9 +1,9 @@
-"""Square roots of symmetric matrices with derivatives of their own, and the helpers of everything built on them.
+"""Square roots of symmetric matrices with custom derivatives, and helpers for the distances.
 
-The derivative of `eigh` and `svd` divides by gaps between eigenvalues, which is NaN at ties. The functions here and in
-`alignment` are smooth there, and their own rules (as `jax.custom_jvp`, so that forward mode and second order work)
-divide by *sums* of eigenvalues instead. Where such a sum is zero up to rounding, the true derivative is infinite or not
-unique; the rules leave that direction out, as a pseudo-inverse does.
+The derivatives of `eigh` and `svd` divide by gaps between eigenvalues, which gives NaN at ties. The functions here and
+in `alignment` are smooth at ties. Their own rules (`jax.custom_jvp`, so that forward mode and second order work) divide
+by *sums* of eigenvalues instead. If such a sum is zero up to rounding, the true derivative is infinite or not unique;
+the rules drop that direction, as a pseudo-inverse does.
 """
 
 import functools
@@ -15,50 +15,51 @@ import jax.numpy as jnp
 
 from buresgan_jax.distances import checks
 
-# Matrix products inside distances keep full precision: TF32 (NVIDIA) and bfloat16 (TPU) are the defaults otherwise.
+# Matrix products inside distances keep full precision. The defaults are TF32 (NVIDIA) and bfloat16 (TPU).
 matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def rounding_rtol(size: int, dtype) -> float:
-    """What rounding makes of a zero, relative to the largest eigenvalue or singular value of a matrix of that size.
+    """Returns the size of a rounded zero, relative to the largest eigenvalue or singular value of a matrix.
 
-    Errors add up like a random walk, so the root of the size: the size itself would take small true values for zeros.
+    Errors add up like a random walk, so the value grows with the root of the matrix size. With the size itself, small
+    true values would count as zeros.
     """
     return 4 * size**0.5 * float(jnp.finfo(dtype).eps)
 
 
 def rounding_tolerance(values: jax.Array) -> jax.Array:
-    """What counts as zero beside the largest of some eigenvalues `[dim]`: a scalar."""
+    """Returns the scalar below which some eigenvalues `[dim]` count as zero."""
     return rounding_rtol(values.shape[0], values.dtype) * jnp.max(values)
 
 
 def safe_reciprocal(x: jax.Array, keep: jax.Array) -> jax.Array:
-    """1 / x where `keep`, 0 elsewhere, without an infinity on the way."""
+    """Computes 1 / x where `keep` holds and 0 elsewhere, without an intermediate infinity."""
     return jnp.where(keep, 1 / jnp.where(keep, x, 1), 0)
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:
-    """Square root of x >= 0 whose derivative at 0 is 0 instead of infinite."""
+    """Computes the square root of x >= 0 with derivative 0 instead of infinity at 0."""
     zero = x <= 0  # False for NaN, which stays NaN
     return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
 
 
 def symmetric_part(matrix: jax.Array) -> jax.Array:
-    """`(A + A^T) / 2` of `[dim, dim]`."""
+    """Computes `(A + A^T) / 2` of `[dim, dim]`."""
     return (matrix + matrix.T) / 2
 
 
 def unit_scale(*arrays: jax.Array) -> jax.Array:
-    """A power of two near the largest entry of all arrays (1 where that is zero), constant for derivatives: a scalar.
+    """Returns a power of two near the largest entry of all arrays (1 if that is zero), a constant for derivatives.
 
-    Dividing by it is exact and keeps squares from overflow and underflow.
+    Division by it is exact and keeps squares from overflowing and underflowing.
     """
     peak = jnp.max(jnp.stack([jnp.max(jnp.abs(jax.lax.stop_gradient(array)), initial=0) for array in arrays]))
     return jnp.ldexp(jnp.ones((), peak.dtype), jnp.where(peak > 0, jnp.frexp(peak)[1] - 1, 0))
 
 
 def over_leading_axes(function: Callable, signature: str, *arrays: jax.Array) -> jax.Array:
-    """Applies a function of single matrices over their broadcast leading axes, also where ranks may not be promoted."""
+    """Applies a function of single matrices over their broadcast leading axes, even if rank promotion is forbidden."""
     core_ranks = [core.count(",") + 1 if core else 0 for core in re.findall(r"\((.*?)\)", signature.split("->")[0])]
     leading = [array.shape[: array.ndim - core] for array, core in zip(arrays, core_ranks, strict=True)]
     rank = max(map(len, leading))
@@ -70,23 +71,23 @@ def over_leading_axes(function: Callable, signature: str, *arrays: jax.Array) ->
 
 @jax.jit
 def sqrtm(matrix: jax.Array) -> jax.Array:
-    r"""Principal square root of symmetric positive semidefinite matrices, by eigendecomposition.
+    r"""Computes the principal square root of symmetric positive semidefinite matrices by eigendecomposition.
 
     Args:
-        matrix: symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64. Only its symmetric part is
+        matrix: Symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64. Only its symmetric part is
             used. Eigenvalues that rounding made negative count as zero.
 
     Returns:
         The symmetric positive semidefinite root, same shape and dtype.
 
     Raises:
-        ValueError: not square.
-        TypeError: not float32 or float64.
+        ValueError: The matrices are not square.
+        TypeError: The dtype is not float32 or float64.
 
     Note:
         Cost O(dim^3). The derivative solves the Sylvester equation `S dS + dS S = dA` in the eigenbasis, so it is exact
         at repeated eigenvalues. Between two eigenvalues that are both below `4 sqrt(dim) eps * largest` the true
-        derivative is infinite; it is taken as zero. Differentiable to any order in forward and reverse mode.
+        derivative is infinite; the rule returns zero. Differentiable to any order in forward and reverse mode.
     """
     checks.check_square("matrix", matrix)
     return over_leading_axes(_sqrtm_of_one, "(d,d)->(d,d)", matrix)
@@ -99,7 +100,7 @@ def _sqrtm_of_one(matrix):
 
 @jax.custom_jvp
 def _root(matrix, basis, roots):
-    """The root of `matrix` from its eigenbasis, which is passed along as a constant: the rule accounts for it."""
+    """Computes the root of `matrix` from its eigenbasis, which is a constant: the derivative rule accounts for it."""
     del matrix
     return matmul(basis * roots[None, :], basis.T)
 
@@ -113,15 +114,15 @@ def _root_jvp(primals, tangents):
 
 
 def _solve_for_root(root, basis, roots, right):
-    # Roots of eigenvalues that are rounding errors do not count.
+    # Roots of eigenvalues at rounding level are dropped.
     return solve_sylvester(root, basis, roots, right, tolerance=jnp.sqrt(rounding_tolerance(roots**2)))
 
 
 def solve_sylvester(root, basis, roots, right, *, tolerance):
-    """X with `root X + X root = right`, by the eigenbasis of `root`; sums of roots up to `tolerance` give none.
+    """Solves `root X + X root = right` for X in the eigenbasis of `root`. Sums of roots up to `tolerance` give zero.
 
-    As a `custom_linear_solve` its derivatives, in either mode and of any order, are again such solves and never touch
-    the basis.
+    It is a `custom_linear_solve`: its derivatives, in either mode and of any order, are again such solves and never
+    differentiate the basis.
     """
     sums = roots[:, None] + roots[None, :]
     inverse = safe_reciprocal(sums, sums > tolerance)
@@ -135,10 +136,12 @@ def solve_sylvester(root, basis, roots, right, *, tolerance):
 
 @jax.jit
 def inv_sqrtm(matrix: jax.Array) -> jax.Array:
-    r"""Inverse of the principal square root of symmetric positive semidefinite matrices (pseudo-inverse if singular).
+    r"""Computes the inverse of the principal square root of symmetric positive semidefinite matrices.
+
+    For singular matrices it is the pseudo-inverse.
 
     Args:
-        matrix: symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64. Only its symmetric part is
+        matrix: Symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64. Only its symmetric part is
             used.
 
     Returns:
@@ -146,12 +149,12 @@ def inv_sqrtm(matrix: jax.Array) -> jax.Array:
         zero, and so do their inverses.
 
     Raises:
-        ValueError: not square.
-        TypeError: not float32 or float64.
+        ValueError: The matrices are not square.
+        TypeError: The dtype is not float32 or float64.
 
     Note:
-        Cost O(dim^3). The derivative is that of the inverse root on the range, and along matrices of the same rank
-        between range and null space. Differentiable to any order in forward and reverse mode.
+        Cost O(dim^3). On the range, the derivative is that of the inverse root; between range and null space, it is the
+        derivative along matrices of the same rank. Differentiable to any order in forward and reverse mode.
     """
     checks.check_square("matrix", matrix)
     return over_leading_axes(_inv_sqrtm_of_one, "(d,d)->(d,d)", matrix)
@@ -165,7 +168,7 @@ def _inv_sqrtm_of_one(matrix):
 
 @jax.custom_jvp
 def _inverse_root(matrix, basis, roots):
-    """As `_root`; roots that are zero stay zero."""
+    """Computes the inverse root as `_root` computes the root. Roots that are zero stay zero."""
     del matrix
     return matmul(basis * safe_reciprocal(roots, roots > 0)[None, :], basis.T)
 

@@ -1,10 +1,11 @@
-"""Polar factors and square roots by matrix products only: the fast way where products are cheap (GPU, TPU).
+"""Polar factors and square roots by matrix products only, which is fast where products are cheap (GPU, TPU).
 
-One scaled step takes every singular value x of the iterate, all in (0, 1], to `a x (3 - (a x)^2) / 2`, which keeps them
-there and multiplies small ones by 2.5 (1.5 without the scaling a). The smallest one is bounded from below by what
-rounding leaves of a zero, so that the scalings and the number of steps are constants, known when tracing. Scaling after
-Chen & Chow, "A stable scaling of Newton-Schulz for improving the sign function computation of a Hermitian matrix",
-2014. Nothing here is to be differentiated through: the derivatives are in `alignment` and `distances`.
+The singular values of the iterate are all in (0, 1]. One scaled step maps each singular value x to
+`a x (3 - (a x)^2) / 2`, which keeps them in that interval and multiplies small ones by 2.5 (1.5 without the scaling a).
+The size of a rounded zero bounds the smallest one from below, so the scalings and the number of steps are constants,
+known during tracing. The scaling follows Chen & Chow, "A stable scaling of Newton-Schulz for improving the sign
+function computation of a Hermitian matrix", 2014. Do not differentiate through these functions: the derivative rules
+are in `alignment` and `bures`.
 """
 
 import functools
@@ -15,14 +16,14 @@ import numpy as np
 
 from buresgan_jax.distances.linalg import matmul, symmetric_part
 
-# Without it the largest singular value would be sent close to zero, where rounding can turn its sign.
+# Without this bound, a step would move the largest singular value close to zero, where rounding can flip its sign.
 _SMALLEST_ASSUMED = 0.05
 _NEXT_SHIFT = 16.0
 
 
 @functools.lru_cache
 def _scalings(smallest: float, eps: float) -> np.ndarray:
-    """Factors `a` of the steps that take [smallest, 1] to 1 up to eps."""
+    """Returns the factors `a` of the steps that map [smallest, 1] to 1 up to eps."""
     factors, lower = [], smallest
     while 1 - lower > eps:
         bound = max(lower, _SMALLEST_ASSUMED)
@@ -37,20 +38,23 @@ def _steps(smallest, dtype):
 
 
 def _spectral_bound(matrix):
-    """At least the largest singular value, at most its fourth root of the rank; 1 for a zero matrix."""
+    """Returns an upper bound of the largest singular value, at most too large by the fourth root of the rank.
+
+    Returns 1 for a zero matrix.
+    """
     peak = jnp.max(jnp.abs(matrix))
     peak = jnp.where(peak > 0, peak, 1)
     gram = matmul(matrix.T, matrix / peak) / peak
     norm = peak * jnp.sqrt(jnp.sqrt(jnp.sum(gram**2)))
-    # Above 1 by what rounding could be short of.
+    # The factor above 1 covers rounding.
     return 1.01 * jnp.where(norm > 0, norm, 1)
 
 
 def polar(matrix: jax.Array) -> jax.Array:
-    """The orthogonal polar factor Q of `matrix = Q H`, `[n, m]`.
+    """Computes the orthogonal polar factor Q of `matrix = Q H`, `[n, m]`.
 
-    Singular values below eps times the largest end between 0 and 1: Q is a contraction there, not an isometry.
-    42 products of cost min(n, m)^2 max(n, m) in float32, 86 in float64.
+    Singular values below eps times the largest end between 0 and 1: there Q is a contraction, not an isometry. Takes 42
+    products of cost min(n, m)^2 max(n, m) in float32, 86 in float64.
     """
     if matrix.shape[0] < matrix.shape[1]:
         return polar(matrix.T).T
@@ -64,11 +68,11 @@ def polar(matrix: jax.Array) -> jax.Array:
 
 
 def roots(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Square root and inverse square root of a symmetric positive semidefinite matrix `[dim, dim]`.
+    """Computes the square root and inverse square root of a symmetric positive semidefinite matrix `[dim, dim]`.
 
     The matrix is shifted by eps times its largest eigenvalue, so the inverse is bounded by 1 / sqrt(eps) of its scale.
-    Where an eigenvalue is more negative than that, on which the steps diverge, they are repeated with larger shifts.
-    36 products in float32, 72 in float64, for each shift that is tried.
+    The steps diverge if an eigenvalue is more negative than the shift; then they are repeated with a larger shift.
+    Takes 36 products in float32, 72 in float64, per shift.
     """
     eps = float(jnp.finfo(matrix.dtype).eps)
     eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
@@ -92,14 +96,15 @@ def roots(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     start = (jnp.asarray(eps / _NEXT_SHIFT, matrix.dtype), eye * 0, eye)
     _, root, inverse = jax.lax.while_loop(go_on, try_next, start)
-    root = jnp.where(jnp.any(matrix != 0), symmetric_part(root), 0)  # of zero, not of the shift
+    root = jnp.where(jnp.any(matrix != 0), symmetric_part(root), 0)  # for a zero matrix not the root of the shift
     return root * jnp.sqrt(bound), symmetric_part(inverse) / jnp.sqrt(bound)
 
 
 def authors_root(matrix: jax.Array, num_steps: int = 15) -> jax.Array:
-    """The BuresGAN authors' square root of `[k, k]`: a fixed number of unscaled steps, differentiated as they stand.
+    """Computes the BuresGAN authors' square root of `[k, k]`: a fixed number of unscaled steps.
 
-    Eigenvalues below `1.5^(-2 num_steps)` of the norm are not reached: their roots come out too small.
+    JAX differentiates through the steps. The iteration does not converge for eigenvalues below `1.5^(-2 num_steps)` of
+    the norm: their roots are too small.
     """
     eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
     squared = jnp.sum(matrix**2)

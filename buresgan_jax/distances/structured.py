@@ -1,4 +1,4 @@
-"""Bures distances of matrices with a structure: diagonal, and low rank plus diagonal."""
+"""Bures distances between structured matrices: diagonal, and low rank plus diagonal."""
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +10,18 @@ from buresgan_jax.distances.linalg import matmul
 
 @jax.jit
 def squared_bures_distance_of_diagonals(variances_x: jax.Array, variances_y: jax.Array) -> jax.Array:
-    """Squared Bures distance between diagonal matrices, the squared difference of the standard deviations.
+    """Computes the squared Bures distance between diagonal matrices: the squared difference of standard deviations.
 
     Args:
-        variances_x: diagonal entries, at least 0, shape `[..., dim]`, float32 or float64.
-        variances_y: same dim and dtype; leading axes broadcast.
+        variances_x: Diagonal entries, at least 0, shape `[..., dim]`, float32 or float64.
+        variances_y: Same dim and dtype; leading axes broadcast.
 
     Returns:
-        Shape `[...]`, same dtype. Cost O(dim). A variance of 0 gives no gradient, where the true one is infinite.
+        Shape `[...]`, same dtype. Cost O(dim). A variance of 0 gets no gradient; the true gradient is infinite there.
 
     Raises:
-        ValueError: dims differ.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The dims differ.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
     """
     checks.check_same_dtype(variances_x=variances_x, variances_y=variances_y)
     for name, array in (("variances_x", variances_x), ("variances_y", variances_y)):
@@ -37,10 +37,10 @@ def squared_bures_distance_of_diagonals(variances_x: jax.Array, variances_y: jax
 def squared_bures_distance_low_rank(
     factor_x: jax.Array, diagonal_x: jax.Array, factor_y: jax.Array, diagonal_y: jax.Array
 ) -> jax.Array:
-    r"""Squared Bures distance between matrices of the form low rank plus diagonal.
+    r"""Computes the squared Bures distance between matrices of the form low rank plus diagonal.
 
-    Between :math:`A = F^T F + \mathrm{diag}(a)` and :math:`B = R^T R + \mathrm{diag}(b)`. Where both diagonals are
-    multiples of the identity it works in the span of the rows of F and R, and no `[dim, dim]` matrix is formed.
+    The matrices are :math:`A = F^T F + \mathrm{diag}(a)` and :math:`B = R^T R + \mathrm{diag}(b)`. If both diagonals
+    are multiples of the identity, it works in the span of the rows of F and R and forms no `[dim, dim]` matrix.
 
     Args:
         factor_x: F, shape `[..., k, dim]`, float32 or float64.
@@ -52,12 +52,12 @@ def squared_bures_distance_low_rank(
         Shape `[...]`, same dtype.
 
     Raises:
-        ValueError: shapes do not fit.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: The shapes do not match.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
 
     Note:
-        Cost O((k + l)^2 dim + (k + l)^3) where both diagonals have one entry and k + l < dim, O(dim^3) otherwise.
-        Precision as `squared_bures_distance`. Twice differentiable.
+        Cost O((k + l)^2 dim + (k + l)^3) if both diagonals have one entry and k + l < dim, O(dim^3) otherwise. The
+        precision is that of `squared_bures_distance`. Twice differentiable.
     """
     checks.check_features(factor_x=factor_x, factor_y=factor_y)
     checks.check_same_dtype(factor_x=factor_x, diagonal_x=diagonal_x, diagonal_y=diagonal_y)

@@ -1,7 +1,8 @@
-"""Checks of values, outside of jit: what the array functions take for granted.
+"""Checks of values, outside of jit, that the array functions do not make.
 
-Inside `jax.jit` values are unknown and nothing is checked: NaN and infinity run through, of a matrix that is not
-symmetric the symmetric part is used, and negative eigenvalues count as zero. Call these where data come in.
+Values are unknown inside `jax.jit`, so nothing is checked there: NaN and infinity propagate, a matrix that is not
+symmetric is replaced by its symmetric part, and negative eigenvalues count as zero. Call these functions where data
+enter the program.
 """
 
 import numpy as np
@@ -10,18 +11,19 @@ from buresgan_jax.distances import checks
 
 
 def covariances(*, rtol: float | None = None, **matrices) -> None:
-    """Checks that matrices are finite, symmetric, positive semidefinite, and fit each other.
+    """Checks that matrices are finite, symmetric and positive semidefinite, and that their shapes and dtypes match.
 
     Args:
-        rtol: what counts as rounding, relative to the largest entry of a matrix. Default: 100 * dim * eps of its dtype.
-        **matrices: by name, each `[..., dim, dim]`; the names appear in the message.
+        rtol: The tolerance for rounding, relative to the largest entry of a matrix. Default: 100 * dim * eps of its
+            dtype.
+        **matrices: Matrices by name, each `[..., dim, dim]`. The names appear in the message.
 
     Raises:
-        ValueError: a matrix is not finite, not symmetric, or has a negative eigenvalue; shapes do not fit.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: A matrix is not finite, not symmetric, or has a negative eigenvalue, or the shapes do not match.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
 
     Note:
-        Cost O(dim^3) a matrix, on the host.
+        Cost O(dim^3) per matrix, on the host.
     """
     matrices = {name: np.asarray(matrix) for name, matrix in matrices.items()}
     checks.check_covariances(**matrices)
@@ -36,11 +38,11 @@ def covariances(*, rtol: float | None = None, **matrices) -> None:
 
 
 def features(**batches) -> None:
-    """Checks that batches of features `[..., n, dim]` are finite and fit each other.
+    """Checks that batches of features `[..., n, dim]` are finite and that their dims and dtypes match.
 
     Raises:
-        ValueError: a value is not finite, a batch is empty, or the dims differ.
-        TypeError: not float32 or float64, or the dtypes differ.
+        ValueError: A value is not finite, a batch is empty, or the dims differ.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
     """
     batches = {name: np.asarray(batch) for name, batch in batches.items()}
     checks.check_features(**batches)
@@ -59,7 +61,7 @@ def _check_finite(name, array):
 
 
 def _raise_at(wrong, values, message):
-    """Raises for the first matrix of a stack for which `wrong` holds."""
+    """Raises ValueError for the first matrix of a stack for which `wrong` holds."""
     where = np.argwhere(wrong)
     if len(where):
         index = tuple(int(i) for i in where[0])

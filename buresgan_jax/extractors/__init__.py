@@ -1,4 +1,4 @@
-"""Networks whose features metrics compare: images in, NumPy arrays out."""
+"""Evaluation networks, which compute features for metrics: images in, NumPy arrays out."""
 
 from buresgan_jax.extractors.choice import EXTRACTORS as EXTRACTORS
 from buresgan_jax.extractors.choice import named_extractor as named_extractor

@@ -22,11 +22,11 @@ def named_extractor(name: str, weights: str | None = None, resizer: str | None =
 
     Args:
         name: A key of `EXTRACTORS`.
-        weights: Its file of weights. Default: the extractor looks for it by itself.
-        resizer: How it resizes images. Default: the extractor's own.
+        weights: Weights file of the extractor. Default: the extractor's own.
+        resizer: Name of the resizer of images. Default: the extractor's own.
 
     Raises:
-        UserError: The name is unknown, or the extractor refuses the weights or the resizer.
+        UserError: The name is unknown, or the extractor rejects the weights or the resizer.
     """
     component = choose("extractor", name, EXTRACTORS, "the extractor")
     given = {"weights": weights, "resizer": resizer}

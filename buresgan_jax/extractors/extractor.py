@@ -1,4 +1,4 @@
-"""What makes features of images: the one form that all extractors have, a user's own function included."""
+"""The common form of all extractors, including a user's own function."""
 
 import collections
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ from buresgan_jax.metrics import inputs
 
 
 class Features(NamedTuple):
-    """Of a set of images, in their order.
+    """Features of a set of images, in the order of the images.
 
     Attributes:
-        features: float32 `[n, dim]`.
-        logits: of a classifier, float32 `[n, num_classes]`, for the inception score; None where there is none.
+        features: Features, float32 `[n, dim]`.
+        logits: Class logits for the inception score, float32 `[n, num_classes]`; None if the extractor has none.
     """
 
     features: np.ndarray
@@ -27,20 +27,20 @@ class Features(NamedTuple):
 
 
 class Extractor(NamedTuple):
-    """A network that makes features, with what a number made of them has to say about its origin.
+    """A network that computes features, and the facts that identify it.
 
-    `make_extractor` makes one of a function that JAX can trace; any other function can be put here as it is.
+    `make_extractor` builds an extractor from a function that JAX can trace. Any other function can be used directly.
 
     Attributes:
-        name: of network and weights, such as `vgg16`: it becomes a part of the metrics' names.
-        function: images -> `Features`. Images have the shape `[n, height, width, channels]`, any n, and are uint8, or
-            floating within [-1, 1] and then rounded to what an image file can hold, so that reals and fakes go one way.
-        dim: of the features.
-        sha256: of the file of weights; None where there is none. Statistics are kept for the next time only where it
-            is known, since nothing else tells two functions apart.
-        resizer: how images become those of the network, such as `clean_299`; None if the function takes them as they
-            are.
-        is_canonical: whether it is the Inception-v3 that FID, KID and the inception score are defined by.
+        name: Name of network and weights, such as `vgg16`. Metric names contain it.
+        function: Function from images to `Features`. Images have the shape `[n, height, width, channels]`, any n. They
+            are uint8, or floating within [-1, 1]; these are rounded to the values of an image file, so that reals and
+            fakes are treated equally.
+        dim: Dimension of the features.
+        sha256: SHA-256 of the weights file; None if there is none. Statistics are cached only if it is known, because
+            nothing else distinguishes two functions.
+        resizer: Name of the resizing, such as `clean_299`; None if the function takes images as they are.
+        is_canonical: Whether this is the Inception-v3 of the definitions of FID, KID and the inception score.
     """
 
     name: str
@@ -55,15 +55,15 @@ _CANONICAL_NAMES = {"frechet_distance": "fid", "kernel_distance": "kid", "incept
 
 
 def metric_name(quantity: str, extractor: Extractor) -> str:
-    """What a number may be called.
+    """Returns the name of a metric on the features of an extractor.
 
     Args:
-        quantity: name of the metric's function, such as `frechet_distance`.
-        extractor: of the features that it was made from.
+        quantity: Name of the metric's function, such as `frechet_distance`.
+        extractor: The extractor of the features.
 
     Returns:
-        `fid`, `kid` or `inception_score` on the canonical Inception-v3; everywhere else the quantity with the
-        extractor's name, `frechet_distance_vgg16`.
+        `fid`, `kid` or `inception_score` for the canonical Inception-v3. Otherwise the quantity followed by the
+        extractor's name, such as `frechet_distance_vgg16`.
     """
     if extractor.is_canonical and quantity in _CANONICAL_NAMES:
         return _CANONICAL_NAMES[quantity]
@@ -82,26 +82,26 @@ def make_extractor(
     resizer: str | None = None,
     is_canonical: bool = False,
 ) -> Extractor:
-    """An extractor from a function of one batch, compiled once per image size.
+    """Builds an extractor from a function of one batch, which is compiled once per image size.
 
     Args:
-        name: see `Extractor`.
-        apply: `(params, images)` -> features `[batch, dim]`, or `(features, logits)`; JAX can trace it. Images are
-            uint8 `[batch_size, height, width, channels]`; each row of the results depends on one image only.
-        params: any pytree of arrays.
-        dim: of the features.
-        batch_size: images per call of the compiled function; the last batch is filled up with zeros.
-        devices: which share every batch; by default as many local ones as divide it.
-        sha256: see `Extractor`.
-        resizer: see `Extractor`.
-        is_canonical: see `Extractor`.
+        name: See `Extractor`.
+        apply: Traceable function `(params, images)` -> features `[batch, dim]`, or `(features, logits)`. Images are
+            uint8 `[batch_size, height, width, channels]`. Each row of the results must depend on one image only.
+        params: Any pytree of arrays.
+        dim: Dimension of the features.
+        batch_size: Images per call of the compiled function. The last batch is padded with zeros.
+        devices: Devices that split each batch. Default: the largest number of local devices that divides it.
+        sha256: See `Extractor`.
+        resizer: See `Extractor`.
+        is_canonical: See `Extractor`.
 
     Returns:
-        The extractor. Its function raises ValueError for arrays that are no images, and for features that do not have
-        the shape promised here.
+        The extractor. Its function raises ValueError if the input is not a batch of images, and if the features do not
+        have the shape given here.
 
     Raises:
-        ValueError: the batch cannot be split evenly over the devices.
+        ValueError: The batch cannot be split evenly over the devices.
     """
     inputs.check_positive_integer(batch_size=batch_size, dim=dim)
     if devices is None:
@@ -116,7 +116,7 @@ def make_extractor(
 
     @jax.jit
     def compiled(params, images):
-        # By default GPUs and TPUs round the factors of float32 products to 10 or 7 bits, more than metrics may differ.
+        # By default GPUs and TPUs round the factors of float32 products to 10 or 7 bits, too few for metrics.
         with jax.default_matmul_precision("highest"):
             return apply(params, images)
 
@@ -137,7 +137,7 @@ def make_extractor(
             filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
             filled[: len(batch)] = batch
             pending.append(outputs_of(filled))
-            if len(pending) > 1:  # the device works on one batch while the next is prepared, and holds no more
+            if len(pending) > 1:  # the device computes one batch while the next is prepared, and holds no more
                 done.append(jax.device_get(pending.popleft()))
         done += jax.device_get(list(pending))
         rows = (np.concatenate(parts)[: len(images)] for parts in zip(*done, strict=True) if parts[0] is not None)
@@ -148,10 +148,10 @@ def make_extractor(
 
 
 def to_rgb(images: jax.Array) -> jax.Array:
-    """Images `[batch, height, width, 3]` in float32; gray ones `[batch, height, width, 1]` three times over.
+    """Converts images to float32 `[batch, height, width, 3]`. Gray images `[batch, height, width, 1]` are repeated.
 
     Raises:
-        ValueError: another number of channels.
+        ValueError: The number of channels is not 1 or 3.
     """
     if images.shape[-1] not in (1, 3):
         raise ValueError(f"images must have 1 channel (gray) or 3 (RGB), got shape {images.shape}.")
@@ -161,6 +161,6 @@ def to_rgb(images: jax.Array) -> jax.Array:
 def _as_uint8(images: ArrayLike) -> np.ndarray:
     images = np.asarray(images)
     if images.dtype == np.uint8:
-        inputs.check_images("images", images[:1] if images.ndim == 4 else images)  # no float32 copy of all
+        inputs.check_images("images", images[:1] if images.ndim == 4 else images)  # avoids a float32 copy of all
         return images
     return data.encode_images(inputs.check_images("images", images))

@@ -1,4 +1,4 @@
-"""The extractor of FID, KID and the inception score, and its weights: PyTorch's, or random ones."""
+"""The extractor of FID, KID and the inception score, with PyTorch's weights or random weights."""
 
 import functools
 import re
@@ -17,7 +17,7 @@ from buresgan_jax.extractors.weights import Weights, check_params, fold_batch_no
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 SIZE = 299
-_MIN_SIZE = 75  # below it the last feature maps are empty
+_MIN_SIZE = 75  # smaller images give empty last feature maps
 _EPS = 1e-3
 
 
@@ -30,25 +30,26 @@ def inception_v3(
     batch_size: int = 32,
     devices: Sequence[jax.Device] | None = None,
 ) -> Extractor:
-    """The extractor of FID, KID and the inception score.
+    """Builds the extractor of FID, KID and the inception score.
 
     Args:
-        weights: path or URL of a PyTorch state dict such as `pt_inception-2015-12-05-6726825d.pth`, read without
-            PyTorch; the same file from another address will do. "random" for random ones, to try things out.
-        resizer: "legacy_tensorflow" equals torch-fidelity and the graph, "legacy_pytorch" pytorch-fid, "clean"
-            clean-fid, with the range of intensities that each feeds to the network.
-        use_bias: whether the logits have the last layer's bias; inception scores are computed without.
-        seed: of random weights.
-        batch_size: images per call of the compiled network.
-        devices: which share every batch; by default as many local ones as divide it.
+        weights: Path or URL of a PyTorch state dict such as `pt_inception-2015-12-05-6726825d.pth`, which is read
+            without PyTorch. The same file from another address works too. "random" gives random weights, for tests.
+        resizer: "legacy_tensorflow" matches torch-fidelity and the TensorFlow graph, "legacy_pytorch" matches
+            pytorch-fid, "clean" matches clean-fid, each with its range of intensities.
+        use_bias: Whether the logits include the last layer's bias. The inception score uses logits without it.
+        seed: Seed of random weights.
+        batch_size: Images per call of the compiled network.
+        devices: Devices that split each batch. Default: the largest number of local devices that divides it.
 
     Returns:
-        Features of dimension 2048, 1008 logits. Its name is `inception_v3` with the canonical weights,
-        `inception_v3_random` with random ones, else `inception_v3_` with the first 8 digits of the file's sha256.
+        The extractor of features of dimension 2048 and 1008 logits. Its name is `inception_v3` with the canonical
+        weights, `inception_v3_random` with random weights, else `inception_v3_` with the first 8 digits of the file's
+        sha256.
 
     Raises:
-        UserError: the weights cannot be read, or are those of another network.
-        ValueError: unknown resizer; by the extractor: images of other than 1 or 3 channels.
+        UserError: The weights cannot be read, or belong to another network.
+        ValueError: The resizer is unknown. The extractor raises it for images with other than 1 or 3 channels.
     """
     how = find_resizer(resizer)
     if weights == "random":
@@ -78,20 +79,20 @@ def inception_v3(
 
 @functools.cache
 def _like():
-    """Shapes of the parameters."""
+    """Returns the shapes of the parameters."""
     image = jax.ShapeDtypeStruct((1, _MIN_SIZE, _MIN_SIZE, 3), np.float32)
     return jax.eval_shape(InceptionV3().init, jax.random.key(0), image)["params"]
 
 
 def params_from_state_dict(arrays: dict[str, np.ndarray], source: str = "The state dict") -> dict:
-    """Parameters of `InceptionV3` from PyTorch's, the batch norms folded into the convolutions.
+    """Converts PyTorch's parameters to those of `InceptionV3`, with the batch norms folded into the convolutions.
 
     Args:
-        arrays: by PyTorch's names; those that count batches, and an auxiliary classifier, are ignored.
-        source: what an error message calls them.
+        arrays: Arrays by PyTorch's names. Batch counters and the auxiliary head are ignored.
+        source: Name of the arrays in error messages.
 
     Raises:
-        UserError: they are not those of this network.
+        UserError: The arrays belong to another network.
     """
     params = {}
     for name in arrays:
@@ -111,10 +112,10 @@ def params_from_state_dict(arrays: dict[str, np.ndarray], source: str = "The sta
 
 
 def random_state_dict(seed: int) -> dict[str, np.ndarray]:
-    """Random weights by PyTorch's names, drawn by NumPy: the same in every framework.
+    """Draws random weights with PyTorch's names by NumPy, so they are the same in every framework.
 
     Args:
-        seed: of the generator.
+        seed: Seed of the random numbers.
 
     Returns:
         He-normal kernels, and batch norms that are not the identity.

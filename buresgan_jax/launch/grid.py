@@ -10,7 +10,7 @@ from buresgan_jax.launch.processes import Cell
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`0:10` or `3,5,8` as numbers."""
+    """Parses `0:10` or `3,5,8` into numbers."""
     try:
         if ":" in text:
             first, last = map(int, text.split(":"))
@@ -25,13 +25,13 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def parse_grid(arguments: list[str], config) -> dict[str, list]:
-    """`KEY=VALUE,...` as values by key; they must be keys of the config."""
+    """Parses `KEY=VALUE,...` into values by key. The keys must be keys of the config."""
     grid = {}
     for argument in arguments:
         key, _, text = argument.partition("=")
         key = key.removeprefix("config.")
         if key == "seed":
-            raise UserError(f"--grid={argument}: seeds are given by --seeds.")
+            raise UserError(f"--grid={argument}: give seeds with --seeds.")
         if key in grid:
             raise UserError(f"--grid={argument}: {key} is given twice.")
         grid[key] = [config_lib.parse_value(config, key, word) for word in _words(text)]
@@ -41,7 +41,7 @@ def parse_grid(arguments: list[str], config) -> dict[str, list]:
 
 
 def _words(text):
-    """Splits at the commas outside of parentheses."""
+    """Splits a text at the commas outside of parentheses."""
     words, depth = [""], 0
     for letter in text:
         depth += (letter in "([") - (letter in ")]")
@@ -53,7 +53,18 @@ def _words(text):
 
 
 def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Cell]:
-    """One cell per seed and setting; `arguments` give the config that all share. UserError: a key changes nothing."""
+    """Makes one cell per seed and setting.
+
+    Args:
+        config: The config of all runs.
+        workdir: The folder that holds the runs' directories.
+        seeds: The seeds.
+        grid: Values by key.
+        arguments: The arguments that give `config`.
+
+    Raises:
+        UserError: A key of the grid changes nothing.
+    """
     made = []
     for values in itertools.product(*grid.values()):
         for seed in seeds:
@@ -61,7 +72,7 @@ def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Ce
             folder = ",".join(f"{key}={value}" for key, value in labels.items()).replace("/", "_")
             flags_of_cell = [f"--config.{key}={value}" for key, value in labels.items()]
             shared = [each for each in arguments if each.partition("=")[0].removeprefix("--config.") not in labels]
-            own = copy.deepcopy(config)  # what follows another key goes on following it
+            own = copy.deepcopy(config)  # keeps references between keys
             own.update_from_flattened_dict(labels)
             made.append(Cell(labels, workdir / folder, (*shared, *flags_of_cell), own))
     for key in grid:

@@ -1,7 +1,7 @@
 """Runs many cells, each in its own process with a core or a GPU. Finished cells are not run again.
 
 A cell is one command of `buresgan_jax.main`, which can also be run by hand. Its workdir tells whether it is done; an
-unfinished cell resumes. On a CPU this is the fastest way to train several small networks: one core each, none shared.
+unfinished cell resumes. On a CPU this is the fastest way to train several small networks: each has its own core.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class Cell(NamedTuple):
     """One run among many.
 
     Attributes:
-        labels: The values in which it differs from the others, such as `{"method": "bures", "seed": 3}`.
+        labels: Values that distinguish the cell from the others, such as `{"method": "bures", "seed": 3}`.
         workdir: The run's directory.
         arguments: Arguments of `buresgan_jax.main`, without `--workdir`.
         config: The config that the arguments give.
@@ -45,7 +45,7 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its labels as text."""
+        """The cell's labels as text."""
         return " ".join(f"{key}={value}" for key, value in self.labels.items())
 
 
@@ -64,10 +64,10 @@ class Outcome(NamedTuple):
 
 
 def finished(cell: Cell) -> Outcome | None:
-    """Returns the outcome of a cell that is done already and was evaluated as its config says; None of any other.
+    """Returns the outcome of a cell that is done and was evaluated as its config says; None for any other cell.
 
     Raises:
-        UserError: Its workdir belongs to a run of another config, or to a longer one.
+        UserError: The cell's workdir belongs to a run of another config, or to a longer run.
     """
     final, num_steps = workdir.read_final(cell.workdir), cell.config.training.num_steps
     if final.get("step", -1) < num_steps:
@@ -75,7 +75,7 @@ def finished(cell: Cell) -> Outcome | None:
     changed = workdir.check_same_run(cell.config, cell.workdir)
     if final["step"] > num_steps:
         raise UserError(
-            f"{cell.workdir} is at step {final['step']} already, training.num_steps is {num_steps}. Use another "
+            f"{cell.workdir} is already at step {final['step']}, training.num_steps is {num_steps}. Use another "
             "--workdir, or as many steps."
         )
     is_outdated = any(key.startswith("evaluation.") and key not in _UNSEEN for key in changed)
@@ -95,15 +95,15 @@ def run_cells(
 
     Args:
         cells: The cells, in the order in which they begin.
-        jobs: How many run at a time; None: one per core on a CPU, or one per GPU. Each is pinned to a core, or gets a
-            GPU in turn and a part of its memory.
+        jobs: Number of cells at a time. Default: one per core on a CPU, else one per GPU. Each is pinned to a core, or
+            gets a GPU, in turn, and a fraction of its memory.
         report: Called as `(cell, outcome, seconds)` when a cell ends.
 
     Returns:
         The outcomes, in the order of `cells`.
 
     Raises:
-        StoppedError: SIGTERM or Ctrl-C came, and all running cells have saved and ended.
+        StoppedError: SIGTERM or Ctrl-C arrived. All running cells have saved and ended.
     """
     outcomes = {index: finished(cell) for index, cell in enumerate(cells)}
     waiting = [index for index, outcome in outcomes.items() if outcome is None]
@@ -113,7 +113,7 @@ def run_cells(
             while waiting and free and not stop:
                 index = waiting.pop(0)
                 running[index] = _start(cells[index], place := free.pop(0)), place, time.monotonic()
-                if stop:  # it came while the run began
+                if stop:  # the signal arrived while the run started
                     running[index][0].terminate()
             for index, (process, place, begin) in list(running.items()):
                 if process.poll() is not None:
@@ -129,7 +129,7 @@ def run_cells(
 
 @contextlib.contextmanager
 def _stopping(on_signal: Callable[[], object]):
-    """Yields a list that gets the number of a signal when one comes."""
+    """Yields a list to which a signal appends its number."""
     noted = []
 
     def handle(number, _):
@@ -163,19 +163,19 @@ os.execv(command[0], command)
 
 
 class _Place(NamedTuple):
-    """A place for a run: the core that it is pinned to, if any, and variables of its environment."""
+    """A place for a run: the core to which it is pinned, if any, and its environment variables."""
 
     core: int | None = None
     environment: Mapping[str, str] = {}
 
 
 def _places(jobs):
-    """Returns one place per run at a time."""
+    """Returns one place for each run that runs at the same time."""
     platform, num_devices = accelerators.of_children()
     if platform == "cpu":
         cores = available_cores()
         return [_Place(core) for core in (cores * (jobs or len(cores)))[: jobs or len(cores)]]
-    if platform != "gpu":  # a run takes all of it
+    if platform != "gpu":  # a run uses the whole accelerator
         return [_Place()] * (jobs or 1)
     options = {"num_places": jobs or num_devices, "num_gpus": num_devices, "user": os.environ}
     return [_Place(None, accelerators.environment_of_run(i, **options)) for i in range(jobs or num_devices)]
@@ -232,7 +232,7 @@ class Report:
         """Prints how many cells were done before."""
         self._num_cells, self._num_ended = num_cells, num_finished
         if num_finished:
-            print(f"{num_finished} of {num_cells} are done already", file=sys.stderr, flush=True)
+            print(f"{num_finished} of {num_cells} runs are already done", file=sys.stderr, flush=True)
 
     def __call__(self, cell: Cell, outcome: Outcome, seconds: float) -> None:
         """Prints the line of a cell."""

@@ -27,19 +27,19 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
     """Calls a program of many runs.
 
     Args:
-        program: Returns the exit status.
-        argv: The arguments that are left after the flags, with the program's name.
+        program: Function that returns the exit status.
+        argv: The program's name and the arguments that are not flags.
 
     Returns:
-        The program's exit status; 2 for an error that the user can fix, 1 for one such as a full disk, each in one line
-        on standard error; 130 or 143 after a signal.
+        The program's exit status; 2 for an error that the user can fix, 1 for an error such as a full disk, each in one
+        line on standard error; 130 or 143 after a signal.
     """
     logging.set_verbosity(logging.WARNING)
     process.tune_for_cpu()
     try:
         if argv[1:]:
             raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")
-        if TOGETHER.value == "processes":  # they need the memory of the GPUs, which this one would hold
+        if TOGETHER.value == "processes":  # the runs need the GPUs' memory, which this process would hold
             jax.config.update("jax_platforms", "cpu")
         if CACHE.value:
             compilation_cache.enable(CACHE_DIR.value)
@@ -63,14 +63,14 @@ def local_folder(workdir: str) -> pathlib.Path:
 
 
 def share(all_cells: Sequence[Cell], workdir: pathlib.Path) -> list[Cell]:
-    """Lets cells share what their evaluators have in common.
+    """Prepares files that the evaluators of several cells use together.
 
     Args:
         all_cells: The cells.
-        workdir: The folder in which it is kept, and made if it is missing.
+        workdir: The folder of these files. Missing files are made.
 
     Returns:
-        The cells, whose configs and arguments now name it.
+        The cells, with the files' paths in their configs and arguments.
     """
     found, shared = {}, []
     for cell in all_cells:
@@ -89,12 +89,12 @@ def run(all_cells: Sequence[Cell], workdir: pathlib.Path, *, how: str, jobs: int
 
     Args:
         all_cells: The cells.
-        workdir: The folder that holds their workdirs, and what they share (`share`).
-        how: `processes` (one per core or GPU), `vmap` (those at once that differ in traced values only, on every
-            device of this process), or `auto`: the first on a CPU, where one vmap is slower than runs in turn; else
-            the second.
-        jobs: How many runs at a time. None: a process per core or GPU; under one vmap, all of them. Each has its own
-            copy of networks and batches on the device.
+        workdir: The folder that holds their workdirs and their common files (`share`).
+        how: `processes` (one per core or GPU), `vmap` (runs that differ only in traced values run at once, on every
+            device of this process), or `auto`: `processes` on a CPU, where one vmap is slower than runs in turn, and
+            `vmap` elsewhere.
+        jobs: Number of runs at a time. Default: one process per core or GPU; under one vmap, all of them. Each run has
+            its own copy of networks and batches on the device.
 
     Returns:
         The outcomes, in the order of the cells.
@@ -125,7 +125,7 @@ def _run_stacked(all_cells, jobs, report):
             for index, outcome, seconds in _run_group(part, all_cells):
                 outcomes[index] = outcome
                 report(all_cells[index], outcome, seconds)
-        except (UserError, OSError, jax.errors.JaxRuntimeError) as error:  # the others go on
+        except (UserError, OSError, jax.errors.JaxRuntimeError) as error:  # the other groups still run
             for index in (index for index in part if outcomes[index] is None):
                 outcomes[index] = Outcome("failed", {}, " ".join(str(error).split()))
                 report(all_cells[index], outcomes[index], 0.0)
@@ -136,7 +136,7 @@ def _run_group(group, all_cells):
     """Yields `(index, outcome, seconds)` of the cells of a group."""
     configs = {index: all_cells[index].config.copy_and_resolve_references() for index in group}
     num_sources = len({builders.source_key(config) for config in configs.values()})
-    copies = 1 if num_sources == 1 else -(-len(group) // jax.local_device_count())  # on a device
+    copies = 1 if num_sources == 1 else -(-len(group) // jax.local_device_count())  # of the data, per device
     options = {"open_source": _once_per_source(), "data_copies": copies}
     with StopSignals(alone=True) as signals, contextlib.ExitStack() as stack:
         by_start = {}
@@ -145,21 +145,21 @@ def _run_group(group, all_cells):
             opened, recorder = open_run(config, all_cells[index].workdir, signals, rows=rows, **options)
             stack.callback(recorder.close)
             by_start.setdefault(opened.start, {})[index] = opened, recorder
-        for runs in by_start.values():  # those that had diverged are behind the others
+        for runs in by_start.values():  # runs that had diverged resume at an earlier step
             begin, recorders = time.monotonic(), [recorder for _, recorder in runs.values()]
             stacked = Stacked([opened for opened, _ in runs.values()], all_cells[group[0]].workdir.parent)
             diverged = loop.train(stacked, recorders, signals, begin=begin)
             for position, index in enumerate(runs):
                 outcome = _outcome(recorders[position], diverged.get(position))
                 yield index, outcome, time.monotonic() - begin
-        if signals.number:  # it came when there was nothing left to stop here
+        if signals.number:  # the signal arrived when these runs were done
             raise StoppedError("Stopped. Rerun the same command to resume.", signals.number)
 
 
 def _outcome(recorder, divergence):
     if divergence is not None:
         return Outcome("diverged", {}, f"Training diverged at {divergence}")
-    if recorder.evaluation_error:  # as in a process of its own, which ends with status 2
+    if recorder.evaluation_error:  # as for a single run, which exits with status 2
         return Outcome("failed", {}, f"An evaluation failed {recorder.evaluation_error}")
     return Outcome("done", recorder.final)
 

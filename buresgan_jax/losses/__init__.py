@@ -1,4 +1,4 @@
-"""Adversarial losses by family: pure functions of the discriminator's outputs on real and fake batches."""
+"""Adversarial losses: pure functions of the discriminator's outputs on real and fake batches."""
 
 from buresgan_jax.losses._base import AdversarialLoss as AdversarialLoss
 from buresgan_jax.losses._hinge import hinge as hinge

@@ -1,4 +1,4 @@
-"""What every adversarial loss is."""
+"""The common form of adversarial losses."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,10 +7,10 @@ import jax
 
 
 class AdversarialLoss(NamedTuple):
-    """Two functions `(real_outputs, fake_outputs) -> scalar`, both to be minimized.
+    """Two functions `(real_outputs, fake_outputs) -> scalar`, each minimized by its player.
 
-    The outputs are those of the discriminator on a real and a fake batch, `[batch, output_dim]`. Both sides see both,
-    so that kernel and relativistic losses fit unchanged.
+    The arguments are the discriminator's outputs on a real and a fake batch, `[batch, output_dim]`. Both functions get
+    both, so that kernel and relativistic losses have the same form.
     """
 
     discriminator: Callable[[jax.Array, jax.Array], jax.Array]

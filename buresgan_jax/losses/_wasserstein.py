@@ -8,22 +8,22 @@ from buresgan_jax.losses._base import AdversarialLoss
 
 
 def wasserstein_discriminator_loss(real_outputs: jax.Array, fake_outputs: jax.Array) -> jax.Array:
-    """`mean fake - mean real`: minus the estimate of the 1-Wasserstein distance, if the outputs are 1-Lipschitz."""
+    """Computes `mean fake - mean real`, minus the estimated 1-Wasserstein distance if the outputs are 1-Lipschitz."""
     return jnp.mean(fake_outputs) - jnp.mean(real_outputs)
 
 
 def wasserstein_generator_loss(real_outputs: jax.Array, fake_outputs: jax.Array) -> jax.Array:
-    """`-mean fake`."""
+    """Computes `-mean fake`."""
     del real_outputs
     return -jnp.mean(fake_outputs)
 
 
 @declarations.loss("wasserstein", "difference of mean outputs; needs a Lipschitz discriminator")
 def wasserstein() -> AdversarialLoss:
-    """The Wasserstein loss. It needs a discriminator that is kept Lipschitz, as by `penalties.gradient_penalty`.
+    """Returns the Wasserstein loss. It needs a Lipschitz discriminator, for example by `penalties.gradient_penalty`.
 
     References:
-        Arjovsky et al., "Wasserstein GAN", ICML 2017. https://arxiv.org/abs/1701.07875. The usual sign: the
-        discriminator is large on real data.
+        Arjovsky et al., "Wasserstein GAN", ICML 2017. https://arxiv.org/abs/1701.07875. The sign is the usual one: the
+        discriminator's outputs are large on real data.
     """
     return AdversarialLoss(wasserstein_discriminator_loss, wasserstein_generator_loss)

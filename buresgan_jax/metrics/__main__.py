@@ -1,4 +1,4 @@
-"""`python -m buresgan_jax.metrics`: metrics of two sets of images, see `evaluation/compare_sets.py`."""
+"""`python -m buresgan_jax.metrics`: computes metrics of two sets of images, see `evaluation/compare_sets.py`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Which classes a classifier finds among the samples, and how often (stacked MNIST)."""
+"""Coverage of classes by samples, from the labels of a classifier (stacked MNIST)."""
 
 from typing import NamedTuple
 
@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 _MIN_PROBABILITY = 1e-7
-_FLOOR_DRAWS = 100  # stacked MNIST's floor, 0.0193, is then known to 0.0001
+_FLOOR_DRAWS = 100  # gives stacked MNIST's floor, 0.0193, to within 0.0001
 
 
 class ClassCoverage(NamedTuple):
-    """How samples spread over classes.
+    """Distribution of samples over classes.
 
     Attributes:
-        modes: number of classes with at least one sample.
+        modes: Number of classes with at least one sample.
         reverse_kl: KL(samples' histogram || reference histogram) in nats.
-        reverse_kl_floor: what `reverse_kl` is on average for as many labels drawn from the reference itself: for a
-            perfect generator and a classifier that never errs. Errors of the classifier come on top.
+        reverse_kl_floor: Average of `reverse_kl` over sets of equally many labels drawn from the reference itself, as
+            from a perfect generator and a perfect classifier. Errors of the classifier add to it.
     """
 
     modes: int
@@ -28,22 +28,22 @@ def class_coverage(labels: ArrayLike, reference_counts: ArrayLike) -> ClassCover
     """Counts the classes of samples and compares their histogram with that of the data.
 
     Args:
-        labels: class of each sample, integers in `[0, num_classes)`, shape `[n]`.
-        reference_counts: how often each class occurs in the data, or its probability; shape `[num_classes]`.
+        labels: Class of each sample, integers in `[0, num_classes)`, shape `[n]`.
+        reference_counts: Count or probability of each class in the data, shape `[num_classes]`.
 
     Returns:
         Counts and divergences as plain Python numbers.
 
     Raises:
-        ValueError: shapes or values do not fit.
+        ValueError: The shapes or values are not allowed.
 
     Note:
-        The floor is simulated, always by the same random numbers; for many samples per class it is near
+        The floor is simulated, always with the same random numbers. For many samples per class it is close to
         `(num_classes - 1) / (2 * n)`.
 
     References:
         The BuresGAN authors' evaluation of stacked MNIST: 26,000 samples, 1000 classes, both histograms clipped to
-        [1e-7, 1] and normalized again. Differs from it in: the floor, which they do not give.
+        [1e-7, 1] and normalized again. They do not report the floor.
     """
     labels, reference_counts = np.asarray(labels), np.asarray(reference_counts, np.float64)
     _check(labels, reference_counts)
@@ -61,7 +61,7 @@ def class_coverage(labels: ArrayLike, reference_counts: ArrayLike) -> ClassCover
 
 
 def _probabilities(counts: np.ndarray) -> np.ndarray:
-    """Histograms `[..., num_classes]` of at least 1e-7 before the second normalization."""
+    """Returns histograms `[..., num_classes]`, at least 1e-7 before the second normalization."""
     probabilities = np.clip(counts / counts.sum(-1, keepdims=True), _MIN_PROBABILITY, 1)
     return probabilities / probabilities.sum(-1, keepdims=True)
 

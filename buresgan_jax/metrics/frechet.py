@@ -1,4 +1,4 @@
-"""Frechet distance between two sets of features: the Wasserstein distance of the Gaussians with their moments."""
+"""Frechet distance between two sets of features: the Wasserstein distance between Gaussians with their moments."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,52 +8,53 @@ from buresgan_jax.metrics import inputs
 from buresgan_jax.metrics.moments import GaussianStatistics, gaussian_statistics
 
 _TRACE_TOLERANCE = 1e-10
-_NEGATIVE_SHARE = 1e-3  # of the largest eigenvalue: what lies below zero by less is rounding, of half precision at most
+_NEGATIVE_SHARE = 1e-3  # of the largest eigenvalue: smaller negative eigenvalues are rounding, up to half precision
 
 
 def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
-    """Frechet distance between features.
+    """Computes the Frechet distance between two sets of features.
 
     Args:
-        real: shape `[n, dim]`, at least two examples.
-        fake: shape `[m, dim]`.
+        real: Real features, shape `[n, dim]`, at least two examples.
+        fake: Fake features, shape `[m, dim]`, at least two examples.
 
     Returns:
-        See `frechet_distance_from_statistics`. Biased by the numbers of examples: compare only values of equal numbers.
+        See `frechet_distance_from_statistics`. The bias depends on the numbers of examples: compare only values of
+        equal numbers.
 
     Raises:
-        ValueError: fewer than two examples, dims that differ, not finite.
+        ValueError: There are fewer than two examples, the dims differ, or a value is not finite.
     """
     return frechet_distance_from_statistics(gaussian_statistics([real], "real"), gaussian_statistics([fake], "fake"))
 
 
 def frechet_distance_from_statistics(real: GaussianStatistics, fake: GaussianStatistics) -> float:
-    r"""Frechet distance between two Gaussians, in float64.
+    r"""Computes the Frechet distance between two Gaussians, in float64.
 
-    Computes :math:`|\mu - \nu|^2 + \mathrm{tr} A + \mathrm{tr} B - 2\,\mathrm{tr}(A B)^{1/2}`, the last trace as the
-    sum of the singular values of :math:`L_A^\top L_B`, with pivoted Cholesky factors of A and B. A singular covariance
-    (fewer examples than dimensions) has a narrow factor, so that rounding errors in its null space, whose roots would
-    count, never enter.
+    It is :math:`|\mu - \nu|^2 + \mathrm{tr} A + \mathrm{tr} B - 2\,\mathrm{tr}(A B)^{1/2}`. The last trace is computed
+    as the sum of the singular values of :math:`L_A^\top L_B`, with pivoted Cholesky factors of A and B. A singular
+    covariance (fewer examples than dimensions) has a narrow factor, so rounding errors in its null space, whose roots
+    would not be small, never enter.
 
     Args:
-        real: mean `[dim]` and covariance `[dim, dim]`; its number of samples is not used.
-        fake: the same of the other set.
+        real: Mean `[dim]` and covariance `[dim, dim]`; the number of samples is not used.
+        fake: The same for the other set.
 
     Returns:
-        Never negative, NaN or complex; zero up to 1e-14 of the traces for equal statistics. In squared units of the
-        features, as all packages report it, although a distance by name.
+        The distance, never negative, NaN or complex; zero up to 1e-14 of the traces for equal statistics. In squared
+        units of the features, as in all packages, although it is called a distance.
 
     Raises:
-        ValueError: shapes do not fit, not finite, or a covariance that is not positive semidefinite.
+        ValueError: The shapes do not match, a value is not finite, or a covariance is not positive semidefinite.
 
     Note:
         Cost: two Cholesky factorizations and the singular values of one `[dim, dim]` matrix by LAPACK on the host.
-        `buresgan_jax.squared_bures_wasserstein_distance` is the same quantity in JAX, differentiable and on any device,
-        in the precision of its arguments.
+        `buresgan_jax.squared_bures_wasserstein_distance` computes the same quantity in JAX: differentiable, on any
+        device, in the precision of its arguments.
 
     References:
         Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NeurIPS
-        2017. https://arxiv.org/abs/1706.08500. Differs from its code in that nothing is added to the diagonals.
+        2017. https://arxiv.org/abs/1706.08500. Unlike its code, this adds nothing to the diagonals.
     """
     real, fake = _checked("real", real), _checked("fake", fake)
     inputs.check_same_dim(len(real.mean), len(fake.mean))
@@ -63,14 +64,14 @@ def frechet_distance_from_statistics(real: GaussianStatistics, fake: GaussianSta
 
 
 def _factor(name, cov):
-    """L `[dim, rank]` with `L L^T = cov`."""
+    """Returns L `[dim, rank]` with `L L^T = cov`."""
     factor, pivots, rank, _ = lapack.dpstrf(cov, lower=True)
     rows = np.empty((len(cov), rank))
     rows[pivots - 1] = np.tril(factor)[:, :rank]
     trace = np.trace(cov)
     if abs(np.square(rows).sum() - trace) <= _TRACE_TOLERANCE * abs(trace):
         return rows
-    # Rounded to less than float64, so that it is not quite semidefinite: the factorization ended early, or broke down.
+    # A matrix rounded to less than float64 is not quite semidefinite: the factorization ended early, or broke down.
     eigenvalues, basis = np.linalg.eigh(cov)
     if eigenvalues[0] < -_NEGATIVE_SHARE * eigenvalues[-1]:
         raise ValueError(
@@ -81,7 +82,7 @@ def _factor(name, cov):
 
 
 def _checked(name, statistics):
-    """Statistics in float64."""
+    """Returns checked statistics in float64."""
     mean, cov = np.asarray(statistics.mean, np.float64), np.asarray(statistics.cov, np.float64)
     if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
         raise ValueError(

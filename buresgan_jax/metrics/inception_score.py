@@ -1,4 +1,4 @@
-"""Inception score and inception variance: what a classifier says of generated images."""
+"""Inception score and inception variance, from the class probabilities of generated images."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from scipy.special import softmax, xlogy
 
 from buresgan_jax.metrics import inputs
 
-_SUM_TOLERANCE = 1e-3  # of probabilities in half precision
+_SUM_TOLERANCE = 1e-3  # enough for probabilities in half precision
 
 
 class ClassStatistics(NamedTuple):
-    """Sums over examples, in float64: parts of a set are merged by `merge_class_statistics`.
+    """Sums over examples, in float64. `merge_class_statistics` merges parts of a set.
 
     Attributes:
-        num_samples: how many examples.
-        probabilities: sum of their class probabilities, `[classes]`.
-        negative_entropy: sum over examples of `sum_c p_c log p_c`, in nats.
+        num_samples: Number of examples.
+        probabilities: Sum of the class probabilities, `[classes]`.
+        negative_entropy: Sum over examples of `sum_c p_c log p_c`, in nats.
     """
 
     num_samples: int
@@ -26,11 +26,11 @@ class ClassStatistics(NamedTuple):
 
 
 class OverSplits(NamedTuple):
-    """A number computed on each of several parts.
+    """Mean and standard deviation of a number over several parts of a set.
 
     Attributes:
-        mean: over the parts.
-        std: over the parts, divided by their number (no Bessel correction); 0 for one part.
+        mean: Mean over the parts.
+        std: Standard deviation over the parts, with their number as divisor (no Bessel correction); 0 for one part.
     """
 
     mean: float
@@ -44,18 +44,19 @@ def inception_score(
     num_splits: int = 10,
     shuffle_seed: int | None = 2020,
 ) -> OverSplits:
-    """Inception score of generated images: between 1 and the number of classes.
+    """Computes the inception score of generated images, between 1 and the number of classes.
 
     Args:
-        logits: before the softmax, shape `[n, classes]`, at least `num_splits` examples.
-        probabilities: instead of logits; not negative, each row with sum 1 up to 1e-3.
-        num_splits: the score is computed on so many contiguous parts. It grows with their size: 10 parts of 5,000
-            images are the custom; the BuresGAN authors use one part.
-        shuffle_seed: the order of the examples before they are split, as torch-fidelity shuffles them, whose default
-            this is. None: the order they come in.
+        logits: Logits, shape `[n, classes]`, at least `num_splits` examples.
+        probabilities: Probabilities instead of logits. Not negative, each row with sum 1 up to 1e-3.
+        num_splits: Number of contiguous parts on which the score is computed. The score grows with the size of the
+            parts. Usually 10 parts of 5,000 images; the BuresGAN authors use one part.
+        shuffle_seed: Seed of the shuffle before the split. The shuffle and the default seed are those of
+            torch-fidelity. None keeps the order of the examples.
 
     Raises:
-        ValueError: none or both are given, fewer examples than splits, not finite, no `[n, classes]`, no probabilities.
+        ValueError: Neither or both of logits and probabilities are given, there are fewer examples than splits, a value
+            is not finite, the shape is not `[n, classes]`, or the rows are not probabilities.
 
     Note:
         For images in batches see `class_statistics`.
@@ -76,21 +77,21 @@ def inception_score(
 def inception_variance(
     logits: ArrayLike | None = None, *, probabilities: ArrayLike | None = None, num_splits: int = 10
 ) -> OverSplits:
-    """Standard deviation of each class's probability over the images, on average over the classes: at most 1/2.
+    """Computes the standard deviation of each class's probability over the images, averaged over the classes.
 
-    Low where images are alike, and where none is of a class that the classifier is sure of.
+    It is at most 1/2. It is low if the images are similar, and if the network is sure of no image's class.
 
     Args:
-        logits: of generated images, before the softmax, shape `[n, classes]`, at least two examples per split.
-        probabilities: instead of logits; not negative, each row with sum 1 up to 1e-3.
-        num_splits: contiguous parts, in the order the examples come in.
+        logits: Logits of generated images, shape `[n, classes]`, at least two examples per split.
+        probabilities: Probabilities instead of logits. Not negative, each row with sum 1 up to 1e-3.
+        num_splits: Number of contiguous parts, in the given order of the examples.
 
     Raises:
-        ValueError: none or both are given, fewer than two examples per split, not finite, no `[n, classes]`, no
-            probabilities.
+        ValueError: Neither or both of logits and probabilities are given, there are fewer than two examples per split,
+            a value is not finite, the shape is not `[n, classes]`, or the rows are not probabilities.
 
     References:
-        The code of MaEM-GAN (float64 here); its tables show these numbers times 1000.
+        The code of MaEM-GAN (float64 here). Its tables show these numbers times 1000.
     """
     inputs.check_positive_integer(num_splits=num_splits)
     kind, rows = _checked(logits, probabilities, 2 * num_splits)
@@ -99,14 +100,15 @@ def inception_variance(
 
 
 def class_statistics(*, logits: ArrayLike | None = None, probabilities: ArrayLike | None = None) -> ClassStatistics:
-    """What the score needs of one batch, in float64.
+    """Computes the statistics of one batch for the inception score, in float64.
 
     Args:
-        logits: shape `[n, classes]`.
-        probabilities: instead of logits; not negative, each row with sum 1 up to 1e-3.
+        logits: Logits, shape `[n, classes]`.
+        probabilities: Probabilities instead of logits. Not negative, each row with sum 1 up to 1e-3.
 
     Raises:
-        ValueError: none or both are given, not finite, no `[n, classes]`, or no probabilities.
+        ValueError: Neither or both of logits and probabilities are given, a value is not finite, the shape is not
+            `[n, classes]`, or the rows are not probabilities.
     """
     kind, rows = _checked(logits, probabilities, 1)
     rows = rows.astype(np.float64)
@@ -116,19 +118,19 @@ def class_statistics(*, logits: ArrayLike | None = None, probabilities: ArrayLik
 
 
 def merge_class_statistics(first: ClassStatistics, second: ClassStatistics) -> ClassStatistics:
-    """Statistics of both sets together.
+    """Merges the statistics of two sets.
 
     Raises:
-        ValueError: the numbers of classes differ.
+        ValueError: The numbers of classes differ.
     """
     if first.probabilities.shape != second.probabilities.shape:
         numbers = f"{len(first.probabilities)} and {len(second.probabilities)}"
-        raise ValueError(f"Both parts must have one number of classes, got {numbers}.")
+        raise ValueError(f"Both parts must have the same number of classes, got {numbers}.")
     return ClassStatistics(*(one + other for one, other in zip(first, second, strict=True)))
 
 
 def inception_score_from_statistics(statistics: ClassStatistics) -> float:
-    """`exp(mean_x KL(p(c|x) || mean_x p(c|x)))` of one split."""
+    """Computes `exp(mean_x KL(p(c|x) || mean_x p(c|x)))` of one split."""
     mean = statistics.probabilities / statistics.num_samples
     divergence = statistics.negative_entropy / statistics.num_samples - xlogy(mean, mean).sum()
     return float(np.exp(max(divergence, 0.0)))
@@ -141,7 +143,7 @@ def _over_splits(rows, num_splits, function):
 
 
 def _statistics_of_logits(logits):
-    # With p = e^l / z: sum p log p = sum e^l l / z - log z. So the probabilities themselves are never formed.
+    # With p = e^l / z: sum p log p = sum e^l l / z - log z. So the probabilities are never formed.
     logits -= logits.max(1, keepdims=True)
     weights = np.exp(logits)
     sums = weights.sum(1)
@@ -150,16 +152,16 @@ def _statistics_of_logits(logits):
 
 
 def _checked(logits, probabilities, min_samples):
-    """Which of both was given, and it."""
+    """Returns the name of the argument that was given, and its checked array."""
     if (logits is None) == (probabilities is None):
-        raise ValueError("This metric takes either logits or probabilities, and not both.")
+        raise ValueError("Give exactly one of logits and probabilities.")
     if logits is not None:
         return "logits", inputs.check_features("logits", logits, min_samples=min_samples, lower="num_splits")
     shares = inputs.check_features("probabilities", probabilities, min_samples=min_samples, lower="num_splits")
     sums = shares.sum(1, dtype=np.float64)
     if (shares < 0).any() or (abs(sums - 1) > _SUM_TOLERANCE).any():
         raise ValueError(
-            "probabilities must not be negative and each row must add up to 1; got values from "
+            "probabilities must not be negative, and each row must add up to 1; got values from "
             f"{shares.min():.6g} and sums from {sums.min():.6g} to {sums.max():.6g}. For logits use logits=."
         )
     return "probabilities", shares

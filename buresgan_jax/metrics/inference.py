@@ -1,4 +1,4 @@
-"""Inference via optimization: how near a generator can come to given images."""
+"""Inference via optimization: the closest generated image to each given image."""
 
 import functools
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from buresgan_jax.metrics import inputs
 
 
 class Reconstruction(NamedTuple):
-    """The best that was found for each target.
+    """The best reconstruction of each target.
 
     Attributes:
-        mean: over the targets, of the mean squared error per pixel and channel.
-        errors: that of each target, float64 `[n]`.
-        z: where it was found, `[n, latent_dim]`.
+        mean: Mean of `errors` over the targets.
+        errors: Mean squared error of each target over its pixels and channels, float64 `[n]`.
+        z: Latent point of each reconstruction, `[n, latent_dim]`.
     """
 
     mean: float
@@ -37,30 +37,34 @@ def inference_via_optimization(
     num_iterations: int = 500,
     tolerance: float = 1e-6,
 ) -> Reconstruction:
-    """Looks for the latent point whose image is nearest to each target, by L-BFGS from several random points.
+    """Searches for the latent point with the image closest to each target, by L-BFGS from several random points.
 
     Args:
-        generate: z `[n, latent_dim]` to images `[n, ...]`; a traceable function that treats each example by itself, so
-            batch normalization by running statistics. Compiled once for one function object and shape of targets.
-        targets: images, such as held-out reals, shape `[n, ...]`.
-        key: of the starts, which are standard normal. Restart i of a target is the same whatever their number.
-        latent_dim: dimension of z.
-        num_restarts: starts per target; the best one counts.
-        num_iterations: of L-BFGS at most, each with a line search of several evaluations.
-        tolerance: a search ends once no entry of the gradient is larger.
+        generate: Traceable function from z `[n, latent_dim]` to images `[n, ...]`. It must treat each example
+            separately, so batch norm must use moving statistics. It is compiled once per function object and shape of
+            targets.
+        targets: Images, such as held-out reals, shape `[n, ...]`.
+        key: Key of the starting points, which are standard normal. Restart i of a target does not depend on
+            `num_restarts`.
+        latent_dim: Dimension of z.
+        num_restarts: Number of starting points per target. The best result counts.
+        num_iterations: The largest number of L-BFGS iterations, each with a line search of several evaluations.
+        tolerance: A search ends when no entry of the gradient is larger than this.
 
     Raises:
-        ValueError: no or not finite targets, options below 1, or a generator whose images have another shape.
+        ValueError: There are no targets, a target is not finite, an option is below 1, or the generated images have
+            another shape than the targets.
 
     Note:
         Cost: several evaluations of the generator and its gradient per iteration, restart and target. All targets are
-        searched at once, one restart after the other: for many targets call it in equal parts. In z the error has many
-        local minima, so that it is an upper bound of the true distance, and only searches of equal length compare.
+        searched at once, one restart after the other: split many targets into equal batches and call it for each. The
+        error has many local minima in z. So the result is an upper bound of the true distance, and only searches of
+        equal length can be compared.
 
     References:
         Metz, Poole, Pfau, Sohl-Dickstein, "Unrolled generative adversarial networks", ICLR 2017.
-        https://arxiv.org/abs/1611.02163. The BuresGAN authors' code (25 restarts, 500 iterations) returns z in the
-        place of the gradient; this takes the gradient.
+        https://arxiv.org/abs/1611.02163. The BuresGAN authors' code (25 restarts, 500 iterations) returns z instead of
+        the gradient to its optimizer; this code returns the gradient.
     """
     inputs.check_positive_integer(latent_dim=latent_dim, num_restarts=num_restarts, num_iterations=num_iterations)
     targets = np.asarray(targets, np.float32)
@@ -68,7 +72,7 @@ def inference_via_optimization(
     inputs.check_finite("targets", targets)
     made = jax.eval_shape(generate, jax.ShapeDtypeStruct((len(targets), latent_dim), jnp.float32)).shape
     if made != targets.shape:
-        raise ValueError(f"targets must have the shape of what the generator makes, {made}, got {targets.shape}.")
+        raise ValueError(f"targets must have the shape of the generator's images, {made}, got {targets.shape}.")
     errors, z = _best_of_restarts(
         jnp.asarray(targets), key, num_restarts, num_iterations, tolerance, generate=generate, latent_dim=latent_dim
     )
@@ -83,7 +87,7 @@ def _best_of_restarts(targets, key, num_restarts, num_iterations, tolerance, *, 
     def restart(index, best):
         start = jax.random.normal(jax.random.fold_in(key, index), (len(targets), latent_dim))
         errors, z = search(start, targets)
-        better = errors < best[0]  # an error that is not finite never is
+        better = errors < best[0]  # False for NaN and infinity
         return jnp.where(better, errors, best[0]), jnp.where(better[:, None], z, best[1])
 
     worst = jnp.full(len(targets), jnp.inf), jnp.zeros((len(targets), latent_dim))
@@ -91,7 +95,7 @@ def _best_of_restarts(targets, key, num_restarts, num_iterations, tolerance, *, 
 
 
 def _search(generate, num_iterations, tolerance):
-    """Minimizes the error of one target from one start."""
+    """Returns a function that minimizes the error of one target from one starting point."""
     optimizer = optax.lbfgs()
 
     def of_one(z, target):

@@ -1,4 +1,4 @@
-"""Kernel distance between two sets of features: the squared MMD with a cubic kernel, without bias."""
+"""Kernel distance between two sets of features: the unbiased squared MMD with a cubic kernel."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from buresgan_jax.metrics import inputs
 
 
 class KernelDistance(NamedTuple):
-    """The estimates of all subsets, summed up.
+    """Summary of the estimates of all subsets.
 
     Attributes:
-        mean: over the subsets; can be slightly negative, as an estimate without bias of zero must.
-        std: over the subsets, divided by their number (no Bessel correction).
-        standard_error: of `mean` as an average over subsets of these features, `std / sqrt(num_subsets)`. What other
-            samples would give is not in it.
+        mean: Mean over the subsets. It can be slightly negative, because the estimate is unbiased.
+        std: Standard deviation over the subsets, with their number as divisor (no Bessel correction).
+        standard_error: Standard error of `mean` as an average over subsets, `std / sqrt(num_subsets)`. It does not
+            include the variation between sets of samples.
     """
 
     mean: float
@@ -27,26 +27,28 @@ class KernelDistance(NamedTuple):
 def kernel_distance(
     real: ArrayLike, fake: ArrayLike, *, num_subsets: int = 100, subset_size: int = 1000, seed: int = 2020
 ) -> KernelDistance:
-    """Squared maximum mean discrepancy between features, averaged over random subsets.
+    """Computes the squared maximum mean discrepancy between features, averaged over random subsets.
 
-    On the features of Inception-v3 this is the kernel inception distance.
+    On features of Inception-v3 this is the kernel inception distance.
 
     Args:
-        real: shape `[n, dim]`, at least `subset_size` examples.
-        fake: shape `[m, dim]`, the same.
-        num_subsets: how many pairs of subsets.
-        subset_size: examples of each side in a subset, at least 2.
-        seed: of the subsets. Equal seeds give the subsets that torch-fidelity draws, whose default this is.
+        real: Real features, shape `[n, dim]`, at least `subset_size` examples.
+        fake: Fake features, shape `[m, dim]`, at least `subset_size` examples.
+        num_subsets: Number of pairs of subsets.
+        subset_size: Number of real and of fake examples in a subset, at least 2.
+        seed: Seed of the subsets. The subsets and the default seed are those of torch-fidelity.
 
     Returns:
-        Mean, standard deviation and standard error. Unbiased: values of different numbers of examples compare.
+        Mean, standard deviation and standard error. The mean is unbiased: values of different numbers of examples can
+        be compared.
 
     Raises:
-        ValueError: fewer examples than `subset_size`, dims that differ, not finite, or options below their minimum.
+        ValueError: There are fewer examples than `subset_size`, the dims differ, a value is not finite, or an option is
+            below its minimum.
 
     Note:
-        Float64. Cost: about `4 num_subsets subset_size^2 dim` multiplications and additions; holds three matrices
-        `[subset_size, subset_size]` beside the features.
+        Float64. Cost: about `4 num_subsets subset_size^2 dim` multiplications and additions. Memory: three matrices
+        `[subset_size, subset_size]` in addition to the features.
 
     References:
         Binkowski et al., "Demystifying MMD GANs", ICLR 2018. https://arxiv.org/abs/1801.01401
@@ -64,7 +66,7 @@ def kernel_distance(
 def subset_pairs(
     num_real: int, num_fake: int, *, num_subsets: int, subset_size: int, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the rows of real and fake of each subset, drawn without replacement, the fakes first."""
+    """Yields the real and the fake rows of each subset, drawn without replacement. The fake rows are drawn first."""
     random = np.random.RandomState(seed)  # noqa: NPY002 : the generator of torch-fidelity, whose stream is frozen
     for _ in range(num_subsets):
         of_fake = random.choice(num_fake, subset_size, replace=False)
@@ -72,14 +74,14 @@ def subset_pairs(
 
 
 def unbiased_squared_mmd(real: ArrayLike, fake: ArrayLike) -> float:
-    """Estimate without bias of the squared MMD with the kernel `(x y / dim + 1)^3`, in float64.
+    """Computes the unbiased estimate of the squared MMD with the kernel `(x y / dim + 1)^3`, in float64.
 
     Args:
-        real: shape `[n, dim]`, at least 2 examples.
-        fake: shape `[m, dim]`, the same; n and m may differ.
+        real: Real features, shape `[n, dim]`, at least 2 examples.
+        fake: Fake features, shape `[m, dim]`, at least 2 examples; n and m may differ.
 
     Raises:
-        ValueError: fewer than 2 examples, dims that differ, not finite.
+        ValueError: There are fewer than 2 examples, the dims differ, or a value is not finite.
     """
     real = inputs.check_features("real", real, min_samples=2).astype(np.float64)
     fake = inputs.check_features("fake", fake, min_samples=2).astype(np.float64)
@@ -88,7 +90,7 @@ def unbiased_squared_mmd(real: ArrayLike, fake: ArrayLike) -> float:
 
 
 def summarize_subsets(estimates: Iterable[float]) -> KernelDistance:
-    """Mean, standard deviation and standard error of `unbiased_squared_mmd` of several subsets."""
+    """Computes mean, standard deviation and standard error of `unbiased_squared_mmd` over several subsets."""
     estimates = np.fromiter(estimates, np.float64)
     std = float(estimates.std())
     return KernelDistance(float(estimates.mean()), std, std / len(estimates) ** 0.5)
@@ -100,7 +102,7 @@ def _mean_off_diagonal(features):
 
 
 def _cubic_kernel(x, y):
-    base = x @ y.T  # NumPy halves the work where y is x
+    base = x @ y.T  # NumPy does half the work if y is x
     base /= x.shape[1]
     base += 1
     return base * base * base

@@ -1,4 +1,4 @@
-"""Which modes of a known mixture the samples reach, and how many samples lie in a mode (ring and grid)."""
+"""Coverage of the modes of a known mixture by samples, and the share of high-quality samples (ring and grid)."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ _MIN_WEIGHT = 1e-7
 
 
 class ModeStatistics(NamedTuple):
-    """How samples spread over the modes of a mixture.
+    """Distribution of samples over the modes of a mixture.
 
     Attributes:
-        modes: number of modes with at least `min_hits` high-quality samples.
-        high_quality_share: share of the samples that lie within `num_stds` standard deviations of their nearest mean.
+        modes: Number of modes with at least `min_hits` high-quality samples.
+        high_quality_share: Share of the samples that lie within `num_stds` standard deviations of their nearest mean.
         reverse_kl: KL(samples' distribution over the nearest means || weights) in nats; all samples count.
-        counts: number of high-quality samples of each mode.
+        counts: Number of high-quality samples of each mode.
     """
 
     modes: int
@@ -35,24 +35,25 @@ def mode_statistics(
 ) -> ModeStatistics:
     """Assigns samples to the nearest mean and counts modes and high-quality samples.
 
-    A sample is of high quality if its Euclidean distance to the nearest mean is at most `num_stds * std`. Perfect
-    samples of a two-dimensional mixture have a share of 1 - exp(-num_stds**2 / 2), which is 0.9889 for three.
+    A sample has high quality if its Euclidean distance to the nearest mean is at most `num_stds * std`. For a
+    two-dimensional mixture the share of high-quality samples among perfect samples is 1 - exp(-num_stds**2 / 2), which
+    is 0.9889 for `num_stds=3`.
 
     Args:
-        samples: shape `[n, dim]`.
-        means: means of the mixture's components, shape `[modes, dim]`.
-        std: standard deviation of every component in every direction.
-        weights: weights of the components, shape `[modes]`; normalized here. A weight of zero counts as 1e-7, so
-            that the divergence is finite. Default: equal weights.
-        num_stds: radius of a mode in standard deviations.
-        min_hits: high-quality samples that make a mode count as reached.
+        samples: Samples, shape `[n, dim]`.
+        means: Means of the mixture's components, shape `[modes, dim]`.
+        std: Standard deviation of every component in every direction.
+        weights: Weights of the components, shape `[modes]`; they are normalized here. A weight of zero counts as 1e-7,
+            which keeps the divergence finite. Default: equal weights.
+        num_stds: Radius of a mode in standard deviations.
+        min_hits: Number of high-quality samples from which a mode counts as covered.
 
     Returns:
-        Counts, shares and divergence as plain Python numbers.
+        Counts, share and divergence as plain Python numbers.
 
     Raises:
-        ValueError: shapes do not fit, samples are not finite, a weight is negative, or `std`, `num_stds` or
-            `min_hits` are not positive.
+        ValueError: The shapes do not match, a sample is not finite, a weight is negative, or `std`, `num_stds` or
+            `min_hits` is not positive.
 
     References:
         The BuresGAN authors' evaluation of ring and grid: 2,500 samples, `num_stds=3`, `min_hits=1`.
@@ -73,7 +74,7 @@ def mode_statistics(
 
 
 def _kl(counts: np.ndarray, weights: np.ndarray) -> float:
-    """KL(counts / sum || weights), with 0 log 0 = 0."""
+    """Computes KL(counts / sum || weights), with 0 log 0 = 0."""
     probabilities, hit = counts / counts.sum(), counts > 0
     return float(np.sum(probabilities[hit] * np.log(probabilities[hit] / weights[hit])))
 

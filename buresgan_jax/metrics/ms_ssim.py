@@ -1,4 +1,4 @@
-"""Multi-scale structural similarity of images, and the diversity of a set by that of its random pairs."""
+"""Multi-scale structural similarity of images, and the diversity of a set from random pairs."""
 
 import functools
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ _PAIRS_AT_ONCE = 4
 
 
 class SimilarityOfPairs(NamedTuple):
-    """Over random pairs of a set: low is diverse, 1 is one image many times.
+    """Similarity of random pairs of a set. A low value means a diverse set; 1 means that all images are equal.
 
     Attributes:
-        mean: at most 1.
-        standard_error: of the mean, as if pairs were independent.
+        mean: Mean similarity, at most 1.
+        standard_error: Standard error of the mean, as if pairs were independent.
     """
 
     mean: float
@@ -30,16 +30,16 @@ class SimilarityOfPairs(NamedTuple):
 
 
 def ms_ssim_of_pairs(images: ArrayLike, *, num_pairs: int = 1000, seed: int = 0) -> SimilarityOfPairs:
-    """Mean multi-scale structural similarity of random pairs of different examples.
+    """Computes the mean multi-scale structural similarity of random pairs of different examples.
 
     Args:
-        images: shape `[n, height, width, channels]`, floating within [-1, 1] or uint8, at least 2 images of at least
-            176 x 176 pixels. Enlarge smaller ones first, and say so beside the number.
-        num_pairs: how many pairs, at least 2; an image can be in several.
-        seed: of the pairs.
+        images: Images, shape `[n, height, width, channels]`, floating within [-1, 1] or uint8, at least 2 images of at
+            least 176 x 176 pixels. Enlarge smaller images first, and report it with the number.
+        num_pairs: Number of pairs, at least 2. An image can be in several pairs.
+        seed: Seed of the pairs.
 
     Raises:
-        ValueError: too few or too small images, not finite or outside of [-1, 1].
+        ValueError: There are too few images, they are too small, or a value is not finite or outside of [-1, 1].
 
     References:
         Odena, Olah, Shlens, "Conditional image synthesis with auxiliary classifier GANs", ICML 2017.
@@ -57,30 +57,30 @@ def ms_ssim_of_pairs(images: ArrayLike, *, num_pairs: int = 1000, seed: int = 0)
 
 
 def ms_ssim(first: ArrayLike, second: ArrayLike, *, weights: Sequence[float] = _WEIGHTS) -> np.ndarray:
-    """Multi-scale structural similarity of each image with the one in its place on the other side.
+    """Computes the multi-scale structural similarity of each image in `first` with the same row of `second`.
 
     Args:
-        first: shape `[n, height, width, channels]`, floating within [-1, 1] or uint8.
-        second: the same shape.
-        weights: exponents of the scales, the finest first. Each scale halves the one before, and the last must have 11
-            x 11 pixels, the size of the window.
+        first: Images, shape `[n, height, width, channels]`, floating within [-1, 1] or uint8.
+        second: Images of the same shape.
+        weights: Exponents of the scales, the finest first. Each scale halves the previous one. The last must have at
+            least 11 x 11 pixels, the size of the window.
 
     Returns:
-        float64 `[n]`, between 0 and 1: the mean over channels. Negative factors count as zero.
+        Similarities between 0 and 1, float64 `[n]`: means over the channels. Negative factors count as zero.
 
     Raises:
-        ValueError: shapes that differ, too small images, not finite or outside of [-1, 1].
+        ValueError: The shapes differ, the images are too small, or a value is not finite or outside of [-1, 1].
 
     Note:
-        Float32, on JAX's default device. Where a scale has an odd size, its last row or column is left out of the
-        next; implementations differ there.
+        Float32, on JAX's default device. If a scale has an odd size, the next scale drops its last row or column;
+        implementations differ there.
 
     References:
         Wang, Simoncelli, Bovik, "Multi-scale structural similarity for image quality assessment", Asilomar 2003.
     """
     first, second = inputs.check_images("first", first), inputs.check_images("second", second)
     if first.shape != second.shape:
-        raise ValueError(f"first and second must have one shape, got {first.shape} and {second.shape}.")
+        raise ValueError(f"first and second must have the same shape, got {first.shape} and {second.shape}.")
     smallest = _WINDOW_SIZE * 2 ** (len(weights) - 1)
     if min(first.shape[1:3]) < smallest:
         raise ValueError(
@@ -108,7 +108,7 @@ def _of_pair(x, y, weights):
 
 
 def _similarities(x, y):
-    """Maps `[height - 10, width - 10, channels]` of the luminance's and of the contrast and structure's similarity."""
+    """Returns maps of the luminance's and of the contrast's similarity, `[height - 10, width - 10, channels]` each."""
     mean_x, mean_y, square_x, square_y, product = _blur(jnp.stack([x, y, x * x, y * y, x * y]))
     variances = square_x - mean_x**2 + square_y - mean_y**2
     covariance = product - mean_x * mean_y
@@ -117,7 +117,7 @@ def _similarities(x, y):
 
 
 def _blur(maps):
-    """Gaussian window, where it lies within the maps `[k, height, width, channels]`."""
+    """Applies the Gaussian window where it lies inside the maps `[k, height, width, channels]`."""
     places = np.arange(_WINDOW_SIZE) - _WINDOW_SIZE // 2
     window = np.exp(-(places**2) / (2 * _WINDOW_STD**2))
     for axis in (1, 2):
@@ -128,7 +128,7 @@ def _blur(maps):
 
 
 def _halve(image):
-    """Means of 2 x 2 pixels."""
+    """Takes means over 2 x 2 pixels."""
     height, width, channels = image.shape
     even = image[: height // 2 * 2, : width // 2 * 2]
     return even.reshape(height // 2, 2, width // 2, 2, channels).mean((1, 3))

@@ -1,4 +1,4 @@
-"""Number of statistically different bins, and the divergence of their histograms."""
+"""Number of statistically different bins (NDB), and the divergence of the histograms."""
 
 from typing import NamedTuple
 
@@ -12,11 +12,11 @@ _CHUNK_SIZE = 4096
 
 
 class BinComparison(NamedTuple):
-    """How the fakes fall into bins of the reals.
+    """Comparison of fakes and reals in bins of the reals.
 
     Attributes:
-        different_bins: number of bins whose shares of reals and of fakes differ significantly (NDB).
-        share: that divided by the number of bins; about `significance` for perfect samples.
+        different_bins: Number of bins in which the fractions of reals and fakes differ significantly (NDB).
+        share: `different_bins` divided by the number of bins. About `significance` for perfect samples.
         js_divergence: Jensen-Shannon divergence of the two histograms in nats, between 0 and log 2.
     """
 
@@ -28,17 +28,18 @@ class BinComparison(NamedTuple):
 def number_of_different_bins(
     real: ArrayLike, fake: ArrayLike, *, num_bins: int = 100, significance: float = 0.05, seed: int = 0
 ) -> BinComparison:
-    """Bins the real features by k-means and compares how reals and fakes fill the bins.
+    """Bins the real features by k-means and compares the counts of reals and fakes in the bins.
 
     Args:
-        real: features or pixels, shape `[n, dim]`, at least `num_bins` examples.
-        fake: shape `[m, dim]`, at least one.
-        num_bins: 100 in the paper, for 20,000 examples and more.
-        significance: of the test of each bin.
-        seed: of the k-means.
+        real: Real features or pixels, shape `[n, dim]`, at least `num_bins` examples.
+        fake: Fake features or pixels, shape `[m, dim]`, at least one example.
+        num_bins: Number of bins. The paper uses 100 for 20,000 or more examples.
+        significance: Significance level of each bin's test.
+        seed: Seed of the k-means.
 
     Raises:
-        ValueError: too few examples, dims that differ, not finite, or a significance outside of (0, 1).
+        ValueError: There are too few examples, the dims differ, a value is not finite, or the significance is outside
+            of (0, 1).
 
     Note:
         Cost: that of `k_means`. For fakes in batches, add up their `bin_counts` and call `compare_bins`.
@@ -52,19 +53,19 @@ def number_of_different_bins(
 
 
 def k_means(features: ArrayLike, num_bins: int, *, seed: int = 0, max_iterations: int = 100) -> np.ndarray:
-    """Centers of a partition of the features: Lloyd's iteration from a k-means++ start.
+    """Partitions features by Lloyd's iteration from a k-means++ start; returns the centers.
 
     Args:
-        features: shape `[n, dim]`, at least `num_bins` examples.
-        num_bins: number of centers.
-        seed: of the start.
-        max_iterations: where to stop if the partition still changes.
+        features: Features, shape `[n, dim]`, at least `num_bins` examples.
+        num_bins: Number of centers.
+        seed: Seed of the start.
+        max_iterations: The largest number of iterations if the partition keeps changing.
 
     Returns:
-        float64 `[num_bins, dim]`. A center whose bin runs empty stays where it is.
+        Centers, float64 `[num_bins, dim]`. The center of an empty bin does not move.
 
     Raises:
-        ValueError: too few examples, or not finite.
+        ValueError: There are too few examples, or a value is not finite.
 
     Note:
         Cost: `n num_bins dim` multiplications and additions per iteration.
@@ -88,10 +89,11 @@ def k_means(features: ArrayLike, num_bins: int, *, seed: int = 0, max_iterations
 
 
 def bin_counts(features: ArrayLike, centers: np.ndarray, name: str = "features") -> np.ndarray:
-    """How many features are nearest to each center, int `[num_bins]`; counts of batches add up.
+    """Counts the features that are closest to each center, int `[num_bins]`. Counts of batches can be added up.
 
     Raises:
-        ValueError: not finite real numbers `[n, dim]`, no example, or another dim than the centers.
+        ValueError: The features are not finite real numbers `[n, dim]`, there are none, or their dim is not that of the
+            centers.
     """
     features = inputs.check_features(name, features)
     if features.shape[1] != centers.shape[1]:
@@ -100,20 +102,21 @@ def bin_counts(features: ArrayLike, centers: np.ndarray, name: str = "features")
 
 
 def compare_bins(real_counts: ArrayLike, fake_counts: ArrayLike, *, significance: float = 0.05) -> BinComparison:
-    """Two-proportion z-test of each bin, with pooled variance, and the divergence of the histograms.
+    """Compares histograms by a two-proportion z-test of each bin, with pooled variance, and by their divergence.
 
     Args:
-        real_counts: shape `[num_bins]`.
-        fake_counts: the same.
-        significance: a bin differs if the test's two-sided p-value is below it.
+        real_counts: Counts of the reals, shape `[num_bins]`.
+        fake_counts: Counts of the fakes, shape `[num_bins]`.
+        significance: A bin is different if the test's two-sided p-value is below this.
 
     Raises:
-        ValueError: no counts of one shape, or a significance outside of (0, 1).
+        ValueError: The counts do not have the same shape `[num_bins]` and positive sums, or the significance is outside
+            of (0, 1).
     """
     real_counts, fake_counts = np.asarray(real_counts), np.asarray(fake_counts)
     if real_counts.ndim != 1 or real_counts.shape != fake_counts.shape or not (real_counts.sum() and fake_counts.sum()):
         raise ValueError(
-            "real_counts and fake_counts must be of one shape [num_bins] with a positive sum, "
+            "real_counts and fake_counts must have the same shape [num_bins] and positive sums, "
             f"got {real_counts.shape} and {fake_counts.shape}."
         )
     if not 0 < significance < 1:
@@ -130,7 +133,7 @@ def compare_bins(real_counts: ArrayLike, fake_counts: ArrayLike, *, significance
 
 
 def _spread_out(features, num_bins, random):
-    """Starting centers, each drawn with a probability proportional to the squared distance from those before."""
+    """Draws starting centers, each with a probability proportional to the squared distance from earlier centers."""
     centers = [features[random.integers(len(features))]]
     squares = np.full(len(features), np.inf)
     for _ in range(num_bins - 1):

@@ -1,4 +1,4 @@
-"""Precision and recall of generated features, and density and coverage, by nearest neighbors."""
+"""Precision, recall, density and coverage of generated features, by nearest neighbors."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ from buresgan_jax.metrics import inputs
 
 
 class PrecisionRecall(NamedTuple):
-    """How two sets of features cover each other. The manifold of a set is the union of balls around its members.
+    """Mutual coverage of two sets of features. The manifold of a set is the union of balls around its members.
 
     Attributes:
-        precision: share of the fakes within the real manifold.
-        recall: share of the reals within the fake manifold.
-        density: number of real balls that a fake lies in, on average, divided by `num_neighbors`; can exceed 1.
-        coverage: share of the reals whose ball holds a fake.
+        precision: Share of the fakes within the real manifold.
+        recall: Share of the reals within the fake manifold.
+        density: Average number of real balls that contain a fake, divided by `num_neighbors`. It can exceed 1.
+        coverage: Share of the reals with a fake in their ball.
     """
 
     precision: float
@@ -27,23 +27,23 @@ class PrecisionRecall(NamedTuple):
 def precision_recall(
     real: ArrayLike, fake: ArrayLike, *, num_neighbors: int = 5, chunk_size: int = 1024
 ) -> PrecisionRecall:
-    """Improved precision and recall, density and coverage.
+    """Computes improved precision and recall, density and coverage.
 
-    A member's ball reaches to its `num_neighbors`-th nearest neighbor in its own set, and is open: what lies exactly
-    on its border is outside.
+    The radius of a member's ball is the distance to its `num_neighbors`-th nearest neighbor in its own set. Balls are
+    open: a point exactly on the border is outside.
 
     Args:
-        real: features, shape `[n, dim]`, more than `num_neighbors` examples.
-        fake: shape `[m, dim]`, the same. All four numbers depend on n and m.
-        num_neighbors: 3 in the paper on precision and recall, 5 in the one on density and coverage.
-        chunk_size: `chunk_size^2` distances are held at once.
+        real: Real features, shape `[n, dim]`, more than `num_neighbors` examples.
+        fake: Fake features, shape `[m, dim]`, more than `num_neighbors` examples. All four numbers depend on n and m.
+        num_neighbors: Number of neighbors. The paper on precision and recall uses 3, the one on density and coverage 5.
+        chunk_size: Size of a block of distances: `chunk_size^2` distances are in memory at once.
 
     Raises:
-        ValueError: too few examples, dims that differ, not finite.
+        ValueError: There are too few examples, the dims differ, or a value is not finite.
 
     Note:
         Cost: `(n^2 / 2 + m^2 / 2 + n m) dim` multiplications and additions in float64. Distances of float32 features
-        are rounded to float32 before they are compared, as in prdc: near-ties then fall the same way.
+        are rounded to float32 before they are compared, as in prdc, so that near-ties are resolved in the same way.
 
     References:
         Kynkaanniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019.
@@ -72,8 +72,8 @@ def precision_recall(
 
 
 def _radii(features, num_neighbors, chunk_size):
-    """Of each member, the distance to its k-th nearest neighbor; each block of the symmetric matrix is made once."""
-    nearest = np.full((len(features), num_neighbors + 1), np.inf, features.dtype)  # itself among them
+    """Computes each member's distance to its k-th nearest neighbor. Each block of the symmetric matrix is made once."""
+    nearest = np.full((len(features), num_neighbors + 1), np.inf, features.dtype)  # includes the member itself
     for start in _chunks(len(features), chunk_size):
         for stop in _chunks(len(features), chunk_size, first=start.start):
             distances = _distances(features[start], features[stop])
@@ -86,7 +86,7 @@ def _radii(features, num_neighbors, chunk_size):
 
 
 def _smallest(known, distances):
-    """The smallest of both in each row, as many as are known."""
+    """Returns the smallest values of both arrays in each row, as many as `known` has."""
     return np.partition(np.concatenate([known, distances], axis=1), known.shape[1] - 1, axis=1)[:, : known.shape[1]]
 
 
@@ -95,7 +95,7 @@ def _chunks(num_rows, chunk_size, first=0):
 
 
 def _distances(x, y):
-    """Euclidean distances `[n, m]`, computed in float64, rounded to the features' own precision before the root."""
+    """Computes Euclidean distances `[n, m]` in float64, rounded to the features' dtype before the root."""
     dtype = np.result_type(x, y)
     x, y = x.astype(np.float64), y.astype(np.float64)
     squares = x @ y.T

@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance between patches of images, on each level of a Laplacian pyramid."""
+"""Sliced Wasserstein distance between image patches, on each level of a Laplacian pyramid."""
 
 import math
 from collections.abc import Callable
@@ -21,11 +21,11 @@ _DIRECTIONS_AT_ONCE = 16
 
 
 class SlicedWasserstein(NamedTuple):
-    """Distances of the patches.
+    """Distances between the patches.
 
     Attributes:
-        mean: over the levels.
-        levels: one number for each level, the finest first. ProGAN's table shows these numbers times 1000.
+        mean: Mean over the levels.
+        levels: Distance on each level, the finest first. ProGAN's table shows these numbers times 1000.
     """
 
     mean: float
@@ -34,37 +34,37 @@ class SlicedWasserstein(NamedTuple):
 
 class _Protocol(NamedTuple):
     patches_per_image: int
-    num_directions: Callable[[int], int]  # of the patch's dimension
+    num_directions: Callable[[int], int]  # function of the patch's dimension
     standardize: Callable[[np.ndarray], np.ndarray]
 
 
 def sliced_wasserstein(
     real: ArrayLike, fake: ArrayLike, *, variant: Variant = "bures_gan", seed: int = 0
 ) -> SlicedWasserstein:
-    """Sliced Wasserstein distance between 7 x 7 patches on the levels of a Laplacian pyramid.
+    """Computes the sliced Wasserstein distance between 7 x 7 patches on the levels of a Laplacian pyramid.
 
-    The levels halve the resolution down to the last one of at least 16 pixels: 32 and 16 for CIFAR, 96, 48, 24 for
-    STL-10.
+    Each level halves the resolution of the previous one; the last one has at least 16 pixels: 32 and 16 for CIFAR, 96,
+    48 and 24 for STL-10.
 
     Args:
-        real: images `[n, height, width, channels]`, floating within [-1, 1] or uint8.
-        fake: the same shape: as many images.
-        variant: `"bures_gan"`, that of the BuresGAN authors: 64 patches an image, each standardized by its own mean and
-            standard deviation, and as many directions as a patch has values (147 for colors). `"progan"`: 128 patches
-            an image, each channel standardized over the whole set, and 512 directions.
-        seed: of the patches' places, which are the same for both sides (equal sets have distance 0), and of the
-            directions.
+        real: Real images, shape `[n, height, width, channels]`, floating within [-1, 1] or uint8.
+        fake: Fake images of the same shape and number.
+        variant: `"bures_gan"` is the BuresGAN authors' variant: 64 patches per image, each standardized by its own mean
+            and standard deviation, and as many directions as a patch has values (147 for RGB). `"progan"`: 128 patches
+            per image, each channel standardized over the whole set, and 512 directions.
+        seed: Seed of the directions and of the patches' positions, which are the same for both sets, so that equal sets
+            have distance 0.
 
     Returns:
         The mean over the levels, and each level's distance.
 
     Raises:
-        ValueError: shapes or numbers that differ, images below 16 pixels, not finite or outside of [-1, 1], or an
-            unknown variant.
+        ValueError: The shapes or numbers of images differ, an image has fewer than 16 pixels per side, a value is not
+            finite or outside of [-1, 1], or the variant is unknown.
 
     Note:
-        Float32. Holds the patches of one level of both sides: `2 n patches_per_image 49 channels` numbers. Cost: that
-        many times the number of directions, and as many sorts of `n patches_per_image` numbers.
+        Float32. Holds the patches of one level of both sets: `2 n patches_per_image 49 channels` numbers. Cost: that
+        number times the number of directions, plus two sorts of `n patches_per_image` numbers per direction.
 
     References:
         Karras et al., "Progressive growing of GANs for improved quality, stability, and variation", ICLR 2018.
@@ -75,7 +75,7 @@ def sliced_wasserstein(
     real, fake = inputs.check_images("real", real), inputs.check_images("fake", fake)
     inputs.check_same_image_shape(real, fake)
     if len(real) != len(fake):
-        raise ValueError(f"real and fake must be equally many images, got {len(real)} and {len(fake)}: leave some out.")
+        raise ValueError(f"real and fake must have equally many images, got {len(real)} and {len(fake)}. Drop some.")
     num_levels = int(math.log2(min(real.shape[1:3]))) - int(math.log2(_MIN_RESOLUTION)) + 1
     if num_levels < 1:
         raise ValueError(f"images must have at least {_MIN_RESOLUTION} x {_MIN_RESOLUTION} pixels, got {real.shape}.")
@@ -88,13 +88,14 @@ def sliced_wasserstein(
 
 
 def laplacian_pyramid(images: np.ndarray, num_levels: int) -> list[np.ndarray]:
-    """Differences between each blurred and halved version and the next, and the last version itself.
+    """Computes the differences between successive blurred and halved versions of images, and the last version.
 
-    Blurs by the binomial filter `[1, 4, 6, 4, 1]^2 / 256`, reflecting at the border without repeating the edge.
+    The blur is the binomial filter `[1, 4, 6, 4, 1]^2 / 256`, with reflection at the border that does not repeat the
+    edge.
 
     Args:
-        images: shape `[n, height, width, channels]`, floating.
-        num_levels: 1 leaves the images as they are.
+        images: Images, shape `[n, height, width, channels]`, floating.
+        num_levels: Number of levels. With 1 the images are returned unchanged.
     """
     levels = [images]
     for _ in range(num_levels - 1):
@@ -105,12 +106,12 @@ def laplacian_pyramid(images: np.ndarray, num_levels: int) -> list[np.ndarray]:
 
 
 def sliced_wasserstein_distance(real: np.ndarray, fake: np.ndarray, directions: np.ndarray) -> float:
-    """Mean over directions of the 1-Wasserstein distance between the projections.
+    """Computes the mean over directions of the 1-Wasserstein distance between the projections.
 
     Args:
-        real: points, shape `[n, dim]`.
-        fake: as many points.
-        directions: unit vectors, shape `[num_directions, dim]`.
+        real: Real points, shape `[n, dim]`.
+        fake: Fake points, shape `[n, dim]`.
+        directions: Unit vectors, shape `[num_directions, dim]`.
     """
     total = 0.0
     for start in range(0, len(directions), _DIRECTIONS_AT_ONCE):
@@ -121,7 +122,7 @@ def sliced_wasserstein_distance(real: np.ndarray, fake: np.ndarray, directions: 
 
 
 def random_directions(random: np.random.Generator, num_directions: int, dim: int) -> np.ndarray:
-    """Uniform on the unit sphere, float32 `[num_directions, dim]`."""
+    """Draws directions uniformly on the unit sphere, float32 `[num_directions, dim]`."""
     directions = random.normal(size=(num_directions, dim))
     return (directions / np.linalg.norm(directions, axis=1, keepdims=True)).astype(np.float32)
 
@@ -135,14 +136,14 @@ def _distance_of_level(real, fake, protocol, random):
 
 
 def _random_places(random, shape, patches_per_image):
-    """Image, row and column of each patch's corner."""
+    """Draws image, row and column of each patch's corner."""
     num_patches = shape[0] * patches_per_image
     corners = [random.integers(size - _PATCH_SIZE + 1, size=num_patches) for size in shape[1:3]]
     return (np.repeat(np.arange(shape[0]), patches_per_image), *corners)
 
 
 def _patches(images, places):
-    """Shape `[num_patches, channels, 7, 7]`."""
+    """Cuts out patches, shape `[num_patches, channels, 7, 7]`."""
     return np.lib.stride_tricks.sliding_window_view(images, (_PATCH_SIZE, _PATCH_SIZE), (1, 2))[places]
 
 

@@ -9,21 +9,21 @@ from buresgan_jax.metrics.moments import GaussianStatistics
 
 
 def vendi_score(features: ArrayLike, *, order: float = 1.0) -> float:
-    """Vendi score by the cosine similarity of features.
+    """Computes the Vendi score with the cosine similarity of features.
 
     Args:
-        features: shape `[n, dim]`; no row may be zero.
-        order: of the entropy of the spectrum, above 0; 1 is Shannon's, `inf` looks at the largest eigenvalue only.
+        features: Features, shape `[n, dim]`; no row may be zero.
+        order: Order of the entropy of the spectrum, above 0. 1 is Shannon's; `inf` uses only the largest eigenvalue.
 
     Returns:
-        Between 1 (all examples alike) and `min(n, dim)`. It grows with n: compare only values of equal numbers.
+        The score, between 1 (all examples equal) and `min(n, dim)`. It grows with n: compare only values of equal n.
 
     Raises:
-        ValueError: no examples, not finite, a row of zeros, or an order that is not positive.
+        ValueError: There are no examples, a value is not finite, a row is zero, or the order is not positive.
 
     Note:
-        Float64. Cost: one product and the eigenvalues of the smaller of the `[n, n]` and `[dim, dim]` matrix, whose
-        spectra are the same. For many batches see `vendi_score_from_statistics`.
+        Float64. Cost: one product and the eigenvalues of the smaller of the `[n, n]` and `[dim, dim]` matrices, which
+        have the same spectrum. For many batches see `vendi_score_from_statistics`.
 
     References:
         Friedman, Dieng, "The Vendi score", TMLR 2023. https://arxiv.org/abs/2210.02410. Orders other than 1: Pasarkar,
@@ -35,10 +35,10 @@ def vendi_score(features: ArrayLike, *, order: float = 1.0) -> float:
 
 
 def vendi_score_from_statistics(statistics: GaussianStatistics, *, order: float = 1.0) -> float:
-    """Vendi score from the moments of `unit_rows` of features, which may have come in many batches.
+    """Computes the Vendi score from the moments of `unit_rows` of features, which can be accumulated in batches.
 
     Raises:
-        ValueError: the rows were not of unit length, or the order is not positive.
+        ValueError: The rows did not have unit length, or the order is not positive.
     """
     share = (statistics.num_samples - 1) / statistics.num_samples
     second_moment = share * statistics.cov + np.outer(statistics.mean, statistics.mean)
@@ -46,14 +46,14 @@ def vendi_score_from_statistics(statistics: GaussianStatistics, *, order: float 
 
 
 def vendi_score_from_similarity(similarity: ArrayLike, *, order: float = 1.0) -> float:
-    """Vendi score by any positive semidefinite similarity.
+    """Computes the Vendi score with any positive semidefinite similarity.
 
     Args:
-        similarity: shape `[n, n]`, symmetric, with ones on its diagonal.
-        order: see `vendi_score`.
+        similarity: Similarity matrix, shape `[n, n]`, symmetric, with ones on its diagonal.
+        order: See `vendi_score`.
 
     Raises:
-        ValueError: no such matrix, not finite, or an order that is not positive.
+        ValueError: The matrix is not of this form, a value is not finite, or the order is not positive.
     """
     similarity = inputs.check_features("similarity", similarity).astype(np.float64)
     if similarity.shape[0] != similarity.shape[1] or not np.allclose(similarity, similarity.T):
@@ -62,10 +62,10 @@ def vendi_score_from_similarity(similarity: ArrayLike, *, order: float = 1.0) ->
 
 
 def unit_rows(features: ArrayLike) -> np.ndarray:
-    """Rows divided by their lengths, float64 `[n, dim]`.
+    """Divides rows by their lengths; returns float64 `[n, dim]`.
 
     Raises:
-        ValueError: not finite real numbers `[n, dim]`, or a row of zeros.
+        ValueError: The features are not finite real numbers `[n, dim]`, or a row is zero.
     """
     features = inputs.check_features("features", features).astype(np.float64)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
@@ -78,7 +78,7 @@ def _effective_number(matrix, order):
     if not order > 0:
         raise ValueError(f"order must be positive, got {order}.")
     if abs(np.trace(matrix) - 1) > 1e-6:
-        raise ValueError("Each example must be similar to itself by 1 (rows of unit length, a diagonal of ones).")
+        raise ValueError("Each example must have similarity 1 with itself (rows of unit length, a diagonal of ones).")
     eigenvalues = np.maximum(np.linalg.eigvalsh(matrix), 0)
     if order == 1:
         return float(np.exp(-xlogy(eigenvalues, eigenvalues).sum()))

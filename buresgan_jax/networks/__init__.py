@@ -1,4 +1,4 @@
-"""Flax networks: generators map `z` to samples, discriminators map samples to `(outputs, features)`, encoders to z."""
+"""Flax networks: generators map z to samples, discriminators samples to outputs and features, encoders samples to z."""
 
 from buresgan_jax.networks.batch_norm import BatchNorm as BatchNorm
 from buresgan_jax.networks.dcgan import DCGANDiscriminator as DCGANDiscriminator

@@ -1,7 +1,7 @@
-"""Batch norm whose sums over the batch are fast on a CPU for any number of features.
+"""Batch norm that is fast on a CPU for any number of channels.
 
-Linen's is the model, and its variables have the same names. Linen's sums are slow on a CPU where there are many
-features (`ops/_cpu_rows.py` says how slow), and it has no place for others.
+It is modeled on Linen's and has variables of the same names. Linen's sums over the batch are slow on a CPU for many
+channels (`ops/_cpu_rows.py` gives the times), and Linen does not let its user replace them.
 """
 
 import functools
@@ -16,19 +16,19 @@ from buresgan_jax.ops import repeat_row, sum_rows
 
 
 class BatchNorm(nn.Module):
-    """Batch norm over all axes but the last, with the defaults of Keras, synchronized over the devices of `axis_name`.
+    """Batch norm over all axes except the last, with the defaults of Keras, synchronized over the devices.
 
-    Statistics are computed in float32 or better, whatever `dtype` is. The moving variance averages the biased
-    variance (divisor n); Keras does so after dense layers, and its fused kernel uses divisor n - 1 after convolutions,
-    where n = batch x height x width is a thousand or more.
+    Statistics are computed in at least float32 for every `dtype`. The moving variance averages the biased variance
+    (divisor n). Keras does the same after dense layers; after convolutions, where n = batch x height x width is a
+    thousand or more, its fused kernel uses the divisor n - 1.
 
     Attributes:
-        train: whether to use the batch's statistics and update the moving ones (collection `batch_stats`: `mean` and
-            `var`, shape `[channels]`), or to use the moving ones.
-        axis_name: axis of the devices over which the statistics are averaged.
-        eps: added to the variance.
-        momentum: weight of the old moving statistics in an update.
-        dtype: dtype of the outputs. Default: the common one of inputs and parameters, which are float32.
+        train: True uses the batch's statistics and updates the moving ones (collection `batch_stats`: `mean` and `var`,
+            shape `[channels]`); False uses the moving ones.
+        axis_name: Name of the device axis over which the statistics are averaged.
+        eps: Added to the variance.
+        momentum: Weight of the old moving statistics in an update.
+        dtype: Dtype of the outputs. Default: the common dtype of inputs and parameters, which are float32.
     """
 
     train: bool
@@ -59,7 +59,7 @@ class BatchNorm(nn.Module):
         return y.reshape(x.shape).astype(nn.dtypes.canonicalize_dtype(x, scale, bias, dtype=self.dtype))
 
     def _moments(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean and biased variance of the global batch, each `[channels]`."""
+        """Computes mean and biased variance of the global batch, each `[channels]`."""
         rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
         moments = jnp.stack([sum_rows(rows), sum_rows(jnp.square(rows))]) / rows.shape[0]
         if self.axis_name is not None and not self.is_initializing():

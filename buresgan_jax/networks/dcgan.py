@@ -9,7 +9,7 @@ Parameter counts from 100 latent dimensions, three channels:
 | 32x32 | 2,700,352 | 1,034,113 | 1,033,345 |
 | 96x96 | 6,428,224 | 4,326,785 | 4,324,993 |
 
-Other sizes are the same family continued: `start * 2**k` with `start` from 7 to 13.
+Other sizes follow the same rule: `start * 2**k` with `start` from 7 to 13.
 """
 
 from collections.abc import Sequence
@@ -28,16 +28,16 @@ _SMALLEST_START, _LARGEST_START = 7, 13
 
 
 class DCGANGenerator(nn.Module):
-    """A dense layer and 5x5 transposed convolutions; ReLU and batch norm between them, tanh at the end.
+    """A dense layer and 5x5 transposed convolutions, with ReLU and batch norm between them and tanh at the end.
 
     Attributes:
-        sizes: height and width after the dense layer and after each transposed convolution, which keeps the size,
-            doubles it, or doubles it less one (PyTorch's and Keras' output padding 0).
-        filters: channels after the dense layer and after each transposed convolution but the last.
-        channels: channels of the images.
-        use_bias: whether dense layer and convolutions have biases.
-        axis_name: axis of the devices over which batch norm is synchronized.
-        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+        sizes: Height and width after the dense layer and after each transposed convolution. A convolution keeps the
+            size s or changes it to 2s or to 2s - 1 (output padding 0 in PyTorch and Keras).
+        filters: Channels after the dense layer and after each transposed convolution except the last.
+        channels: Channels of the images.
+        use_bias: Whether the dense layer and the convolutions have biases.
+        axis_name: Name of the device axis over which batch norm is synchronized.
+        dtype: Dtype of the computation. Parameters are float32. Default: the common dtype of inputs and parameters.
     """
 
     sizes: Sequence[int]
@@ -52,14 +52,14 @@ class DCGANGenerator(nn.Module):
         """Maps latent samples to images.
 
         Args:
-            z: latent samples, shape `[batch, latent_dim]`.
-            train: whether batch norm uses the batch's statistics and updates the moving ones (`batch_stats`).
+            z: Latent samples, shape `[batch, latent_dim]`.
+            train: Whether batch norm uses the batch's statistics and updates the moving ones (`batch_stats`).
 
         Returns:
             Images in [-1, 1], shape `[batch, sizes[-1], sizes[-1], channels]`, at least float32.
 
         Raises:
-            ValueError: `sizes` and `filters` do not fit each other, or a size is not reachable from the one before.
+            ValueError: The lengths of `sizes` and `filters` do not match, or a convolution cannot produce a size.
         """
         if len(self.sizes) != len(self.filters) + 1:
             raise ValueError(
@@ -83,15 +83,15 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """5x5 convolutions of stride 2 with LeakyReLU, batch norm after all but the first, and a dense layer.
+    """5x5 convolutions of stride 2 with LeakyReLU, batch norm after all except the first, and a dense layer.
 
     Attributes:
-        num_layers: number of convolutions; each halves height and width, rounding up.
-        base_filters: channels after the first convolution; each further one doubles them.
-        output_dim: dimension of the outputs; 1 for a logit.
-        use_batch_norm: whether there is batch norm (WGAN-GP and Unrolled GAN have none).
-        axis_name: axis of the devices over which batch norm is synchronized.
-        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+        num_layers: Number of convolutions. Each halves height and width, rounding up.
+        base_filters: Channels after the first convolution. Each further convolution doubles them.
+        output_dim: Dimension of the outputs; 1 for a logit.
+        use_batch_norm: Whether to use batch norm. WGAN-GP and Unrolled GAN do not.
+        axis_name: Name of the device axis over which batch norm is synchronized.
+        dtype: Dtype of the computation. Parameters are float32. Default: the common dtype of inputs and parameters.
     """
 
     num_layers: int = 3
@@ -106,12 +106,12 @@ class DCGANDiscriminator(nn.Module):
         """Scores images.
 
         Args:
-            x: images, shape `[batch, height, width, channels]`, any size.
-            train: whether batch norm uses the batch's statistics and updates the moving ones (`batch_stats`).
+            x: Images, shape `[batch, height, width, channels]`, any size.
+            train: Whether batch norm uses the batch's statistics and updates the moving ones (`batch_stats`).
 
         Returns:
-            Outputs, shape `[batch, output_dim]`, and features (the flattened last convolution), shape
-            `[batch, dim]`, both at least float32; no further heads.
+            Outputs, shape `[batch, output_dim]`, and features (the flattened last convolution), shape `[batch, dim]`,
+            both at least float32; no further heads.
         """
         features = convolve(self, x, train=train)
         outputs = Dense(self.output_dim, dtype=self.dtype)(features)
@@ -119,7 +119,7 @@ class DCGANDiscriminator(nn.Module):
 
 
 def convolve(discriminator: DCGANDiscriminator, x: jax.Array, *, train: bool) -> jax.Array:
-    """The convolutions of a discriminator, created in its scope: flattened, shape `[batch, dim]`."""
+    """Applies a discriminator's convolutions, created in its scope; returns the flattened result `[batch, dim]`."""
     dtype = discriminator.dtype
     for layer in range(discriminator.num_layers):
         x = leaky_relu(Conv(discriminator.base_filters * 2**layer, strides=(2, 2), dtype=dtype)(x))
@@ -137,24 +137,24 @@ def dcgan_generator(
     axis_name: str | None = None,
     dtype: Any = None,
 ) -> DCGANGenerator:
-    """Chooses the generator for square images.
+    """Builds the generator for square images.
 
-    The paper has the sizes 28, 32 and 96; the rule behind them gives the others, such as 64 (CelebA).
+    The paper uses the sizes 28, 32 and 96. Other sizes, such as 64 (CelebA), follow the same rule.
 
     Args:
-        image_size: height and width, `start * 2**k` with `start` from 7 to 13 and `k` at least 1: 14, 16, 18, 20, 22,
+        image_size: Height and width, `start * 2**k` with `start` from 7 to 13 and `k` at least 1: 14, 16, 18, 20, 22,
             24, 26, 28, 32, ..., 48, 52, 56, 64, ..., 96, 104, 112, 128 and so on.
-        channels: channels of the images, 1 or 3 as a rule.
-        variant: "dcgan", or "veegan" for the larger network with biases, which exists for images of 28x28 only.
-        base_filters: filters before the last layer; all others are multiples (64 in the paper).
-        axis_name: see `DCGANGenerator`.
-        dtype: see `DCGANGenerator`.
+        channels: Channels of the images, usually 1 or 3.
+        variant: "dcgan", or "veegan" for the larger network with biases, which is only available for 28x28 images.
+        base_filters: Number of filters before the last layer (64 in the paper). All others are multiples of it.
+        axis_name: See `DCGANGenerator`.
+        dtype: See `DCGANGenerator`.
 
     Returns:
         The generator, not yet initialized.
 
     Raises:
-        ValueError: the size is not supported or the variant is unknown.
+        ValueError: The size is not supported or the variant is unknown.
     """
     if variant == "veegan":
         sizes, multiples = _veegan_sizes(image_size), (8, 4, 2, 1)
@@ -175,26 +175,26 @@ def dcgan_generator(
 def dcgan_discriminator(
     image_size: int, *, variant: str = "dcgan", kind: type[DCGANDiscriminator] = DCGANDiscriminator, **attributes: Any
 ) -> DCGANDiscriminator:
-    """Chooses the discriminator that goes with `dcgan_generator(image_size, ...)`.
+    """Builds the discriminator for the images of `dcgan_generator(image_size, ...)`.
 
     Args:
-        image_size: height and width of the images, as for `dcgan_generator`.
+        image_size: Height and width of the images, as for `dcgan_generator`.
         variant: "dcgan" or "veegan", as for `dcgan_generator`.
-        kind: its class, such as `DCGANPairDiscriminator`.
-        **attributes: other attributes of that class.
+        kind: The discriminator's class, such as `DCGANPairDiscriminator`.
+        **attributes: Other attributes of that class.
 
     Returns:
         The discriminator, not yet initialized. Its last feature map is 4x4 to 7x7 (2x2 for the variant "veegan").
 
     Raises:
-        ValueError: the size is not supported or the variant is unknown.
+        ValueError: The size is not supported or the variant is unknown.
     """
     sizes = _veegan_sizes(image_size) if variant == "veegan" else _dcgan_sizes(image_size, variant)
     return kind(num_layers=len(sizes) - 1, **attributes)
 
 
 def _dcgan_sizes(image_size: int, variant: str) -> tuple[int, ...]:
-    """Sizes of the feature maps: the start twice (one layer of stride 1), then doubled up to the image's."""
+    """Returns the sizes of the feature maps: the start twice (one layer of stride 1), then doublings of it."""
     if variant not in _VARIANTS:
         raise ValueError(f"Unknown DCGAN variant {variant!r}. Available: {', '.join(_VARIANTS)}.")
     sizes = (image_size,)
@@ -225,7 +225,7 @@ def _veegan_sizes(image_size: int) -> tuple[int, ...]:
 
 
 def _enlargement(old_size: int, new_size: int) -> dict[str, Any]:
-    """Strides and padding of the 5x5 transposed convolution between two sizes."""
+    """Returns the strides and padding of the 5x5 transposed convolution between two sizes."""
     if new_size == old_size:
         return {"strides": (1, 1)}
     if new_size == 2 * old_size:
@@ -244,7 +244,7 @@ BASE_FILTERS = Option("base_filters", 64, "channels of the widest image; others 
 
 @declarations.generator("dcgan", "transposed 5x5 convolutions, for images", VARIANT, BASE_FILTERS, data="images")
 def generator_dcgan(example_shape, *, axis_name, dtype, variant, base_filters):
-    """`dcgan_generator` for square images."""
+    """Builds `dcgan_generator` for the example's shape."""
     size, _, channels = example_shape
     options = {"variant": variant, "base_filters": base_filters, "axis_name": axis_name, "dtype": dtype}
     return dcgan_generator(size, channels, **options)

@@ -1,4 +1,4 @@
-"""The classifier of gray 28x28 pictures that judges stacked MNIST, 1,111,946 parameters."""
+"""The digit classifier of stacked MNIST, for gray 28x28 images, with 1,111,946 parameters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from buresgan_jax.networks.layers import Conv, Dense, at_least_float32
 
 
 class DigitClassifier(nn.Module):
-    """5x5 convolutions without padding, each with a maximum over 2x2 pixels and ReLU, and two dense layers.
+    """5x5 convolutions without padding, each followed by 2x2 max pooling and ReLU, and two dense layers.
 
     Attributes:
-        filters: channels after each convolution.
-        hidden: width of the first dense layer, which has ReLU and dropout of one half.
-        num_classes: number of classes.
-        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+        filters: Channels after each convolution.
+        hidden: Width of the first dense layer, which is followed by ReLU and dropout with probability 1/2.
+        num_classes: Number of classes.
+        dtype: Dtype of the computation. Parameters are float32. Default: the common dtype of inputs and parameters.
     """
 
     filters: Sequence[int] = (32, 64)
@@ -26,11 +26,11 @@ class DigitClassifier(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Classifies pictures.
+        """Classifies images.
 
         Args:
-            x: pictures in [-1, 1], shape `[batch, 28, 28, 1]`; other sizes do where all halvings come out even.
-            train: whether there is dropout, which needs the random numbers `dropout`.
+            x: Images in [-1, 1], shape `[batch, 28, 28, 1]`. Other sizes work if every size before a pooling is even.
+            train: Whether to apply dropout, which needs the rng `dropout`.
 
         Returns:
             Logits, shape `[batch, num_classes]`, at least float32.
@@ -43,6 +43,6 @@ class DigitClassifier(nn.Module):
 
 
 def _halve(x: jax.Array) -> jax.Array:
-    """Maxima of 2x2 pixels; with `nn.max_pool` a training step on a CPU takes 1.5 times as long."""
+    """Takes maxima over 2x2 pixels. With `nn.max_pool` a training step on a CPU takes 1.5 times as long."""
     batch, height, width, channels = x.shape
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))

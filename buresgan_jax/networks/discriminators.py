@@ -1,4 +1,4 @@
-"""The discriminators that a config can name: of samples, or of pairs (z, sample)."""
+"""The discriminators that a config can name, for samples or for pairs (z, sample)."""
 
 from buresgan_jax import declarations
 from buresgan_jax.declarations import Option
@@ -13,7 +13,7 @@ BATCH_NORM = Option("use_batch_norm", True, "batch norm after the convolutions")
 
 @declarations.discriminator("mlp", "fully connected, for points", HIDDEN, data="points", takes_pairs=True)
 def discriminator_mlp(example_shape, *, output_dim, axis_name, dtype, hidden, pairs=False):
-    """`MLPDiscriminator`, or `MLPPairDiscriminator`."""
+    """Builds `MLPDiscriminator` or `MLPPairDiscriminator`."""
     del example_shape
     kind = MLPPairDiscriminator if pairs else MLPDiscriminator
     return kind(hidden, output_dim, axis_name, dtype)
@@ -30,7 +30,7 @@ def discriminator_mlp(example_shape, *, output_dim, axis_name, dtype, hidden, pa
     takes_pairs=True,
 )
 def discriminator_dcgan(example_shape, *, pairs=False, pair_hidden, **attributes):
-    """`dcgan_discriminator` for square images, of samples or of pairs."""
+    """Builds `dcgan_discriminator` for square images, for samples or for pairs."""
     kind = DCGANDiscriminator
     if pairs:
         kind, attributes = DCGANPairDiscriminator, attributes | {"hidden": pair_hidden}
@@ -46,7 +46,7 @@ def discriminator_dcgan(example_shape, *, pairs=False, pair_hidden, **attributes
     takes_pairs=True,
 )
 def discriminator_resnet(example_shape, *, pairs=False, pair_hidden, **attributes):
-    """`resnet_discriminator` for square images, of samples or of pairs."""
+    """Builds `resnet_discriminator` for square images, for samples or for pairs."""
     kind = ResNetDiscriminator
     if pairs:
         kind, attributes = ResNetPairDiscriminator, attributes | {"hidden": pair_hidden}

@@ -1,4 +1,4 @@
-"""Networks from samples to z, and discriminators of pairs (z, sample): those of MDGAN and VEEGAN.
+"""Encoders from samples to z, and discriminators of pairs (z, sample), for MDGAN and VEEGAN.
 
 Parameter counts for the paper's networks (256 latent dimensions for points, 100 for images, three channels):
 
@@ -24,14 +24,14 @@ from buresgan_jax.networks.resnet import ResNetDiscriminator, residual_features
 
 
 class MLPEncoder(nn.Module):
-    """Dense layers and a linear one, without batch norm.
+    """Dense layers and a linear layer, without batch norm.
 
     Attributes:
-        latent_dim: dimension of z.
-        hidden: widths of the hidden layers.
-        activation: after each of them.
-        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronize.
-        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+        latent_dim: Dimension of z.
+        hidden: Widths of the hidden layers.
+        activation: Activation after each hidden layer.
+        axis_name: Accepted for the common interface of networks; there is no batch norm to synchronize.
+        dtype: Dtype of the computation. Parameters are float32. Default: the common dtype of inputs and parameters.
     """
 
     latent_dim: int
@@ -50,15 +50,15 @@ class MLPEncoder(nn.Module):
 
 
 class DCGANEncoder(nn.Module):
-    """A DCGAN generator reversed: 5x5 convolutions without bias, activation and batch norm, then a dense layer.
+    """A reversed DCGAN generator: 5x5 convolutions without bias, with activation and batch norm, and a dense layer.
 
     Attributes:
-        latent_dim: dimension of z.
-        filters: channels after each convolution. All halve height and width but the last, which keeps them; the first
-            is followed by tanh, the others by ReLU.
-        use_bias: whether the dense layer has a bias.
-        axis_name: axis of the devices over which batch norm is synchronized.
-        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+        latent_dim: Dimension of z.
+        filters: Channels after each convolution. The last convolution keeps height and width, all others halve them.
+            The first is followed by tanh, all others by ReLU.
+        use_bias: Whether the dense layer has a bias.
+        axis_name: Name of the device axis over which batch norm is synchronized.
+        dtype: Dtype of the computation. Parameters are float32. Default: the common dtype of inputs and parameters.
     """
 
     latent_dim: int
@@ -80,27 +80,27 @@ class DCGANEncoder(nn.Module):
 
 
 def dcgan_encoder(image_size: int, channels: int, latent_dim: int, *, base_filters: int = 64, **attributes: Any):
-    """Chooses the encoder for square images: `dcgan_generator(image_size, channels)` reversed.
+    """Builds the encoder for square images, the reverse of `dcgan_generator(image_size, channels)`.
 
     Args:
-        image_size: height and width, as for `dcgan_generator`.
-        channels: channels of the images, and of the first convolution's output.
-        latent_dim: dimension of z.
-        base_filters: as for `dcgan_generator`.
-        **attributes: other attributes of `DCGANEncoder`.
+        image_size: Height and width, as for `dcgan_generator`.
+        channels: Channels of the images, and of the first convolution's output.
+        latent_dim: Dimension of z.
+        base_filters: See `dcgan_generator`.
+        **attributes: Other attributes of `DCGANEncoder`.
 
     Returns:
-        The `DCGANEncoder`, not yet initialized; as in the paper its dense layer has a bias unless images are 28x28.
+        The `DCGANEncoder`, not yet initialized. As in the paper, its dense layer has a bias except for 28x28 images.
 
     Raises:
-        ValueError: the size is not supported.
+        ValueError: The size is not supported.
     """
     inner = dcgan_generator(image_size, channels, base_filters=base_filters).filters[:0:-1]
     return DCGANEncoder(latent_dim, (channels, *inner), use_bias=image_size != 28, **attributes)
 
 
 class MLPPairDiscriminator(nn.Module):
-    """`MLPDiscriminator` of z and a point, one after the other; its attributes have the same meaning."""
+    """`MLPDiscriminator` of the concatenation of z and a point, with the same attributes."""
 
     hidden: Sequence[int] = (128, 128)
     output_dim: int = 1
@@ -109,7 +109,7 @@ class MLPPairDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> Discriminated:
-        """Scores pairs of z `[batch, latent_dim]` and samples `[batch, ...]`, without further heads."""
+        """Scores pairs of z `[batch, latent_dim]` and samples `[batch, ...]`; returns outputs, features, no heads."""
         z, x = pair
         joined = jnp.concatenate([z, x.reshape(x.shape[0], -1)], axis=1)
         discriminator = MLPDiscriminator(self.hidden, self.output_dim, self.axis_name, self.dtype)
@@ -117,33 +117,33 @@ class MLPPairDiscriminator(nn.Module):
 
 
 class DCGANPairDiscriminator(DCGANDiscriminator):
-    """The convolutions of `DCGANDiscriminator` on the image; z joins their features, and dense layers with ReLU follow.
+    """The convolutions of `DCGANDiscriminator`; dense layers with ReLU follow on z and the image's features.
 
     Attributes:
-        hidden: widths of the dense layers; the last one is the dimension of the features.
+        hidden: Widths of the dense layers; the last one is the dimension of the features.
     """
 
     hidden: Sequence[int] = (512, 512)
 
     @nn.compact
     def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> Discriminated:
-        """Scores pairs of z `[batch, latent_dim]` and images; returns outputs, features, no further heads."""
+        """Scores pairs of z `[batch, latent_dim]` and images; returns outputs, features, no heads."""
         z, images = pair
         return _score_pair(self, z, convolve(self, images, train=train))
 
 
 class ResNetPairDiscriminator(ResNetDiscriminator):
-    """The blocks of `ResNetDiscriminator` on the image; z joins their features, and dense layers with ReLU follow.
+    """The blocks of `ResNetDiscriminator`; dense layers with ReLU follow on z and the image's features.
 
     Attributes:
-        hidden: widths of the dense layers; the last one is the dimension of the features.
+        hidden: Widths of the dense layers; the last one is the dimension of the features.
     """
 
     hidden: Sequence[int] = (512, 512)
 
     @nn.compact
     def __call__(self, pair: tuple[jax.Array, jax.Array], *, train: bool) -> Discriminated:
-        """Scores pairs of z `[batch, latent_dim]` and images; returns outputs, features, no further heads."""
+        """Scores pairs of z `[batch, latent_dim]` and images; returns outputs, features, no heads."""
         z, images = pair
         return _score_pair(self, z, residual_features(self, images))
 
@@ -151,7 +151,7 @@ class ResNetPairDiscriminator(ResNetDiscriminator):
 def _score_pair(
     discriminator: DCGANPairDiscriminator | ResNetPairDiscriminator, z: jax.Array, of_image: jax.Array
 ) -> Discriminated:
-    """The dense layers of a discriminator of pairs, created in its scope."""
+    """Applies the dense layers of a discriminator of pairs, created in its scope."""
     features = jnp.concatenate([z.astype(of_image.dtype), of_image], axis=1)
     for width in discriminator.hidden:
         features = nn.relu(Dense(width, dtype=discriminator.dtype)(features))

@@ -1,6 +1,6 @@
-"""Linen layers with the conventions of Keras, in which the reference networks were written.
+"""Linen layers with the conventions of Keras, the framework of the reference networks.
 
-Kernels are Glorot-uniform and biases zero (Linen's default is LeCun-normal); LeakyReLU has slope 0.3 (Linen: 0.01).
+Kernels are Glorot-uniform (Linen's default is LeCun-normal) and biases are zero. LeakyReLU has slope 0.3 (Linen: 0.01).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,38 +12,38 @@ from flax import linen as nn
 
 from buresgan_jax.ops import Padding, conv2d, conv_transpose2d
 
-# What every discriminator returns: outputs, features, and further heads by name.
+# The results of every discriminator: outputs, features, and further heads by name.
 Discriminated = tuple[jax.Array, jax.Array, dict[str, jax.Array]]
 
 _kernel_init = nn.initializers.glorot_uniform()
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
-    """Casts half-precision network outputs to float32: losses and distances are not computed in bfloat16."""
+    """Casts half-precision network outputs to float32, so that losses and distances are not computed in bfloat16."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
-    """LeakyReLU with the slope of Keras, 0.3."""
+    """Applies LeakyReLU with slope 0.3, as in Keras."""
     return nn.leaky_relu(x, negative_slope=0.3)
 
 
 def Dense(features: int, *, use_bias: bool = True, dtype: Any = None) -> nn.Dense:
-    """A dense layer with a Glorot-uniform kernel."""
+    """Returns a dense layer with a Glorot-uniform kernel."""
     return nn.Dense(features, use_bias=use_bias, dtype=dtype, kernel_init=_kernel_init)
 
 
 class Conv(nn.Module):
-    """A convolution of images, `conv2d` with a kernel and a bias.
+    """A convolution of images: `conv2d` with a kernel and a bias.
 
     Attributes:
-        features: number of output channels.
-        kernel_size: height and width of the kernel.
-        strides: step of the window along height and width.
+        features: Number of output channels.
+        kernel_size: Height and width of the kernel.
+        strides: Steps of the window along height and width.
         padding: "SAME", "VALID" or `((top, bottom), (left, right))`.
-        use_bias: whether to add a bias per channel.
-        dtype: dtype of the computation; parameters are float32.
-        kernel_init: initializer of the kernel; Glorot-uniform by default.
+        use_bias: Whether to add a bias per channel.
+        dtype: Dtype of the computation. Parameters are float32.
+        kernel_init: Initializer of the kernel. Default: Glorot-uniform.
     """
 
     features: int
@@ -61,15 +61,15 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """A transposed convolution of images, `conv_transpose2d` with a kernel and a bias.
+    """A transposed convolution of images: `conv_transpose2d` with a kernel and a bias.
 
     Attributes:
-        features: number of output channels.
-        kernel_size: height and width of the kernel.
-        strides: factor by which height and width grow.
-        padding: "SAME", "VALID" or `((top, bottom), (left, right))` of the dilated input.
-        use_bias: whether to add a bias per channel.
-        dtype: dtype of the computation; parameters are float32.
+        features: Number of output channels.
+        kernel_size: Height and width of the kernel.
+        strides: Factors by which height and width grow.
+        padding: "SAME", "VALID" or `((top, bottom), (left, right))`, for the dilated input.
+        use_bias: Whether to add a bias per channel.
+        dtype: Dtype of the computation. Parameters are float32.
     """
 
     features: int

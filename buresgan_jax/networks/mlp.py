@@ -1,4 +1,4 @@
-"""Fully connected networks for two-dimensional data (ring, grid), tanh throughout, without batch norm."""
+"""Fully connected networks for two-dimensional data (ring, grid), with tanh and without batch norm."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +15,10 @@ class MLPGenerator(nn.Module):
     """Dense layers with tanh, then a linear layer: 49,666 parameters from 256 latent dimensions.
 
     Attributes:
-        output_dim: dimension of a sample.
-        hidden: widths of the hidden layers.
-        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronize.
-        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+        output_dim: Dimension of a sample.
+        hidden: Widths of the hidden layers.
+        axis_name: Accepted for the common interface of networks; there is no batch norm to synchronize.
+        dtype: Dtype of the computation. Parameters are float32. Default: the common dtype of inputs and parameters.
     """
 
     output_dim: int = 2
@@ -31,8 +31,8 @@ class MLPGenerator(nn.Module):
         """Maps latent samples to data samples.
 
         Args:
-            z: latent samples, shape `[batch, latent_dim]`.
-            train: accepted so that all networks are called alike; it changes nothing here.
+            z: Latent samples, shape `[batch, latent_dim]`.
+            train: Accepted for the common interface of networks; not used.
 
         Returns:
             Samples, shape `[batch, output_dim]`, at least float32.
@@ -46,10 +46,10 @@ class MLPDiscriminator(nn.Module):
     """Dense layers with tanh, then a linear layer: 17,025 parameters from 2 input dimensions.
 
     Attributes:
-        hidden: widths of the hidden layers; the last one is the dimension of the features.
-        output_dim: dimension of the outputs; 1 for a logit.
-        axis_name: accepted so that all networks are built alike; there is no batch norm to synchronize.
-        dtype: dtype of the computation; parameters are float32. Default: the inputs' and parameters' common dtype.
+        hidden: Widths of the hidden layers; the last one is the dimension of the features.
+        output_dim: Dimension of the outputs; 1 for a logit.
+        axis_name: Accepted for the common interface of networks; there is no batch norm to synchronize.
+        dtype: Dtype of the computation. Parameters are float32. Default: the common dtype of inputs and parameters.
     """
 
     hidden: Sequence[int] = (128, 128)
@@ -62,12 +62,12 @@ class MLPDiscriminator(nn.Module):
         """Scores samples.
 
         Args:
-            x: samples, shape `[batch, ...]`; each is flattened.
-            train: accepted so that all networks are called alike; it changes nothing here.
+            x: Samples, shape `[batch, ...]`; each is flattened.
+            train: Accepted for the common interface of networks; not used.
 
         Returns:
-            Outputs, shape `[batch, output_dim]`, and features (the last hidden layer, within [-1, 1]),
-            shape `[batch, hidden[-1]]`, both at least float32; no further heads.
+            Outputs, shape `[batch, output_dim]`, and features (the last hidden layer, within [-1, 1]), shape
+            `[batch, hidden[-1]]`, both at least float32; no further heads.
         """
         features = x.reshape(x.shape[0], -1)
         for width in self.hidden:
@@ -81,5 +81,5 @@ HIDDEN = Option("hidden", (128, 128), "widths of the hidden layers", least=1, sm
 
 @declarations.generator("mlp", "fully connected, for points", HIDDEN, data="points")
 def generator_mlp(example_shape, *, axis_name, dtype, hidden):
-    """`MLPGenerator` for points."""
+    """Builds `MLPGenerator` for points."""
     return MLPGenerator(example_shape[0], hidden, axis_name, dtype)

@@ -1,4 +1,4 @@
-"""Penalties: pure functions of features or of the discriminator, and the terms that add them to an objective."""
+"""Penalties: pure functions of features or of the discriminator, and terms that add them to an objective."""
 
 from buresgan_jax.distances import METHODS as METHODS
 from buresgan_jax.penalties._bures import bures_penalty as bures_penalty

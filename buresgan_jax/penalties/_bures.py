@@ -17,26 +17,27 @@ def bures_penalty(
     method: distances.Method = "eigh",
     rtol: float | None = None,
 ) -> jax.Array:
-    """Squared Bures distance between centered, row-normalized feature covariances of a fake and a real batch.
+    """Computes the squared Bures distance between the feature covariances of a fake and a real batch.
 
-    It is not near zero for a perfect generator: two independent batches of n differ by a sampling floor that grows with
-    the feature dim (64 of at most 512 for Gaussian features, n 256, dim 128). Rows that are all equal give the value n
-    (scale "sum") and no gradient.
+    The features are centered and their rows are normalized. The value is not near zero for a perfect generator: two
+    independent batches of n differ by a sampling floor that grows with the feature dim (64 of at most 512 for Gaussian
+    features with n = 256, dim = 128). If all rows are equal, the value is n (scale "sum") and the gradient is zero.
 
     Args:
-        fake_features: `[n, dim]`, floating dtype, gets the gradient.
-        real_features: `[m, dim]`, same dtype, treated as a constant.
-        scale: `"sum"` (the authors'; at most 2n for n = m) or `"mean"` (at most 2).
-        method: see `squared_bures_distance_from_features`.
-        rtol: see `squared_bures_distance_from_features`.
+        fake_features: Features of the fake batch, `[n, dim]`, floating dtype. They get the gradient.
+        real_features: Features of the real batch, `[m, dim]`, same dtype, treated as a constant.
+        scale: `"sum"` (the authors' choice; at most 2n for n = m) or `"mean"` (at most 2).
+        method: See `squared_bures_distance_from_features`.
+        rtol: See `squared_bures_distance_from_features`.
 
     Returns:
         Scalar, same dtype.
 
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
-        https://arxiv.org/abs/2006.09096. Differs from the authors' code in roots by `eigh` (up to its cut-off, see
-        `rtol`) instead of 15 Newton-Schulz steps, and in the smaller of batch and feature space instead of a switch.
+        https://arxiv.org/abs/2006.09096. Differs from the authors' code: the roots come from `eigh` (up to its cut-off,
+        see `rtol`), not from 15 Newton-Schulz steps, and the smaller of batch and feature space is always used, not
+        chosen by a switch.
     """
     return distances.squared_bures_distance_from_features(
         fake_features,
@@ -59,5 +60,5 @@ def bures_penalty(
     check=functools.partial(check_rows, name="bures"),
 )
 def bures_term(step, key, *, method, rtol, scale, max_samples):
-    """The penalty of BuresGAN as a term of the generator, `bures_penalty` of the global batch's features."""
+    """Computes `bures_penalty` of the global batch's features, as a term of the generator."""
     return bures_penalty(*feature_rows(step, key, max_samples), scale=scale, method=method, rtol=rtol)

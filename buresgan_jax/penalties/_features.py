@@ -1,4 +1,4 @@
-"""What terms between the features of a fake and a real batch share."""
+"""Options and helpers for terms that compare the features of a fake and a real batch."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ MAX_SAMPLES = Option("max_samples", None, "random rows of the global batch that 
 
 
 def feature_rows(step: Any, key: jax.Array, max_samples: int | None) -> tuple[jax.Array, jax.Array]:
-    """The features of the global batch, or random rows of them.
+    """Returns the features of the global batch, or random rows of them.
 
     Args:
         step: The step, as terms get it.
-        key: For the rows.
-        max_samples: At most so many rows of each. Default: all.
+        key: The key that draws the rows.
+        max_samples: The largest number of rows of each batch. Default: all.
 
     Returns:
-        Features of fakes and of real examples, `[n, dim]` each.
+        Features of the fake and of the real batch, `[n, dim]` each.
     """
     fake, real = step.outputs.fake_features, step.outputs.real_features
     if max_samples is not None and max_samples < len(fake):
@@ -30,7 +30,7 @@ def feature_rows(step: Any, key: jax.Array, max_samples: int | None) -> tuple[ja
 
 
 def check_rows(values: Any, name: str) -> None:
-    """Raises ValueError where a config leaves a term between features fewer than 2 rows."""
+    """Raises ValueError if a config gives a term between features fewer than 2 rows."""
     rows = values["training.batch_size"] // values["discriminator.pack"]
     if min(rows, values[f"{name}.max_samples"] or rows) < 2:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The Frobenius penalty that BuresGAN is compared with."""
+"""The Frobenius penalty, the baseline of BuresGAN."""
 
 import functools
 
@@ -11,19 +11,21 @@ from buresgan_jax.penalties._features import MAX_SAMPLES, SCALE, check_rows, fea
 def frobenius_penalty(
     fake_features: jax.Array, real_features: jax.Array, *, scale: distances.Scale = "sum"
 ) -> jax.Array:
-    """Squared Frobenius distance between centered, row-normalized feature covariances of a fake and a real batch.
+    """Computes the squared Frobenius distance between the feature covariances of a fake and a real batch.
+
+    The features are centered and their rows are normalized.
 
     Args:
-        fake_features: `[n, dim]`, floating dtype, gets the gradient.
-        real_features: `[m, dim]`, same dtype, treated as a constant.
-        scale: `"sum"` (the authors') or `"mean"`.
+        fake_features: Features of the fake batch, `[n, dim]`, floating dtype. They get the gradient.
+        real_features: Features of the real batch, `[m, dim]`, same dtype, treated as a constant.
+        scale: `"sum"` (the authors' choice) or `"mean"`.
 
     Returns:
         Scalar, same dtype.
 
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
-        https://arxiv.org/abs/2006.09096. Same value as the authors' code without its dim x dim matrices.
+        https://arxiv.org/abs/2006.09096. The value is that of the authors' code, without its dim x dim matrices.
     """
     return distances.squared_frobenius_distance_from_features(
         fake_features, jax.lax.stop_gradient(real_features), center=True, normalize=True, scale=scale
@@ -38,5 +40,5 @@ def frobenius_penalty(
     check=functools.partial(check_rows, name="frobenius"),
 )
 def frobenius_term(step, key, *, scale, max_samples):
-    """`frobenius_penalty` of the global batch's features, as a term of the generator."""
+    """Computes `frobenius_penalty` of the global batch's features, as a term of the generator."""
     return frobenius_penalty(*feature_rows(step, key, max_samples), scale=scale)

@@ -10,30 +10,31 @@ from buresgan_jax.declarations import Option
 from buresgan_jax.distances.linalg import matmul, rounding_tolerance, safe_reciprocal, symmetric_part
 from buresgan_jax.penalties._features import MAX_SAMPLES, check_rows, feature_rows
 
-_MAGNITUDE_WEIGHT = 1e-4  # the authors', of the eigenvalues beside the eigenvectors
+_MAGNITUDE_WEIGHT = 1e-4  # weight of the eigenvalues relative to the eigenvectors, from the authors
 _SMALLEST_NORM = 1e-6
 
 
 def gdpp_penalty(fake_features: jax.Array, real_features: jax.Array, *, signed: bool = False) -> jax.Array:
-    r"""Difference between the spectra of a fake and a real batch's Gram matrices.
+    r"""Computes the difference between the spectra of the Gram matrices of a fake and a real batch.
 
-    Of the Gram matrices :math:`L = H H^T` of row-normalized features, with eigenvalues :math:`l` (ascending) and
+    For Gram matrices :math:`L = H H^T` of row-normalized features with eigenvalues :math:`l` (ascending) and
     eigenvectors :math:`v`, it is :math:`10^{-4}\,\mathrm{mean}_j (l_j^r - l_j^f)^2 - \sum_j w_j |\langle v_j^f, v_j^r
     \rangle|`, where w are the real eigenvalues scaled to [0, 1].
 
     Args:
-        fake_features: `[n, dim]`, floating dtype, gets the gradient.
-        real_features: `[n, dim]`, same dtype, treated as a constant.
-        signed: leave the absolute value away, as the authors do: the value then depends on the signs of eigenvectors,
-            which are arbitrary.
+        fake_features: Features of the fake batch, `[n, dim]`, floating dtype. They get the gradient.
+        real_features: Features of the real batch, `[n, dim]`, same dtype, treated as a constant.
+        signed: Whether to omit the absolute value, as the authors do. The value then depends on the signs of
+            eigenvectors, which are arbitrary.
 
     Returns:
         Scalar, same dtype. Cost: two `eigh` of n x n.
 
     Note:
-        The derivative of an eigenvector divides by gaps between eigenvalues; gaps within rounding (`4 sqrt(n) eps *
-        largest`), as between the zeros of n > dim, count as ties and give none. Eigenvectors whose gaps are small are
-        ill-conditioned, in float32 more so. The value depends on the order of the rows, as the method has it.
+        The derivative of an eigenvector divides by gaps between eigenvalues. Gaps within rounding (`4 sqrt(n) eps *
+        largest`), such as between the zero eigenvalues for n > dim, count as ties and give no derivative. Eigenvectors
+        with small gaps are ill-conditioned, more so in float32. The value depends on the order of the rows; this is a
+        property of the method.
 
     References:
         Elfeki et al., "GDPP: Learning Diverse Generations Using Determinantal Point Processes", ICML 2019.
@@ -56,7 +57,7 @@ def _gram(features):
 
 @jax.custom_jvp
 def _eigh(matrix):
-    """Eigenvalues, ascending, and eigenvectors, whose derivative leaves ties out."""
+    """Computes eigenvalues, ascending, and eigenvectors, with a derivative that drops ties."""
     return tuple(jnp.linalg.eigh(matrix))
 
 
@@ -77,5 +78,5 @@ def _eigh_jvp(primals, tangents):
     check=functools.partial(check_rows, name="gdpp"),
 )
 def gdpp_term(step, key, *, reference_compat, max_samples):
-    """`gdpp_penalty` of the global batch's features, as a term of the generator."""
+    """Computes `gdpp_penalty` of the global batch's features, as a term of the generator."""
     return gdpp_penalty(*feature_rows(step, key, max_samples), signed=reference_compat)

@@ -13,20 +13,20 @@ _EPS = 1e-12  # under the root, whose derivative at 0 is infinite
 def gradient_penalty(
     discriminate: Callable[[jax.Array], jax.Array], real: jax.Array, fake: jax.Array, positions: jax.Array
 ) -> jax.Array:
-    """Mean squared deviation from 1 of the gradient's norm, at points between real and fake samples.
+    """Computes the mean squared deviation of the gradient's norm from 1, at points between real and fake samples.
 
-    A discriminator that judges packs of m samples has one norm and one position for each pack.
+    If the discriminator scores packs of m samples, each pack has one norm and one position.
 
     Args:
-        discriminate: `samples [batch, ...] -> outputs [batch, output_dim]`, or `[batch / m, output_dim]` where it packs
-            m neighbors; its own batch must not mix other samples (no batch norm).
-        real: `[batch, ...]`.
-        fake: the same shape.
-        positions: within [0, 1], one for each row of the outputs: 0 is the fake, 1 the real sample. Shape `[batch]` or
-            `[batch / m]`.
+        discriminate: Function `samples [batch, ...] -> outputs [batch, output_dim]`, or `[batch / m, output_dim]` for a
+            discriminator of packs of m neighbors. It must not mix other samples of the batch (no batch norm).
+        real: Real samples, `[batch, ...]`.
+        fake: Fake samples, same shape.
+        positions: Positions within [0, 1], one for each row of the outputs: 0 is the fake, 1 the real sample. Shape
+            `[batch]` or `[batch / m]`.
 
     Returns:
-        Scalar. The cost is that of a forward and a backward pass, and of theirs again for its gradient.
+        Scalar. Cost: one forward and one backward pass; the gradient of the penalty differentiates both.
 
     References:
         Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017. https://arxiv.org/abs/1704.00028.
@@ -42,7 +42,7 @@ def gradient_penalty(
 def _check_no_batch_norm(values):
     if values["discriminator.name"] == "dcgan" and values["discriminator.use_batch_norm"]:
         raise ValueError(
-            "The gradient penalty is about single samples, and batch norm mixes them. Set "
+            "The gradient penalty needs a gradient per sample, and batch norm mixes the samples of a batch. Set "
             "config.discriminator.use_batch_norm=False."
         )
 
@@ -55,7 +55,7 @@ def _check_no_batch_norm(values):
     check=_check_no_batch_norm,
 )
 def gradient_penalty_term(step, key):
-    """`gradient_penalty` at positions drawn for the global batch, as a term of the discriminator."""
+    """Computes `gradient_penalty` at positions drawn for the global batch, as a term of the discriminator."""
     positions = jax.random.uniform(key, step.outputs.real_outputs.shape[:1], step.local.real.dtype)
     real, fake = step.local.real, step.local.fake
     return gradient_penalty(lambda x: step.discriminate(x)[0], real, fake, step.rows(positions))

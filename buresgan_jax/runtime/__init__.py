@@ -1,1 +1,1 @@
-"""The process and the machine of a program: threads, memory, cores, caches, signals. The library leaves both alone."""
+"""Process and machine settings for programs: threads, memory, cores, caches, signals. The library changes neither."""

@@ -1,4 +1,4 @@
-"""What JAX computes on, told without starting it here, and how runs in processes of their own share it."""
+"""Finds JAX's platform without starting JAX in this process, and divides GPUs among runs in separate processes."""
 
 import importlib.metadata
 import importlib.util
@@ -9,16 +9,16 @@ from collections.abc import Mapping
 
 from buresgan_jax.errors import UserError
 
-_MEMORY_SHARE = 0.9  # of a GPU, for the pools of all its runs; beside it each needs some for CUDA itself
-_MEMORY_VARIABLES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")  # JAX refuses both at once
+_MEMORY_SHARE = 0.9  # of a GPU's memory, for the pools of all its runs; each run needs some more for CUDA itself
+_MEMORY_VARIABLES = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")  # JAX rejects both at once
 _PROBE = "import jax; print(jax.default_backend(), jax.local_device_count())"
 
 
 def is_cpu_only(platforms: str | None) -> bool:
-    """Whether JAX can only use CPUs, as far as one can tell without starting it.
+    """Returns whether JAX can only use CPUs, as far as this is known without starting it.
 
     Args:
-        platforms: as `JAX_PLATFORMS` has them, such as `cuda,cpu`; None or empty where JAX chooses.
+        platforms: Value of `JAX_PLATFORMS`, such as `cuda,cpu`; None or empty if JAX chooses.
     """
     if platforms:
         return set(platforms.split(",")) == {"cpu"}
@@ -28,32 +28,33 @@ def is_cpu_only(platforms: str | None) -> bool:
 
 
 def of_children() -> tuple[str, int]:
-    """What JAX computes on in the processes that this one starts: platform (`cpu`, `gpu`, `tpu`), number of devices.
+    """Returns the platform (`cpu`, `gpu`, `tpu`) and the number of devices of JAX in child processes.
 
-    Where it might not be a CPU, one such process is asked, which takes a few seconds: JAX started in this one would
-    hold most of the memory of every GPU for as long as this one lives, and files of drivers do not tell what JAX uses.
+    If the platform might not be a CPU, a child process finds out, which takes a few seconds. JAX in this process would
+    hold most of the memory of every GPU until this process ends, and driver files do not show what JAX uses.
 
     Raises:
-        UserError: JAX does not start there.
+        UserError: JAX does not start in the child process.
     """
     if is_cpu_only(os.environ.get("JAX_PLATFORMS")):
         return "cpu", 1
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     probe = subprocess.run([sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True)
     if probe.returncode:
-        raise UserError(f"JAX does not start: {(probe.stderr.splitlines() or ['it says nothing'])[-1]}")
+        raise UserError(f"JAX does not start: {(probe.stderr.splitlines() or ['it printed no error'])[-1]}")
     platform, number = probe.stdout.split()[-2:]
     return platform, int(number)
 
 
 def environment_of_run(place: int, *, num_places: int, num_gpus: int, user: Mapping[str, str]) -> dict[str, str]:
-    """The variables that let a run share GPUs with those beside it: one GPU in turn, and a share of its memory.
+    """Returns the environment variables that give a run one GPU, in turn, and a fraction of its memory.
 
     Args:
-        place: of the run among those that go on at once, from 0.
-        num_places: how many go on at once. One alone has all GPUs, as it would by itself.
-        num_gpus: that JAX sees.
-        user: the environment. GPUs are taken from its `CUDA_VISIBLE_DEVICES`, and its share of the memory stays.
+        place: Index of the run among those that run at the same time, from 0.
+        num_places: Number of runs at the same time. A single run gets all GPUs.
+        num_gpus: Number of GPUs that JAX sees.
+        user: The user's environment. The GPUs are those of its `CUDA_VISIBLE_DEVICES`. If it sets a fraction of the
+            memory, that value is kept.
     """
     if num_places == 1:
         return {}

@@ -1,4 +1,4 @@
-"""JAX's persistent compilation cache, in a folder of the user's: the second start of a run compiles nothing."""
+"""JAX's persistent compilation cache in the user's cache folder, so that the second start of a run compiles nothing."""
 
 import hashlib
 import pathlib
@@ -9,18 +9,18 @@ from absl import logging
 
 from buresgan_jax.runtime import user_cache
 
-_MIN_SECONDS = 0.5  # what compiles faster is not worth a file
+_MIN_SECONDS = 0.5  # programs that compile faster are not cached
 
 
 def enable(folder: str | None = None) -> None:
-    """Lets JAX keep its compiled programs, and use those that it kept.
+    """Enables JAX's cache of compiled programs.
 
     Does nothing on CPUs with several devices: jax 0.10.2 crashes there when it loads a step with convolutions. Starts
-    the backend: call it after `jax.distributed.initialize`.
+    the backend, so call it after `jax.distributed.initialize`.
 
     Args:
-        folder: where; None: as `JAX_COMPILATION_CACHE_DIR` says, or else `buresgan_jax` in `$XDG_CACHE_HOME` or
-            `~/.cache`. It may be deleted at any time.
+        folder: The cache folder. Default: `JAX_COMPILATION_CACHE_DIR`, or else `buresgan_jax` in `$XDG_CACHE_HOME` or
+            `~/.cache`. It can be deleted at any time.
     """
     is_cpu = jax.default_backend() == "cpu"
     if is_cpu and jax.local_device_count() > 1:
@@ -29,7 +29,7 @@ def enable(folder: str | None = None) -> None:
         return
     if folder is None and jax.config.jax_compilation_cache_dir is not None:
         return
-    # Programs for a CPU use the instructions of the one they were compiled on, and homes are shared.
+    # CPU programs use the instructions of the CPU that compiled them, and several machines can have one home folder.
     name = f"cpu-{_cpu_features()}" if is_cpu else jax.default_backend()
     jax.config.update(
         "jax_compilation_cache_dir", str(pathlib.Path(folder) / name if folder else user_cache.folder(name))
@@ -38,7 +38,7 @@ def enable(folder: str | None = None) -> None:
 
 
 def _cpu_features() -> str:
-    """A name for this kind of CPU."""
+    """Returns a name for this kind of CPU."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux

@@ -1,4 +1,4 @@
-"""The CPU cores that this process may use, in a container too."""
+"""The CPU cores that this process may use, also in a container."""
 
 import math
 import os
@@ -11,11 +11,11 @@ _QUOTA = pathlib.Path("/sys/fs/cgroup/cpu.max")
 
 
 def available_cores() -> list[int | None]:
-    """The cores that this process may use; as many `None` where the system cannot pin (macOS).
+    """Returns the cores that this process may use, or one `None` per core if the system cannot pin (macOS).
 
     Returns:
-        The cores of the affinity mask. Where a container's quota of CPU time is less than they give, as many of them as
-        it pays for, drawn by the host's name: containers side by side do not all take the first ones.
+        The cores of the affinity mask. If a container's quota of CPU time covers fewer cores, a sample of that many,
+        drawn by the host's name, so that several containers do not all use the first cores.
     """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None] * (os.cpu_count() or 1)
     num_cores = max(1, math.floor(min(_quota(), len(cores))))
@@ -23,7 +23,7 @@ def available_cores() -> list[int | None]:
 
 
 def _quota() -> float:
-    """Cores' worth of CPU time."""
+    """Returns the container's quota of CPU time in cores."""
     try:
         quota, period = _QUOTA.read_text().split()
         return int(quota) / int(period)

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C ask training to stop; it obeys between two calls, when the state can be saved."""
+"""SIGTERM and Ctrl-C ask training to stop. It stops between two calls, where the state can be saved."""
 
 import contextlib
 import signal
@@ -7,7 +7,7 @@ import threading
 
 
 class StoppedError(KeyboardInterrupt):
-    """A signal ended training. Like its base it passes every `except Exception`: a stop is not a damaged file."""
+    """A signal ended training. Like its base class it passes every `except Exception`, because a stop is no failure."""
 
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
@@ -15,20 +15,21 @@ class StoppedError(KeyboardInterrupt):
 
 
 class StopSignals:
-    """Context manager that notes SIGTERM and SIGINT.
+    """Context manager that records SIGTERM and SIGINT.
 
-    Ctrl-C pressed a second time raises StoppedError at once. In a thread that is not the main one, where Python allows
-    no handlers, nothing is noted.
+    A second Ctrl-C raises StoppedError at once. Outside of the main thread, where Python allows no handlers, no signal
+    is recorded.
 
     Attributes:
-        number: the signal that came, 0 before.
+        number: Number of the signal that arrived; 0 before.
     """
 
     def __init__(self, *, alone: bool):
-        """Notes nothing yet.
+        """Prepares to record signals; `__enter__` starts.
 
         Args:
-            alone: whether this is the only process: others would wait for one that leaves without telling them.
+            alone: Whether this is the only process. Otherwise the other processes would wait for one that stops at
+                once.
         """
         self.number = 0
         self._alone, self._at_once = alone, False
@@ -46,9 +47,9 @@ class StopSignals:
 
     @contextlib.contextmanager
     def interruptible(self):
-        """In here, where nothing can be saved yet, a signal raises StoppedError at once.
+        """Makes a signal raise StoppedError at once in this context, where there is nothing to save yet.
 
-        Not for code that calls JAX: an exception in the middle of tracing can crash the interpreter when it ends.
+        Do not use it for code that calls JAX: an exception during tracing can crash the interpreter at its end.
         """
         self.stop_before_first_step()
         self._at_once = self._alone
@@ -58,7 +59,7 @@ class StopSignals:
             self._at_once = False
 
     def stop_before_first_step(self) -> None:
-        """Raises StoppedError if a signal came."""
+        """Raises StoppedError if a signal has arrived."""
         if self.number and self._alone:
             name = signal.Signals(self.number).name
             raise StoppedError(f"{name}: stopped before the first step; there is nothing to save.", self.number)

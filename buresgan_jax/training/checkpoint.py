@@ -1,8 +1,8 @@
 """Checkpoints of everything a run needs to resume: orbax, plus a checksum per array that is verified on restoring.
 
 Orbax writes a step atomically, but silently restores wrong numbers if a byte has flipped on the disk, and does not
-always notice a missing file. So each step carries a manifest with a CRC-32 of every array; a step that cannot
-be restored exactly is moved to `bad_checkpoints/` and the one before it is used.
+always notice a missing file. So each step has a manifest with a CRC-32 of every array. A step that cannot be restored
+exactly is moved to `bad_checkpoints/`, and the step before it is used.
 """
 
 import itertools
@@ -26,8 +26,8 @@ PyTree = Any
 class Checkpointer:
     """The checkpoints of one workdir.
 
-    Arrays are saved as NumPy arrays: process 0 writes, every process reads, and nothing depends on the number of
-    devices that they were saved on.
+    Arrays are saved as NumPy arrays: process 0 writes and every process reads. The number of devices may differ between
+    saving and restoring.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Checkpointer:
 
         Args:
             workdir: The run's directory.
-            keep: How many of the newest steps to keep; None: all.
-            keep_every_steps: Also keep all multiples of this; None: none.
-            read_only: Whether to create, move and delete nothing, as a training may be running there.
+            keep: Number of newest steps to keep; None: all.
+            keep_every_steps: Steps that are multiples of this are kept permanently; None: no such steps.
+            read_only: Whether to create, move and delete nothing, because a training may be running in the workdir.
             folder: The folder of the checkpoints in the workdir.
         """
         self._folder = epath.Path(workdir).resolve() / folder
@@ -78,20 +78,20 @@ class Checkpointer:
             self._manager.delete(old)
 
     def latest_step(self) -> int | None:
-        """Returns the newest step, good or bad."""
+        """Returns the newest step, even if it is damaged."""
         return max(self.steps(), default=None)
 
     def restore(self, like: Mapping[str, PyTree]) -> tuple[int, dict[str, PyTree]] | None:
-        """Restores the newest step that is good.
+        """Restores the newest step that can be restored exactly.
 
         Args:
-            like: For every wanted name a tree with the expected structure, shapes and dtypes.
+            like: For every requested name a tree with the expected structure, shapes and dtypes.
 
         Returns:
             The step and its trees; None if there is no checkpoint at all.
 
         Raises:
-            UserError: There are checkpoints but none is good, or they hold other arrays than `like`.
+            UserError: All checkpoints are damaged, or they hold other arrays than `like`.
         """
         like, bad = _zeros(like), {}
         while steps := set(self.steps()) - bad.keys():
@@ -121,7 +121,7 @@ class Checkpointer:
         """
         if step not in self.steps():
             known = ", ".join(map(str, self.steps())) or "none"
-            raise UserError(f"There is no checkpoint {step} in {self._folder}; there are: {known}.")
+            raise UserError(f"There is no checkpoint {step} in {self._folder}. Available: {known}.")
         items, problem = self._try(step, _zeros(like))
         if problem:
             raise UserError(f"Checkpoint {step} in {self._folder} cannot be restored ({problem}). Choose another one.")
@@ -133,8 +133,8 @@ class Checkpointer:
         self._manager.close()
 
     def steps(self) -> list[int]:
-        """Returns all steps, good or bad, in ascending order."""
-        # Not orbax's own list: it leaves out a step that lacks one of some small files, and could then not save it.
+        """Returns all steps, including damaged ones, in ascending order."""
+        # Orbax's own list omits a step if some small files are missing, and orbax could then not save that step.
         if not self._folder.exists():
             return []
         return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
@@ -145,7 +145,7 @@ class Checkpointer:
             items, problem = self._restore_exactly(step, like), None
         except UserError:
             raise
-        except Exception as error:  # orbax raises anything, bare Exception included, on a damaged step
+        except Exception as error:  # for a damaged step orbax raises any error, even a bare Exception
             items, problem = None, f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
         if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(problem is None)).all():
             items, problem = None, problem or "another process cannot read it"
@@ -165,7 +165,7 @@ class Checkpointer:
         return items
 
     def _read_manifest(self, step, like):
-        """Reads the checksums of all arrays by path, and checks that the wanted ones are there in the wanted shapes."""
+        """Reads the checksums of all arrays by path, and checks that the requested arrays have the expected shapes."""
         manifest = self._manager.restore(step, args=ocp.args.Composite(manifest=ocp.args.JsonRestore())).manifest
         arrays = manifest["arrays"]
         if manifest["crc32"] != _crc32(json.dumps(arrays, sort_keys=True).encode()):
@@ -188,7 +188,7 @@ class Checkpointer:
                 logging.warning("Checkpoint %d cannot be read (%s).", step, problem)
                 continue
             target = self._free_bad_folder(step)
-            logging.error("Checkpoint %d is damaged (%s); it is in %s now.", step, problem, target)
+            logging.error("Checkpoint %d is damaged (%s). It is now in %s.", step, problem, target)
             if jax.process_index() == 0:
                 self._bad_folder.mkdir(parents=True, exist_ok=True)
                 (self._folder / str(step)).rename(target)

@@ -18,7 +18,7 @@ from buresgan_jax.errors import UserError
 
 AXIS = "batch"
 _SMALL_DATA = 16 * 2**20  # bytes; all mixtures of points
-_CALL_BYTES = 64 * 2**20  # of batches in one call; a few calls wait in memory
+_CALL_BYTES = 64 * 2**20  # limit for the batches of one call; a few calls wait in memory
 _DECODE = 2**31 - 4  # folded into a step's key for decoding, far from the numbers and splits of any update
 
 
@@ -31,7 +31,7 @@ def raised_together():
     except (UserError, OSError) as found:
         error = found
     if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(error is None)).all():
-        error = error or UserError("Another process cannot begin; its own message says why.")
+        error = error or UserError("Another process cannot start. See the message of that process.")
     if error is not None:
         raise error
 
@@ -60,7 +60,7 @@ def axis() -> str | None:
 
 
 def batch_like(algorithm: Algorithm, size: int, example_shape: tuple[int, ...]) -> Batch:
-    """Returns the shapes of the batches of one update, of so many examples each."""
+    """Returns the shapes of the batches of one update, with `size` examples each."""
     rows = (algorithm.batches_per_update, size)
     return Batch(jax.ShapeDtypeStruct((*rows, *example_shape), jnp.float32), jax.ShapeDtypeStruct(rows, jnp.int32))
 
@@ -123,7 +123,7 @@ def over_devices(
 
     Args:
         run_steps: A function of `make_run_steps`, for an algorithm built with the axis `axis()`.
-        devices: Devices of all processes; None for all there are.
+        devices: Devices of all processes. Default: all devices.
         resident: Last arguments of `run_steps`, the same in every call.
 
     Returns:
@@ -220,7 +220,7 @@ def choose_steps_per_call(wanted: int | None, example_shape: tuple[int, ...], by
 
 
 class Layout(NamedTuple):
-    """How the global batch is split over processes and devices.
+    """The split of the global batch over processes and devices.
 
     Attributes:
         batch_size: Size of the global batch.

@@ -26,7 +26,7 @@ class DataParallel:
     """
 
     def __init__(self, run: OpenedRun, layout: devices.Layout, signals: StopSignals):
-        """Places state and data on the devices; of the run, only the reading of batches is kept on the host."""
+        """Places state and data on the devices. Only the function that reads batches stays on the host."""
         self.where, feed = run.workdir, run.feed
         self.steps_per_call = devices.choose_steps_per_call(
             run.config.training.steps_per_call, run.description.example_shape, feed.bytes_per_update
@@ -51,7 +51,7 @@ class DataParallel:
         return data.prefetch(read, plan, place=lambda batches: devices.on_local_devices(batches, devices.AXIS))
 
     def step(self, batches, num_steps, signal_number):
-        """Starts a call; returns the step after it and a signal that any process has noticed, still to be computed."""
+        """Starts a call; returns the step after it and any process's signal, which are still being computed."""
         noticed = np.full(self._layout.local_devices, signal_number, np.int32)
         self._state, self._tracker, done = self._run_steps(
             self._state, self._tracker, self._key, batches, num_steps, noticed
@@ -69,7 +69,7 @@ class DataParallel:
         return [devices.on_host(self._tracker)]
 
     def take_trackers(self):
-        """Resets the metrics; returns a function that waits for what `trackers` would have returned."""
+        """Resets the metrics; returns a function that waits for the metrics before the reset."""
         taken, self._tracker = devices.start_copy(self._tracker), self._zero_tracker
         return lambda: [jax.tree.map(np.asarray, taken)]
 
@@ -134,7 +134,7 @@ class Stacked:
         return data.prefetch(read, plan, place=lambda batches: self._place(batches, devices.AXIS))
 
     def step(self, batches, num_steps, signal_number):
-        """Starts a call; returns the step after it, still to be computed, and the signal: there is one process."""
+        """Starts a call; returns the step after it, which is still being computed, and the signal."""
         self._state, self._tracker, done = self._run_steps(self._state, self._tracker, self._keys, batches, num_steps)
         return devices.start_copy(done), signal_number
 
@@ -149,7 +149,7 @@ class Stacked:
         return self._split(self._tracker)
 
     def take_trackers(self):
-        """Resets the metrics; returns a function that waits for what `trackers` would have returned."""
+        """Resets the metrics; returns a function that waits for the metrics before the reset."""
         taken, self._tracker = self._tracker, self._zero_tracker
         for leaf in jax.tree.leaves(taken):
             leaf.copy_to_host_async()

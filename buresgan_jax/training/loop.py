@@ -1,4 +1,4 @@
-"""The training loop: what is due at which step. It knows an `Algorithm` and nothing about any method.
+"""The training loop. It uses the `Algorithm` interface and knows nothing about any method.
 
 Every random number and every batch is a function of (seed, step), so a stopped run resumes as if it had not been
 stopped.
@@ -60,7 +60,7 @@ def train_and_evaluate(config, workdir: epath.PathLike, *, profile: bool = False
         opened, recorder = open_run(config, workdir, signals, rows=layout.rows)
         with contextlib.closing(recorder):
             parallel = DataParallel(opened, layout, signals)
-            del opened  # what lies on the devices need not stay on the host
+            del opened  # its arrays are on the devices now and can leave the host
             trace = Trace(recorder.workdir / "profile" if profile and recorder.is_writer else None)
             for error in train(parallel, [recorder], signals, begin=begin, trace=trace).values():
                 raise error
@@ -106,12 +106,12 @@ def train(
 
 
 class _Loop:
-    """Keeps track of what is due and what is under way between two calls."""
+    """State of the loop between two calls: pending actions and running calls."""
 
     def __init__(self, parallel, recorders, begin, trace):
         self.parallel, self.recorders, self.diverged = parallel, recorders, {}
         self.begin, self.first, self.trace = begin, None, trace
-        self.config, self.start = recorders[0].config, recorders[0].start  # what is used of them is equal in all
+        self.config, self.start = recorders[0].config, recorders[0].start  # the parts used here are equal in all runs
         self.last = self.config.training.num_steps
         self.progress = Progress(self.start, self.last, show=recorders[0].is_writer)
         self.in_flight, self.stop_signal = collections.deque(), 0
@@ -120,7 +120,7 @@ class _Loop:
     def run(self, signals):
         options = self.config.training
         if self.start >= self.last:
-            logging.warning("The run is at step %d already, config.training.num_steps is %d.", self.start, self.last)
+            logging.warning("The run is already at step %d, config.training.num_steps is %d.", self.start, self.last)
             self.evaluate(self.start, write=False)
         if self.start == 0:
             self.draw(0)
@@ -133,7 +133,7 @@ class _Loop:
                     self.wait_for_calls()
                     self.trace.switch()
                 self.in_flight.append(self.parallel.step(batches, stop - start, signals.number))
-                # The host stays a little ahead of the devices, not so far that batches pile up in their memory.
+                # The host stays a little ahead of the devices, but not so far that batches fill up their memory.
                 self.wait_for_calls(0 if stop == self.last else _CALLS_IN_FLIGHT)
                 self.after_call(stop)
                 if len(self.diverged) == len(self.recorders):
@@ -146,23 +146,23 @@ class _Loop:
         self.finish()
 
     def wait_for_calls(self, but=0):
-        """Waits until all calls but this many are done."""
+        """Waits until at most `but` calls are still running."""
         while len(self.in_flight) > but:
             step, self.stop_signal = (int(value) for value in self.in_flight.popleft())
-            if self.first is None:  # it compiles: its time says nothing about the rest
+            if self.first is None:  # the first call compiles, so its time is not typical
                 self.first = (step, time.monotonic())
                 self.progress.say(f"step {step}: {self.first[1] - self.begin:.1f} s after the start")
             self.progress.step(step)
             self.write_logs(step)
 
     def after_call(self, step):
-        """Does what is due at a step. Checkpoints come last: a saved step has written everything else."""
+        """Takes all actions due at a step. Checkpoints are last, so a saved step has written everything else."""
         options = self.config.training
 
         def due(every):
             return step == self.last or (every and step % every == 0)
 
-        if due(options.log_every_steps):  # read when the call is done, which keeps the devices busy meanwhile
+        if due(options.log_every_steps):  # read when the call is done, so the devices stay busy
             self.logs.append((step, self.parallel.take_trackers()))
         if due(self.config.evaluation.every_steps):
             self.evaluate(step)
@@ -172,7 +172,7 @@ class _Loop:
             self.save(step)
 
     def for_each(self, function: Callable):
-        """Returns `[function(index, recorder), ...]` for the runs that have not diverged; notes those that do."""
+        """Returns `[function(index, recorder), ...]` for the runs that have not diverged; records new divergences."""
         results = []
         for index, recorder in enumerate(self.recorders):
             if index not in self.diverged:
@@ -183,7 +183,7 @@ class _Loop:
         return results
 
     def write_logs(self, last):
-        """Writes the metrics of all steps up to `last`, and finds the runs that have diverged."""
+        """Writes the metrics of all steps up to `last` and finds runs that have diverged."""
         while self.logs and self.logs[0][0] <= last:
             step, read = self.logs.popleft()
             trackers = read()
@@ -193,7 +193,7 @@ class _Loop:
                 self.progress.report(step, {name: np.mean([each[name] for each in values]) for name in values[0]})
 
     def wait_for_states(self, step):
-        """Returns the states after a step, when all calls are done and logged."""
+        """Waits until all calls are done and logged; returns the states after a step."""
         self.write_logs(step)
         return self.parallel.states()
 
@@ -216,7 +216,7 @@ class _Loop:
         self.for_each(lambda index, recorder: recorder.save(step, states[index], trackers[index]))
 
     def finish(self):
-        """Writes the results of each run, unless they were written before."""
+        """Writes the results of each run if it trained any steps."""
         now, step = time.monotonic(), max(self.start, self.last)
         values = {"step": step, "seconds": round(now - self.begin, 2), **machine()}
         if self.first is not None:

@@ -43,7 +43,7 @@ def test_state_dict_of_another_network_is_one_clear_line():
     with pytest.raises(UserError, match=r"another network: 'Mixed_5b.branch1x1.bn.running_var' is missing\.$"):
         inception.params_from_state_dict(arrays)
     arrays = inception_state_dict() | {"fc.weight": np.zeros((1000, 2048), np.float32)}
-    with pytest.raises(UserError, match=r"fc/kernel has shape \(2048, 1000\), expected is \(2048, 1008\); 1 of 190"):
+    with pytest.raises(UserError, match=r"fc/kernel has shape \(2048, 1000\), expected \(2048, 1008\); 1 of 190"):
         inception.params_from_state_dict(arrays, "it")
     with pytest.raises(UserError, match=r"^it holds the weights of another network: .* is missing\.$"):
         mobilenet.params_from_state_dict(inception_state_dict(), "it")
@@ -112,7 +112,7 @@ def test_vgg16_equals_torchvision_and_takes_gray_images(tmp_path, monkeypatch):
 
 def test_mobilenet_v2_equals_torchvision(tmp_path, monkeypatch):
     file, sha256 = pickled(golden.mobilenet_v2_state_dict(), tmp_path)
-    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is {mobilenet.SHA256}\. Give another file"):
+    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected {mobilenet.SHA256}\. Give another file"):
         extractors.mobilenet_v2(file)
     monkeypatch.setattr(mobilenet, "SHA256", sha256)
     extractor = extractors.mobilenet_v2(file, size=32, batch_size=2)

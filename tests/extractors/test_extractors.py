@@ -151,7 +151,7 @@ def test_other_files_are_one_clear_line(tmp_path, content, reason):
     file = tmp_path / "weights.pth"
     file.write_bytes(content)
     with pytest.raises(
-        UserError, match=rf"weights\.pth is no file of weights \(.*({reason}).*\)\. Give a state dict"
+        UserError, match=rf"weights\.pth is not a weights file \(.*({reason}).*\)\. Give a state dict"
     ) as error:
         read_weights(file)
     assert "\n" not in str(error.value)
@@ -163,11 +163,11 @@ def test_missing_files_and_wrong_checksums_are_one_clear_line(tmp_path):
     file = golden.FOLDER / "state_dict_new.pth"
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     assert read_weights(file, sha256=sha256).sha256 == sha256
-    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is 00\. Give another file\.$"):
+    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected 00\. Give another file\.$"):
         read_weights(file, sha256="00")
     damaged = tmp_path / "weights-6726825d.pth"
     damaged.write_bytes(file.read_bytes())
-    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected is 6726825d\. Give"):
+    with pytest.raises(UserError, match=rf"has sha256 {sha256}, expected 6726825d\. Give"):
         read_weights(damaged)
 
 
@@ -175,9 +175,7 @@ def test_a_url_is_downloaded_once_and_whole(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     file = tmp_path / "weights.pth"
     file.write_bytes((golden.FOLDER / "state_dict_new.pth").read_bytes())
-    with pytest.raises(
-        UserError, match=r"^Cannot download file:.*its sha256 is .*, expected is 00\)\. Download it else"
-    ):
+    with pytest.raises(UserError, match=r"^Cannot download file:.*its sha256 is .*, expected 00\)\. Download it else"):
         read_weights(file.as_uri(), sha256="00")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     first = read_weights(file.as_uri())

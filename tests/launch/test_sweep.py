@@ -105,7 +105,7 @@ def test_finished_cells_are_not_run_again(fake, tmp_path):
     made[0].config.evaluation.num_samples = 7  # it would have to be evaluated again
     assert processes.finished(made[0]) is None
     made[0].config.training.num_steps = 4
-    with pytest.raises(UserError, match="is at step 5 already, training.num_steps is 4"):
+    with pytest.raises(UserError, match="is already at step 5, training.num_steps is 4"):
         processes.finished(made[0])
 
 
@@ -184,7 +184,7 @@ def test_a_grid_is_the_product_of_its_values():
     ("argument", "message"),
     [
         ("bures.wieght=1", "Unknown config key 'bures.wieght'. Did you mean 'bures.weight'?"),
-        ("seed=1,2", "seeds are given by --seeds."),
+        ("seed=1,2", "give seeds with --seeds."),
         ("method=gan,hinge", "it is an argument of the config file"),
         ("loss.name=None,hinge", "loss.name=None does not fit: the config needs str."),
         ("data.num_examples=abc", "data.num_examples=abc does not fit: the config needs int."),
@@ -247,7 +247,7 @@ def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeyp
     saved = json.loads((tmp_path / "bures.weight=2.0,seed=1" / "config.json").read_text())
     assert (saved["seed"], saved["bures"]["weight"], saved["data"]["resident"]) == (1, 2.0, True)
     assert call_sweep(monkeypatch, *arguments) == 0
-    assert "2 of 2 are done already" in capfd.readouterr().err
+    assert "2 of 2 runs are already done" in capfd.readouterr().err
 
 
 def test_a_vmap_has_at_most_as_many_runs_as_jobs(monkeypatch):

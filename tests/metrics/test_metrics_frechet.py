@@ -132,7 +132,7 @@ def test_collapsed_fakes_are_far_and_the_value_is_a_plain_float():
     [
         (np.zeros((1, 4)), np.zeros((5, 4)), "real has too few samples: this metric needs at least 2, got 1"),
         (np.zeros((5, 4)), np.zeros((0, 4)), "fake has too few samples"),
-        (np.zeros((5, 4)), np.zeros((5, 3)), "one dimension, got 4 and 3"),
+        (np.zeros((5, 4)), np.zeros((5, 3)), "same dimension, got 4 and 3"),
         (np.zeros((5, 4)), np.full((5, 4), np.nan), "5 of 5 samples of fake are not finite"),
         (
             np.zeros((5, 4, 1)),
@@ -165,5 +165,5 @@ def test_bad_statistics_are_refused(mean, cov, message):
 def test_batches_of_another_dimension_are_refused():
     moments = Moments()
     moments.add(np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="came before, 3, got 4"):
+    with pytest.raises(ValueError, match="dimension of earlier batches, 3, got 4"):
         moments.add(np.zeros((2, 4)))

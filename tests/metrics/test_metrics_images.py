@@ -142,7 +142,7 @@ def test_equal_images_are_similar_by_one_and_pairs_of_a_collapsed_set_too():
     ("call", "message"),
     [
         (lambda: ms_ssim(_images(2), _images(2)), "5 scales need images of at least 176 x 176 pixels, got 32 x 32"),
-        (lambda: ms_ssim(_images(2), _images(3)), r"one shape, got \(2, 32, 32, 3\) and \(3, 32, 32, 3\)"),
+        (lambda: ms_ssim(_images(2), _images(3)), r"same shape, got \(2, 32, 32, 3\) and \(3, 32, 32, 3\)"),
         (lambda: ms_ssim_of_pairs(_images(1)), "images has too few samples: this metric needs at least 2, got 1"),
         (lambda: ms_ssim_of_pairs(_images(2), num_pairs=1), "num_pairs must be at least 2"),
     ],

@@ -46,7 +46,7 @@ def test_other_images_end_in_a_minimum():
     [
         (TARGETS[:0], {}, "targets has too few samples"),
         (TARGETS * np.nan, {}, "4 of 4 samples of targets are not finite"),
-        (TARGETS[:, :1], {}, r"what the generator makes, \(4, 2, 4\), got \(4, 1, 4\)"),
+        (TARGETS[:, :1], {}, r"the generator's images, \(4, 2, 4\), got \(4, 1, 4\)"),
         (TARGETS, {"num_restarts": 0}, "num_restarts must be a positive integer, got 0"),
     ],
 )

@@ -85,7 +85,7 @@ MISTAKES = {
         [RING, "--config.training.num_steps.x=3"],
         "Unknown config key 'x' in --config.training.num",
     ),
-    "whole number": ([RING, "--config.training.num_steps=abc"], "num_steps=abc: it is not a whole number."),
+    "whole number": ([RING, "--config.training.num_steps=abc"], "num_steps=abc: it is not an integer."),
     "number": ([RING, "--config.bures.weight=abc"], "--config.bures.weight=abc: it is not a number."),
     "truth": ([RING, "--config.smoke=abc"], "--config.smoke=abc: it is neither true nor false."),
     "no config": ([], "--config is missing. Give a config file, such as --config=configs/ring.py."),

@@ -48,7 +48,7 @@ def test_a_small_suite_ends_in_tables_and_a_picture(monkeypatch, tmp_path, capfd
         assert picture.size[0] > 300
     capfd.readouterr()
     assert call(monkeypatch, *arguments) == 0  # everything is done
-    assert "2 of 2 are done already" in capfd.readouterr().err
+    assert "2 of 2 runs are already done" in capfd.readouterr().err
 
 
 ROW = "ring,{},{},{},{},0.5,1.5,8,{}\n"  # data, method, seed, status, step, seconds, seconds_per_step, modes, overrides

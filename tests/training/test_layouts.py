@@ -104,7 +104,7 @@ def test_a_mistake_of_one_process_ends_all_of_them(monkeypatch):
     for errors in ([UserError("mine")], [UserError("mine"), None], [UserError("mine"), UserError("other")]):
         with pytest.raises(UserError, match="mine"):
             opened(*errors)
-    with pytest.raises(UserError, match="Another process cannot begin; its own message says why"):
+    with pytest.raises(UserError, match="Another process cannot start. See the message of that process"):
         opened(None, UserError("other"))
 
 
