@@ -9,7 +9,14 @@ from golden import updates
 GOLDEN = json.loads(updates.FILE.read_text())
 
 
-@pytest.mark.parametrize("case", GOLDEN)
+# On images, those with operations that the others do not have.
+FAST = ("bures mnist", "wgan_gp mnist", "mdgan_v2 mnist", "pacgan mnist")
+CASES = [
+    pytest.param(case, marks=[pytest.mark.slow] if "mnist" in case and case not in FAST else []) for case in GOLDEN
+]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_updates_are_the_recorded_ones(case, x64):
     found = updates.summaries(*case.split())
     assert found.keys() == GOLDEN[case].keys()

@@ -1,6 +1,6 @@
 """Golden updates: the state of every method after one and three updates, in float64, and how they are recorded.
 
-    python tests/golden/updates.py
+    PYTHONPATH=. python tests/golden/updates.py
 
 A state is filled with numbers that follow from the names of its arrays, the batches likewise, so that nothing depends
 on how a state is initialized. `updates.json` keeps three numbers of each array: its mean, its root mean square, and its
@@ -16,16 +16,23 @@ import zlib
 import jax
 import numpy as np
 
+from buresgan_jax import builders, config, declarations, latents
+from buresgan_jax.algorithms import Batch
+
 FILE = pathlib.Path(__file__).parent / "updates.json"
 BATCH = 8
 
 
+@declarations.latent("exact", "standard normal in float64, the same whatever the compiler rounds")
+def exact(dim):
+    """Standard normal, float64."""
+    return latents.Latent(dim, lambda arrays, key, n: jax.random.normal(key, (n, dim), float))
+
+
 def config_of(method: str, data: str):
     """Tiny networks on the ring, or tiny DCGANs on images of 16x16."""
-    from buresgan_jax import config
-
     tiny = config.default(f"{method},smoke")
-    tiny.data.name = data
+    tiny.data.name, tiny.latent.name = data, "golden.updates:exact"
     if data != "ring":
         tiny.data.image_size, tiny.data.channels = 16, 1
         tiny.generator.name = tiny.discriminator.name = "dcgan"
@@ -50,9 +57,6 @@ def _fill(path, leaf):
 
 def summaries(method: str, data: str) -> dict[str, list[float]]:
     """The three numbers of every array of the state after one and three updates, and the metrics."""
-    from buresgan_jax import builders
-    from buresgan_jax.algorithms import Batch
-
     tiny = config_of(method, data)
     algorithm, shape = builders.algorithm(tiny), builders.describe(tiny).example_shape
     state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(shape, np.float32))
@@ -75,11 +79,9 @@ def _summary(array):
 
 def main():
     """Records all methods."""
-    sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
-    from buresgan_jax.config import METHODS
-
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
     jax.config.update("jax_enable_x64", True)
-    cases = [(method, data) for method in METHODS for data in ("ring", "mnist")]
+    cases = [(method, data) for method in config.METHODS for data in ("ring", "mnist")]
     FILE.write_text(json.dumps({f"{method} {data}": summaries(method, data) for method, data in cases}) + "\n")
 
 
