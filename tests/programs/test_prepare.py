@@ -66,7 +66,10 @@ def test_missing_tensorflow_is_one_line_with_the_command(capsys, tmp_path, monke
 @pytest.mark.parametrize(
     ("cause", "match"),
     [
-        ("requests.ConnectionError", "Cannot download 'cifar10'. Check the network, or download cifar-10-binary.tar.gz"),
+        (
+            "requests.ConnectionError",
+            "Cannot download 'cifar10'. Check the network, or download cifar-10-binary.tar.gz",
+        ),
         ("OSError", "Cannot prepare 'cifar10' in "),
     ],
 )
