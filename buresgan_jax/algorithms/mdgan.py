@@ -138,13 +138,7 @@ def mdgan_v2(
         Che et al., "Mode Regularized Generative Adversarial Networks", ICLR 2017. https://arxiv.org/abs/1612.02136.
     """
     terms = _terms(game, {"reconstruction": reconstruction_weight, "mode": mode_weight}, _error_of_first_axis)
-    second = Auxiliary(
-        "manifold_discriminator",
-        game.discriminator,
-        game.discriminator_optimizer,
-        example=lambda z, x, shown=game: moves.show(shown, z, x, jax.random.key(0)),
-    )
-    game = _with_encoder(game, encoder, terms, second)
+    game = _with_encoder(game, encoder, terms, _manifold_discriminator(game))
     diffusion_game = _in_inference_mode(game) if reference_compat else game
     manifold_game = _autoencoder_game(game, encoder, terms, reference_compat)
 
@@ -177,6 +171,15 @@ def mdgan_v2(
         return moves.finish_step(game, last.state), metrics | first.metrics | last.metrics
 
     return make_algorithm(game, update, batches_per_update=2)
+
+
+def _manifold_discriminator(game):
+    """A second discriminator, like the game's."""
+
+    def example(z, x):
+        return moves.show(game, z, x, jax.random.key(0))
+
+    return Auxiliary("manifold_discriminator", game.discriminator, game.discriminator_optimizer, example)
 
 
 def _terms(game, weights, error, *, pushes_to_fake=False):

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-import tqdm
 
 from buresgan_jax.data.pipeline import read_indices, read_steps
 from buresgan_jax.data.source import Source
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime import progress_bar
 
 _CHUNK = 1024  # examples that are loaded at once: enough for all threads of a decoder
 
@@ -107,11 +107,8 @@ def decode_payload(
 
 def _load(source: Source, dtype: np.dtype) -> tuple[np.ndarray]:
     examples = np.empty((source.num_examples, *source.example_shape), dtype)
-    # Hidden for short jobs and non-interactive output.
-    chunks = tqdm.trange(
-        0, len(examples), _CHUNK, desc="Loading the data set", unit_scale=_CHUNK, delay=3, disable=None
-    )
-    for start in chunks:
+    starts, options = range(0, len(examples), _CHUNK), {"unit_scale": _CHUNK, "leave": True}
+    for start in progress_bar.track(starts, description="Loading the data set", **options):
         chunk = np.arange(start, min(start + _CHUNK, len(examples)))
         examples[chunk] = source.fetch(chunk)
     return (examples,)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import IO
 
 import numpy as np
-import tqdm
 from absl import logging
 from etils import epath
 from PIL import Image, UnidentifiedImageError
@@ -14,6 +13,7 @@ from buresgan_jax.data import _pixels, options
 from buresgan_jax.data.augment import with_flips
 from buresgan_jax.data.source import Description, Source, decode_images, describe_images
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime import progress_bar
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _KINDS = "PNG or JPEG"
@@ -213,9 +213,8 @@ def _find_broken(paths: list[epath.Path], work: Callable[[int], None], *, progre
         return {position: reason for position in positions.tolist() if (reason := _failure(work, position, paths))}
 
     broken = {}
-    # Hidden for short jobs and non-interactive output.
-    show = {"delay": 3, "disable": None if progress else True}
-    with tqdm.tqdm(total=len(paths), desc="Reading pictures", unit="file", **show) as bar:
+    options = {"unit": "file", "leave": True, "disable": None if progress else True}
+    with progress_bar.track(description="Reading pictures", total=len(paths), **options) as bar:
         for positions, some in _pixels.map_in_threads(lambda chunk: (chunk, try_some(chunk)), len(paths)):
             broken.update(some)
             bar.update(len(positions))

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tqdm
 
 from buresgan_jax import __version__, metrics
 from buresgan_jax.evaluation import statistics_cache
 from buresgan_jax.extractors import Extractor
+from buresgan_jax.runtime import progress_bar
 
 
 class Summary(NamedTuple):
@@ -74,8 +74,7 @@ def summarize(
 def _read(name, batches, parts, extractor):
     keepers, digests, shape, undefined = {part: _KEEPERS[part]() for part in parts}, [], None, {}
     total = len(batches) if hasattr(batches, "__len__") else None
-    # Hidden for short jobs and non-interactive output.
-    for images in tqdm.tqdm(batches, desc=f"{name}", total=total, unit="batch", delay=2, disable=None):
+    for images in progress_bar.track(batches, description=name, total=total, unit="batch", leave=True):
         shape = _check_batch(name, images, shape)
         digests += [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]
         outputs = {"images": images}

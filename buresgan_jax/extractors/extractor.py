@@ -1,6 +1,7 @@
 """The common form of all extractors, including a user's own function."""
 
 import collections
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -129,22 +130,25 @@ def make_extractor(
             )
         return Features(features, logits)
 
-    def function(images: ArrayLike) -> Features:
-        images = _as_uint8(images)
-        pending, done = collections.deque(), []
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
-            filled[: len(batch)] = batch
-            pending.append(outputs_of(filled))
-            if len(pending) > 1:  # the device computes one batch while the next is prepared, and holds no more
-                done.append(jax.device_get(pending.popleft()))
-        done += jax.device_get(list(pending))
-        rows = (np.concatenate(parts)[: len(images)] for parts in zip(*done, strict=True) if parts[0] is not None)
-        features, logits = [*rows, None][:2]
-        return Features(features, logits)
-
+    function = functools.partial(_in_batches, outputs_of, batch_size)
     return Extractor(name, function, dim, sha256, resizer, is_canonical)
+
+
+def _in_batches(outputs_of, batch_size, images: ArrayLike) -> Features:
+    """Features of any number of images, from a function of batches of one size."""
+    images = _as_uint8(images)
+    pending, done = collections.deque(), []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
+        filled[: len(batch)] = batch
+        pending.append(outputs_of(filled))
+        if len(pending) > 1:  # the device works on one batch while the next is prepared, and holds no more
+            done.append(jax.device_get(pending.popleft()))
+    done += jax.device_get(list(pending))
+    rows = (np.concatenate(parts)[: len(images)] for parts in zip(*done, strict=True) if parts[0] is not None)
+    features, logits = [*rows, None][:2]
+    return Features(features, logits)
 
 
 def to_rgb(images: jax.Array) -> jax.Array:

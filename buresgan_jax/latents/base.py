@@ -10,7 +10,7 @@ class Preparation(NamedTuple):
     """Arrays that are computed once from the data, before the first step of a new run.
 
     Attributes:
-        compute: `(source, seed) -> arrays`, on the host.
+        compute: `(source, seed) -> arrays`, on the host. Long loops can show `runtime.progress_bar.track`.
         like: Shapes and dtypes of these arrays (`jax.ShapeDtypeStruct`), known without the data.
     """
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-import tqdm
 from etils import epath
 
 from buresgan_jax import data
 from buresgan_jax.algorithms import Algorithm
 from buresgan_jax.evaluation import pictures
+from buresgan_jax.runtime import progress_bar
 
 Sampler = Callable[..., np.ndarray]
 _BATCH = 256
@@ -25,8 +25,7 @@ def make_sampler(algorithm: Algorithm) -> Sampler:
 
     def sample(state, key, n, *, ema=True):
         # Hidden for short jobs and non-interactive output.
-        options = {"desc": "samples", "unit": "batch", "delay": 2, "leave": False, "disable": None}
-        numbers = tqdm.trange(-(-n // _BATCH), **options)
+        numbers = progress_bar.track(range(-(-n // _BATCH)), description="samples", unit="batch")
         batches = [np.asarray(draw(state, key, index, ema)) for index in numbers]
         return np.concatenate(batches)[:n]
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from buresgan_jax import builders, config, data, declarations
-from buresgan_jax.builders import _data
+from buresgan_jax.config import catalog
 from buresgan_jax.data import options
 from buresgan_jax.errors import UserError
 
@@ -104,14 +104,15 @@ def _spiral(*, seed, turns, num_examples):
 
 @pytest.fixture
 def own_config(monkeypatch):
-    """A config whose data set is declared outside of the package, as the catalog will find it."""
+    """A config whose data set is declared outside of the package, and found by the catalog."""
     turns = declarations.Option("turns", 2.0, "turns of the spiral")
     declare = declarations.data(
         "spiral", "A spiral.", turns, options.NUM_EXAMPLES, describe=lambda **_: data.Description((2,))
     )
-    monkeypatch.setitem(_data._DATA_SETS, "spiral", declare(_spiral))
+    monkeypatch.setitem(catalog.BUILT_IN["data"], "spiral", declare(_spiral))
     own = config.default("gan,smoke")
     own.data.update({"name": "spiral", "num_examples": 9})
+    config.complete(own)
     return own
 
 
@@ -127,7 +128,7 @@ def test_a_data_set_from_outside_is_built_from_its_own_options(own_config):
 def test_what_a_data_set_opens_must_fit_its_description(own_config, monkeypatch):
     wrong = declarations.data("wrong", "Points in space.", describe=lambda **_: data.Description((3,)))
     component = wrong(lambda *, seed: _spiral(seed=seed, turns=1, num_examples=3))
-    monkeypatch.setitem(_data._DATA_SETS, "spiral", component)
+    monkeypatch.setitem(catalog.BUILT_IN["data"], "spiral", component)
     with pytest.raises(UserError, match=r"'spiral' has examples of shape \(2,\), but the config says \(3,\)"):
         builders.source(own_config)
 
