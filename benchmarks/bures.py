@@ -1,17 +1,17 @@
-"""The Bures distance beside its peers: errors against exact values, NaN, and time, in one run.
+"""Compares the Bures distance with its peers: errors against exact values, NaN, and time, in one run.
 
     pip install -e ".[peers]"        # a missing peer is a blank column
     for dtype in float32 float64; do
       taskset -c 0 python benchmarks/bures.py --dtypes $dtype --out=docs/results/bures_cpu_$dtype.md
     done                             # also --dims 2 16 64 128 256 512 --repeats 5
 
-From covariances, float32 and float64, every spectrum of `tests/golden/bures.py`; from features, batches n x dim. Exact
-means 50 digits (tests/golden) up to dim 64. Above, float32 rows are compared with the float64 residual form on the same
-float32 input, float64 rows with pairs built to have a known answer: B = T A T in extended precision, whose distance is
-tr A + tr B - 2 tr(T A) and whose gradient is I - T. Errors of the value are relative to the traces, errors of the
-gradient to its norm, where it is unique and the condition numbers are at most 1e4. Times are medians of up to --repeats
-compiled calls in milliseconds: the value, and value with gradient in the first argument, with one BLAS thread. Exit
-status 0.
+From covariances: float32 and float64, every spectrum of `tests/golden/bures.py`. From features: batches n x dim. Exact
+values have 50 digits (tests/golden) up to dim 64. For larger dims, float32 rows are compared with the float64 residual
+form on the same float32 input, and float64 rows with pairs of known distance: B = T A T in extended precision has the
+distance tr A + tr B - 2 tr(T A) and the gradient I - T. Errors of the value are relative to the traces. Errors of the
+gradient are relative to its norm, if it is unique and the condition numbers are at most 1e4. Times are medians of up to
+--repeats compiled calls in milliseconds, with one BLAS thread: the value, and the value with the gradient in the first
+argument. Exit status 0.
 """
 
 import argparse
@@ -55,7 +55,7 @@ class Case(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What one implementation did on one case; None where it cannot."""
+    """Result of one implementation on one case; None if it does not support the case."""
 
     error: float
     gradient_error: float | None
@@ -280,7 +280,7 @@ def _timed(function, repeats, *arrays):
 
 
 def ratio_to_decompositions(case: Case, repeats: int) -> float:
-    """Time of value and gradient, in that of two `eigh` and the full SVD of the product of the roots, in turn."""
+    """Time of value and gradient, relative to two `eigh` and the full SVD of the product of the roots, in turn."""
     with jax.enable_x64(case.x.dtype == np.float64):
         x, y = jnp.asarray(case.x), jnp.asarray(case.y)
         cross = sqrtm(x) @ sqrtm(y)
@@ -319,9 +319,9 @@ def _cell(entry):
 
 
 def verdicts(rows, default: str, eps_of) -> list[str]:
-    """By peer: rows on which it is more accurate than our default, or as accurate and more than 10 % faster.
+    """Lists by peer the rows on which it is more accurate than our default, or as accurate and more than 10 % faster.
 
-    Errors below 4 eps of the traces are rounding and count as equal, and so do errors within a factor of two.
+    Errors below 4 eps of the traces are rounding and count as equal. Errors within a factor of two count as equal too.
     """
     accurate, faster = collections.defaultdict(list), collections.defaultdict(list)
     for label, entries in rows:

@@ -3,11 +3,11 @@
     taskset -c 0 python benchmarks/convolution.py              # one core: pieces of the CIFAR step, loop, layers
     python benchmarks/convolution.py --only layers             # all cores, the table of layers only
 
-A layer's time is its value and both gradients. "swapped" says which of XLA's three convolutions (value, gradient by x,
-gradient by the kernel) are compiled with `rhs_reversal`: XLA has swapped the operands because the window has the larger
-area, and its CPU backend has no fast kernel for a reversed window. The second table shows that in a loop even gradients
-that are not swapped are slow: XLA gives convolutions the layout of its fast kernels in the entry computation only.
-Layers of stride 1 gain from the products of spectra too. The report on XLA itself is docs/xla_convolution.md.
+A layer's time is that of its value and both gradients. "swapped" says which of XLA's three convolutions (value,
+gradient by x, gradient by the kernel) are compiled with `rhs_reversal`: XLA has swapped the operands because the window
+has the larger area, and its CPU backend has no fast kernel for a reversed window. The second table shows that in a loop
+gradients are slow even without a swap: XLA uses the layout of its fast kernels only in the entry computation. Layers of
+stride 1 also gain from products of spectra. The report on XLA itself is docs/xla_convolution.md.
 """
 
 import argparse

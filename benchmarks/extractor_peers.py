@@ -1,6 +1,6 @@
 """The networks of other packages, with given weights: `[batch, height, width, 3]` in, NumPy arrays by name out.
 
-The packages are those of metric_peers.py; nothing here can be called where they are missing.
+The packages are those of metric_peers.py. The functions here need all of them.
 """
 
 import pathlib
@@ -25,7 +25,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def versions() -> dict[str, str]:
-    """Of the packages."""
+    """Versions of the packages."""
     return metric_peers.versions() | {name: metadata.version(name) for name in ("torch", "torchvision")}
 
 
@@ -46,8 +46,8 @@ def pytorch_fid_activations(arrays: Arrays, images: np.ndarray) -> Arrays:
     """Outputs of all modules of pytorch-fid's Inception-v3, by their names, with "pool3" and "logits".
 
     Args:
-        arrays: its state dict.
-        images: within [-1, 1].
+        arrays: The network's state dict.
+        images: Images within [-1, 1].
     """
     with mock.patch.object(pytorch_fid_inception, "load_state_dict_from_url", return_value=_tensors(arrays)):
         network = pytorch_fid_inception.fid_inception_v3().eval()
@@ -63,7 +63,7 @@ def torch_fidelity_inception(arrays: Arrays) -> Callable[[np.ndarray], Arrays]:
     """torch-fidelity's extractor: uint8 images of any size -> "pool3", "logits_unbiased" and "logits".
 
     Args:
-        arrays: the state dict of its network.
+        arrays: The network's state dict.
     """
     names = {"2048": "pool3", "logits_unbiased": "logits_unbiased", "logits": "logits"}
     with tempfile.TemporaryDirectory() as folder:
@@ -88,7 +88,7 @@ def torchvision_vgg16(convolutions: dict[str, Arrays], images: np.ndarray) -> np
 
     Args:
         convolutions: `kernel` `[height, width, in, out]` and `bias` of `Conv_0` to `Conv_12`.
-        images: uint8.
+        images: Images, uint8.
     """
     layers = torchvision.models.vgg16().features.eval()
     own = [layer for layer in layers if isinstance(layer, torch.nn.Conv2d)]
@@ -110,7 +110,7 @@ def torchvision_mobilenet_v2(arrays: Arrays, images: np.ndarray) -> Arrays:
 
 
 def resized(name: str, images: np.ndarray, size: int) -> np.ndarray:
-    """Images `[batch, height, width, 3]` of uint8 in another size, as float32, by the package that the name is of."""
+    """Resizes uint8 images `[batch, height, width, 3]` with the package of the resizer's name; returns float32."""
     if name == "legacy_tensorflow":
         tensor = _tensor(images.astype(np.float32))
         return _array(interpolate_bilinear_2d_like_tensorflow1x(tensor, size=(size, size), align_corners=False))
@@ -123,6 +123,6 @@ def resized(name: str, images: np.ndarray, size: int) -> np.ndarray:
 
 
 def write_state_dict(arrays: Arrays, file: pathlib.Path, is_new: bool) -> None:
-    """By `torch.save`, in its new or its old format; views stay views."""
+    """Writes a state dict by `torch.save`, in its new or its old format. Views stay views."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     torch.save(tensors, file, _use_new_zipfile_serialization=is_new)

@@ -1,13 +1,13 @@
-"""The feature extractors beside the networks of other packages: how far they differ, and how long each takes.
+"""Compares the feature extractors with the networks of other packages: their differences and times.
 
     python benchmarks/extractors.py --cores=0                # packages: see metric_peers.py, all are needed
     python benchmarks/extractors.py --cores=0,1 --num-images=200 --output=docs/results/extractors.md
     python benchmarks/extractors.py --record                 # writes tests/golden, and nothing else
 
 All weights are random, drawn by NumPy. Differences are relative to the largest activation of a layer, over all entries.
-Times are of uint8 images of 32 x 32, resized to 299 x 299 by each package itself, features and logits in batches of
-`--batch-size`; each package has one thread per core. Seconds on the clock count what other programs take from these
-cores; those of the processor do not. A ratio above 1 says that ours is faster.
+Times are for features and logits of uint8 images of 32 x 32 in batches of `--batch-size`. Each package resizes them to
+299 x 299 itself and has one thread per core. Wall-clock seconds include the time that other programs use these cores;
+processor seconds do not. A ratio above 1 means that ours is faster.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""What there is to measure on a GPU, in one command of at most ten minutes.
+"""Measures everything on a GPU with one command, in at most ten minutes.
 
     pip install -e ".[dev,peers]"    # and jax for the GPU: pip install "jax[cuda13]"
     python benchmarks/gpu.py --output=docs/results/gpu
 
-Runs the other benchmarks one after another, the most important ones first, and writes a page for each into the folder;
-one that is there already is not run again, so that an interrupted command can be repeated. What fails or takes too long
-is told and left out; exit status 1 then.
+Runs the other benchmarks one after another, the most important ones first, and writes a page for each into the folder.
+A benchmark with a page is not run again, so an interrupted command can be repeated. Benchmarks that fail or take too
+long are reported and skipped; the exit status is then 1.
 """
 
 import argparse
@@ -24,7 +24,7 @@ RUNS = {
     "cifar_tf32": f"{_CIFAR} --methods=bures --dtype=tf32 {_BOTH} --breakdown",
     "cifar_float32": f"{_CIFAR} --methods=bures --dtype=float32 {_BOTH}",
     "cifar_bfloat16": f"{_CIFAR} --methods=bures --dtype=bfloat16 {_BOTH}",
-    # What fills the gap to the floors: the decomposition, the loop over steps, kernels by name.
+    # These explain the gap to the floors: the decomposition, the loop over steps, kernels by name.
     "cifar_settings": f"{_CIFAR} --methods=bures --dtype=tf32 --peer=none --vary=training.steps_per_call=1,4,16 "
     "--vary=bures.method=newton_schulz,svd --trace={traces}",
     "ring": "steps.py --data=ring --methods=gan,bures,alternating_bures --batch-sizes=256 --rounds=7 --budget=5 "
@@ -43,7 +43,7 @@ def run(command: str, page: pathlib.Path, seconds: float) -> str | None:
     if seconds <= 0:
         return "no time was left"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # In a session of its own: what it has started itself must not go on either.
+    # It gets its own process session, so that its child processes can be stopped too.
     command = [sys.executable, str(_FOLDER / script), *options]
     with subprocess.Popen(command, start_new_session=True, **pipes) as started:
         try:
@@ -63,7 +63,7 @@ def run(command: str, page: pathlib.Path, seconds: float) -> str | None:
 
 
 def main(arguments=None) -> int:
-    """Runs what is not there yet; returns the exit status."""
+    """Runs the benchmarks without a page; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, required=True, help="a folder for the pages")
     parser.add_argument("--minutes", type=float, default=9.5, help="after which nothing goes on")
@@ -87,7 +87,7 @@ def main(arguments=None) -> int:
 
 
 def exit_when_terminated() -> None:
-    """Makes an exception of the signals that would end this process and leave what it has started behind."""
+    """Turns the signals that end this process into an exception, so that child processes are stopped too."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
 

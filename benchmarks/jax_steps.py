@@ -1,6 +1,6 @@
-"""What `steps.py` times of the project: whole steps as training runs them, many seeds at once, and the parts of a step.
+"""The project's calls that `steps.py` times: whole steps as in training, many seeds at once, and the parts of a step.
 
-Functions that are timed take no arguments and return what is to be waited for.
+Functions that are timed take no arguments and return the arrays to wait for.
 """
 
 import contextlib
@@ -77,11 +77,11 @@ class Steps:
     """Calls of several training steps each, on the devices, as the training loop makes them.
 
     Attributes:
-        per_call: steps in one call.
-        data: what the batches come from.
-        resident: runs a call on batches that lie on the devices.
-        streamed: runs a call on the next batches of the input pipeline.
-        host: the host's work for a call alone: its batches, from the source to the devices.
+        per_call: Steps in one call.
+        data: Source of the batches.
+        resident: Function that runs a call on batches on the devices.
+        streamed: Function that runs a call on the next batches of the input pipeline.
+        host: Function that does only the host's work for a call: its batches, from the source to the devices.
     """
 
     def __init__(self, config):
@@ -119,13 +119,13 @@ class Steps:
         return self._call(self._batches)
 
     def bytes_accessed(self) -> float:
-        """What the operations of one step, as they were compiled, read and write in all."""
+        """Bytes that all operations of one compiled step read and write."""
         stop = np.zeros(self._layout.local_devices, np.int32)
         lowered = self._run.lower(self._state, self._tracker, self._key, self._batches, self.per_call, stop)
         return lowered.compile().cost_analysis()["bytes accessed"]  # of a loop, XLA counts one step
 
     def decode_all(self):
-        """Has every picture decoded, as it is after the first pass of a run; from then on memory has them."""
+        """Decodes every image, as the first pass of a run does. Later passes read them from memory."""
         for _ in data.ImageBatches(self._source, batch_size=4096):
             pass
 
@@ -165,7 +165,7 @@ def _read(config, algorithm, source, start, stop):
 
 
 def _steps_per_call(config, algorithm, source):
-    """As training chooses it."""
+    """Returns the number of steps per call that training uses."""
     num_bytes = sum(leaf.nbytes for leaf in _read(config, algorithm, source, 0, 1).values())
     return devices.choose_steps_per_call(config.training.steps_per_call, source.example_shape, num_bytes)
 
@@ -191,7 +191,7 @@ def seeds_call(config, num_seeds: int) -> Callable[[], object]:
 
 
 class Parts:
-    """The parts that a step is made of. `generator` and `discriminator` are their `NetworkState`s."""
+    """The parts of a step. `generator` and `discriminator` are `NetworkState`s."""
 
     def __init__(self, config):
         """Finds the shapes; computes nothing."""
@@ -253,7 +253,7 @@ class Parts:
         return moves.finish_step(self._game, state)
 
     def timed(self) -> dict[str, list[Callable[[], object]]]:
-        """The calls that make up each share of a step, by its name, on random arrays."""
+        """The calls of each part of a step, by its name, on random arrays."""
         state, generator_moves = _initial_state(self._config), 1 + self._is_alternating
         networks = state.generator, state.discriminator, state.latent
         generator, discriminator, latent = jax.tree.map(jnp.copy, networks)  # the state is donated

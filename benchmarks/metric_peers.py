@@ -1,4 +1,4 @@
-"""Other packages' metrics on features, logits and images, by name; what is not installed is left out.
+"""Other packages' metrics on features, logits and images, by name. Packages that are not installed are omitted.
 
     pip install --no-deps torch-fidelity==0.4.0 pytorch-fid==0.3.0 clean-fid==0.1.35 prdc==0.2 vendi-score==0.0.3 \
         pytorch-msssim==1.0.0 torchvision
@@ -23,7 +23,7 @@ _PACKAGES = ("torch-fidelity", "pytorch-fid", "clean-fid", "prdc", "vendi-score"
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that are installed."""
+    """Versions of the installed packages."""
     found = {}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
 
 
 def limit_threads(number: int) -> None:
-    """Of PyTorch, if it is installed."""
+    """Limits the threads of PyTorch, if it is installed."""
     with contextlib.suppress(NameError):
         torch.set_num_threads(number)
 
@@ -50,7 +50,7 @@ def declare_operators():
 
 
 def peers(metric: str) -> dict[str, Callable]:
-    """Of one metric, those that can be imported."""
+    """Peers of one metric that can be imported."""
     found = {}
     for name, load in _LOADERS.get(metric, {}).items():
         with contextlib.suppress(ImportError):

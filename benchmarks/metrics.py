@@ -1,14 +1,14 @@
-"""The metrics beside other packages: how far the numbers differ, and how long each takes, in one run.
+"""Compares the metrics with other packages: differences of the numbers and times, in one run.
 
     python benchmarks/metrics.py                            # packages: see metric_peers.py; a missing one is a "-"
     python benchmarks/metrics.py --dim=512 --num-samples=1000 --rounds=3 --output=docs/results/metrics.md
     python benchmarks/metrics.py --record                   # writes tests/golden/metrics.json, and nothing else
 
-Differences are relative, the largest of all numbers that a metric returns, on the small inputs of
-tests/golden/metrics.py and on random features of the size asked for. Frechet distances are those of statistics with
-spectra 1 / k; "half" has half as many samples as dimensions, and "equal" the same statistics twice (difference relative
-to the traces). Times are medians of calls in turn with one BLAS thread and one of PyTorch; prdc asks for eight of
-its own. A ratio above 1 says that ours is faster. Exit status 0.
+A difference is the largest relative difference of all numbers that a metric returns. Inputs are the small ones of
+tests/golden/metrics.py and random features of the requested size. Frechet distances are those of statistics with
+spectra 1 / k; "half" has half as many samples as dimensions, and "equal" has the same statistics twice (difference
+relative to the traces). Times are medians of calls in turn with one BLAS thread and one PyTorch thread; prdc starts
+eight threads of its own. A ratio above 1 means that ours is faster. Exit status 0.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def _numbers(value) -> np.ndarray:
 
 
 def rows(dim: int, num_samples: int) -> list[Row]:
-    """The small inputs, then those of the size asked for."""
+    """The small inputs, then those of the requested size."""
     small = [
         Row(metric, case, arguments)
         for metric, by_case in golden_metrics.cases().items()
@@ -134,7 +134,7 @@ def _difference(value, others, scale):
 
 
 def compare(row: Row, peers: dict[str, Callable], rounds: int) -> list[str]:
-    """Lines of the table: one for each peer, or one without."""
+    """Lines of the table: one for each peer, or one line if there is no peer."""
     calls = {"": OURS[row.metric], **peers}
     first = {name: _timed(call, row.arguments) for name, call in calls.items()}
     value = first[""][0]

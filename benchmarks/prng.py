@@ -1,10 +1,10 @@
-"""Which random number generator draws z the fastest here: JAX's, and ours.
+"""Compares random number generators for z: JAX's generators, and ours.
 
     python benchmarks/prng.py
 
-Medians of 0.02 s of calls in turn; exit status 0. Training uses threefry, JAX's default: its draws are the same on
-every platform and under every sharding, which `rbg` and `unsafe_rbg` do not promise. "ours" draws the same numbers by
-`buresgan_jax.ops.random`.
+Times are medians of 0.02 s of calls in turn. Exit status 0. Training uses threefry, JAX's default: its draws are the
+same on every platform and under every sharding, which `rbg` and `unsafe_rbg` do not promise. "ours" draws the same
+numbers with `buresgan_jax.ops.random`.
 """
 
 import pathlib

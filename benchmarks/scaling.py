@@ -1,10 +1,11 @@
-"""Bytes that a training step sends between devices, and the efficiency that published link speeds predict.
+"""Counts the bytes that a training step sends between devices, and predicts efficiency from published link speeds.
 
     python benchmarks/scaling.py [--works=cifar] [--update=docs/scaling.md]
 
 The step is lowered for 2, 4 and 8 simulated CPU devices with 64 examples on each, and compiled for 8. Collectives are
-read from the program before optimization, where each still has its own name, and their sizes must add up to those of
-the compiled program. The rest is arithmetic: see docs/scaling.md for the model and its sources. One to three minutes.
+read from the program before optimization, where each still has its own name. Their sizes must add up to those of the
+compiled program. The rest is arithmetic: docs/scaling.md describes the model and its sources. Takes one to three
+minutes.
 """
 
 import argparse
@@ -226,7 +227,7 @@ def speed_up_table(works):
 
 
 def variant_table(works):
-    """Efficiency of other ways to compute the penalty, on the first hardware."""
+    """Efficiency of other methods to compute the penalty, on the first hardware."""
     rows = []
     for name, work in works.items():
         for title, variant in model.VARIANTS.items():

@@ -1,6 +1,6 @@
-"""The time of a training step on several devices, predicted: the arithmetic behind `scaling.py` and docs/scaling.md.
+"""Predicts the time of a training step on several devices: the arithmetic behind `scaling.py` and docs/scaling.md.
 
-Every assumption and every published number is here, and nothing is measured.
+All assumptions and published numbers are here. Nothing is measured.
 """
 
 import functools
@@ -36,7 +36,7 @@ class Hardware(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What was counted of one config at `PER_DEVICE` examples on each device."""
+    """Counts for one config with `PER_DEVICE` examples on each device."""
 
     sizes: dict[tuple[str, str], dict[int, int]]  # (cause, kind) -> number of simulated devices -> bytes
     launches: dict[str, int]  # collectives in the compiled program by kind
@@ -56,7 +56,7 @@ HARDWARE = (
 
 
 def size_at(by_devices, num_devices):
-    """The line through what was found at the smallest and the largest number of devices; the others must lie on it."""
+    """The line through the counts for the smallest and the largest number of devices. All others must lie on it."""
     first, *_, last = by_devices
     slope = (by_devices[last] - by_devices[first]) / (last - first)
     line = {n: round(by_devices[first] + slope * (n - first)) for n in (*by_devices, num_devices)}
@@ -116,11 +116,12 @@ class Variant(NamedTuple):
     """A way to compute the penalty on several devices.
 
     Attributes:
-        slice: each device takes its rows of the gradient, which all of them have, instead of summing equal ones.
-        max_samples: rows that the penalty looks at; None: all.
-        select: "after" or "before" the gather: whether all features are gathered or those of these rows.
-        covariances: `[dim, dim]` matrices are summed instead of gathering features.
-        growth: examples per device, as a multiple of `PER_DEVICE`.
+        slice: Whether each device takes its rows of the gradient, which all devices have, instead of a sum of equal
+            gradients.
+        max_samples: Number of rows in the penalty; None: all.
+        select: Rows are selected "after" the gather (all features are gathered) or "before" it (only the selected).
+        covariances: Whether `[dim, dim]` matrices are summed instead of gathering features.
+        growth: Examples per device, as a multiple of `PER_DEVICE`.
     """
 
     slice: bool = False
@@ -188,7 +189,7 @@ def speed_up(work, hardware, num_devices, utilization):
 
 
 def break_even(work, hardware):
-    """Rows of the global batch, a multiple of 64, from which on the penalty takes as long as the networks."""
+    """The number of rows in the global batch, a multiple of 64, at which the penalty takes as long as the networks."""
     rows = PER_DEVICE
     while penalty_flops(rows, work.feature_dim) / hardware.float32_peak < work.flops / hardware.peak:
         rows += PER_DEVICE

@@ -1,4 +1,4 @@
-"""The rows of `steps.py`, what was measured of each, and the tables that are made of it."""
+"""The rows of `steps.py`, their measurements, and the tables."""
 
 from typing import NamedTuple
 
@@ -28,7 +28,7 @@ own; "the rest" is negative where the whole step, compiled as one, saves what it
 
 
 class Row(NamedTuple):
-    """What was asked for."""
+    """A requested measurement."""
 
     data: str
     method: str
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
     @property
     def is_usual(self):
-        """Whether it is timed when nobody asks for it."""
+        """Whether it is timed by default."""
         if not self.is_compared:
             return self.data == "ring" and self.batch_size == 256
         if self.data == "ring":
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 
     @property
     def is_compared(self):
-        """Whether there is more to say of it than its time."""
+        """Whether there are more results for it than its time."""
         return self.method in COMPARED
 
     @property
@@ -60,12 +60,12 @@ class Row(NamedTuple):
 
     @property
     def is_compiled(self):
-        """Whether PyTorch is compiled for it (a minute each) when nobody asks for that."""
+        """Whether PyTorch is compiled for it (a minute each) by default."""
         return self.method == "bures" and self.batch_size == (256 if self.data == "ring" else 64)
 
 
 class Measured(NamedTuple):
-    """What was found; times in milliseconds."""
+    """Results of a measurement; times in milliseconds."""
 
     row: Row
     compile_seconds: float  # of the first call
@@ -83,7 +83,7 @@ class Measured(NamedTuple):
 
 
 def tables(results: list[Measured], speed: Speed) -> list[str]:
-    """Markdown: times beside targets, peers and floors, then what else was asked for."""
+    """Markdown: times beside targets, peers and floors, then the other requested tables."""
     lines = _table(
         ["row", "batch", "compile s", "load s", "ms/step", "target"]
         + [title for kind in PEERS for title in (f"torch {kind} ms", f"{kind} / ours")]

@@ -1,4 +1,4 @@
-"""What an accelerator did during a training step, from a trace of JAX's profiler."""
+"""Kernel times of an accelerator during a training step, from a trace of JAX's profiler."""
 
 import collections
 import pathlib
@@ -13,12 +13,13 @@ def kernels(call: Callable[[], object], num_steps: int, folder: pathlib.Path) ->
     """Profiles one call, and adds up what ran on the device.
 
     Args:
-        call: starts `num_steps` training steps; has run before.
-        num_steps: as said.
-        folder: where the trace goes, for TensorBoard or XProf.
+        call: Function that starts `num_steps` training steps. It must have run before.
+        num_steps: Number of steps in the call.
+        folder: Folder of the trace, for TensorBoard or XProf.
 
     Returns:
-        As `summary`; on a CPU, whose traces tell no kernels from what calls them, the first entry alone.
+        The result of `summary`. On a CPU only its first entry, because CPU traces do not separate kernels from their
+        callers.
     """
     with jax.profiler.trace(str(folder)):
         seconds = timing.seconds_of(call)
@@ -32,13 +33,13 @@ def summary(events: Iterable[tuple[float, float, str]], seconds: float, num_step
     """Adds up events of a device.
 
     Args:
-        events: start and end in nanoseconds, and name, in any order.
-        seconds: that the whole call took.
-        num_steps: steps in it.
+        events: Start and end in nanoseconds and name of each event, in any order.
+        seconds: Time of the whole call.
+        num_steps: Number of steps in the call.
 
     Returns:
         Names and milliseconds per step: the whole call, the time in which nothing ran, then the kernels without the
-        numbers at the end of their names, the longest first. Of kernels that run at once each counts whole.
+        numbers at the end of their names, the longest first. Kernels that run at the same time each count in full.
     """
     busy, end, times = 0.0, 0.0, collections.Counter()
     for start, stop, name in sorted(events):
@@ -50,7 +51,7 @@ def summary(events: Iterable[tuple[float, float, str]], seconds: float, num_step
 
 
 def _events(profile) -> Iterator[tuple[float, float, str]]:
-    """What ran on the devices: kernels of CUDA's streams, operations of a TPU."""
+    """Events on the devices: kernels of CUDA's streams, operations of a TPU."""
     for plane in profile.planes:
         for line in plane.lines:
             if plane.name.startswith("/device:") and line.name.startswith(("Stream", "XLA Ops")):

@@ -6,17 +6,18 @@
     python benchmarks/steps.py --data=ring --cores=0 --busy    # one core, while a busy process has the others
     python benchmarks/steps.py --data=cifar --vary=bures.method=newton_schulz,svd    # beside the config's own value
 
-All that is compared is called in turn, and every number is the median of its calls, so that a busy machine disturbs all
-alike: read the ratios. A call holds as many steps as the config says, and a turn as many calls as take 0.3 s. The small
-decompositions have one BLAS thread; PyTorch has as many threads as there are cores, or one where that is faster. It
-runs in processes of its own, as its users run it: what either's compiler leaves in the memory slows the other down.
+All compared functions are called in turn, and every number is the median of its calls, so that a busy machine affects
+all of them equally: read the ratios. A call has as many steps as the config says, and a turn has as many calls as take
+0.3 s. Small decompositions have one BLAS thread. PyTorch has one thread per core, or one thread if that is faster. It
+runs in its own process, as its users run it, because one framework's compiler leaves memory behind that slows the other
+framework down.
 
-Each row is compiled in a process of its own and timed in the next one, which loads the programs from a compilation
-cache, as training does from its second start on: on a CPU, what the compiler leaves in the memory slows the steps of
-the same process down (measured: CIFAR by a tenth). Where that next process cannot use the cache, it compiles again.
+Each row is compiled in its own process and timed in another one, which loads the programs from a compilation cache, as
+training does from its second start on. On a CPU, the memory that the compiler leaves behind slows down the steps of the
+same process (measured: CIFAR by a tenth). If the second process cannot use the cache, it compiles again.
 
-Any of --all, --rows, --data, --methods, --batch-sizes gives all the rows that match, STL at batch 256 (minutes) too.
-Exit status 1 if a row failed; the others are reported.
+Any of --all, --rows, --data, --methods, --batch-sizes selects all rows that match, including STL at batch 256
+(minutes). Exit status 1 if a row failed; the others are reported.
 """
 
 import argparse
@@ -123,7 +124,7 @@ def _choose_threads(torch, step, cores):
     seconds = {}
     for threads in {1, len(cores)}:
         torch.set_num_threads(threads)
-        timing.seconds_of(step)  # what is compiled is compiled anew
+        timing.seconds_of(step)  # compiled steps are compiled again
         seconds[threads] = timing.medians_in_turn({"step": step}, rounds=5, budget=2)["step"]
     torch.set_num_threads(min(seconds, key=seconds.get))
 
@@ -148,18 +149,18 @@ def _time_shares(parts, limits):
     return shares
 
 
-# Processes: nothing of one row, its compiler's leavings included, is there when the next one is timed.
+# Processes: each row gets a new one, so that no memory of a row or its compiler affects the next row.
 
 
 def _in_process(function, *arguments):
-    """What the function returns in a new process; an error there is raised here."""
+    """Calls the function in a new process and returns its result. Errors in that process are raised here."""
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def _begin(options):
-    """Makes a new process what a training program is."""
+    """Configures a new process like a training program."""
     process.tune_for_cpu()
     jax_steps.set_precision(options.dtype)
 
@@ -189,7 +190,7 @@ def _machine(facts, options):
 
 
 def _torch_threads(cores):
-    """What PyTorch is given."""
+    """The number of threads for PyTorch."""
     try:
         import torch
     except ImportError:
@@ -283,7 +284,7 @@ def parse(arguments=None):
 
 
 def rows(options) -> list[Row]:
-    """What the options ask for."""
+    """The rows that the options select."""
     asked = (options.data or DATA, options.methods or METHODS, options.batch_sizes or BATCH_SIZES)
     found = [Row(*names) for names in itertools.product(*asked) if (options.rows or "") in str(Row(*names))]
     is_everything = options.all or any((options.rows, options.data, options.methods, options.batch_sizes))

@@ -1,4 +1,4 @@
-"""Measuring on a machine that others use too: medians of calls in turn, pinned cores, and the speed of the machine."""
+"""Timing on a shared machine: medians of calls in turn, pinned cores, and the speed of the machine."""
 
 import contextlib
 import datetime
@@ -22,7 +22,7 @@ _ENDLESS = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 
 
 class Elsewhere:
-    """A call in a process of its own, which times it; a context manager that ends that process."""
+    """A call in its own process, which times the call. A context manager that ends the process."""
 
     _PATIENCE = 60.0  # seconds for a call that has begun, at the end
 
@@ -30,8 +30,8 @@ class Elsewhere:
         """Starts the process and makes the call there.
 
         Args:
-            make: returns the call; a function of a module.
-            arguments: its arguments.
+            make: Module-level function that returns the call.
+            arguments: Arguments of `make`.
 
         Raises:
             RuntimeError: `make` failed, or the process ended.
@@ -48,10 +48,10 @@ class Elsewhere:
             raise
 
     def seconds(self, count: int) -> float:
-        """Wall-clock seconds there of calls in a row, the last one's result included.
+        """Wall-clock seconds of several calls in that process, until the last result is ready.
 
         Raises:
-            RuntimeError: a call failed, or the process ended.
+            RuntimeError: A call failed, or the process ended.
         """
         return self._ask(count)
 
@@ -77,7 +77,7 @@ class Elsewhere:
 
 
 def _serve(pipe, make, arguments):
-    """Answers every count with a problem or None, and the seconds of so many calls; None asks whether there is one."""
+    """Answers every count with a problem or None, and the seconds of that many calls. None asks for a problem only."""
     call = None
     with contextlib.suppress(EOFError, OSError):  # of the pipe: the other side has ended
         while True:
@@ -93,7 +93,7 @@ def _serve(pipe, make, arguments):
 
 
 def seconds_of(call: Callable[[], object] | Elsewhere, count: int = 1) -> float:
-    """Wall-clock seconds of so many calls, started without waiting for each other, the last one's result included."""
+    """Wall-clock seconds of `count` calls, started without waiting for each other, until the last result is ready."""
     if isinstance(call, Elsewhere):
         return call.seconds(count)
     begin = time.perf_counter()
@@ -112,16 +112,16 @@ def medians_in_turn(
     in_a_row: int = 1,
     skip: int = 0,
 ) -> dict[str, float]:
-    """Median seconds of each call, all in turn, so that what disturbs the machine disturbs them alike.
+    """Median seconds of each call, all in turn, so that disturbances of the machine affect all of them equally.
 
     Args:
-        calls: by name; each has run before.
-        rounds: how many turns each has.
-        budget: seconds after which no new round begins, once there were three.
-        fill: seconds to fill with calls that are started without waiting for each other; their mean is one measurement.
+        calls: Calls by name. Each must have run before.
+        rounds: Number of turns of each call.
+        budget: Seconds after which no new round begins, once there were three rounds.
+        fill: Seconds to fill with calls that are started without waiting for each other. Their mean is one measurement.
             0: one call.
-        in_a_row: how many measurements a turn has.
-        skip: how many of these do not count.
+        in_a_row: Number of measurements in a turn.
+        skip: Number of measurements at the start of a turn that do not count.
     """
     counts = {name: _num_calls(call, fill) for name, call in calls.items()}
     times, begin = {name: [] for name in calls}, time.perf_counter()
@@ -134,12 +134,12 @@ def medians_in_turn(
 
 
 def _num_calls(call, seconds):
-    """How many calls take about so long."""
+    """The number of calls that take about the given time."""
     return max(1, round(seconds / min(seconds_of(call) for _ in range(2)))) if seconds else 1
 
 
 def pin(cores: Sequence[int] | None) -> list[int]:
-    """Pins this process, and all threads that it starts from now on, where the system can; returns its cores."""
+    """Pins this process and its future threads, if the system supports it; returns the cores."""
     if not hasattr(os, "sched_setaffinity"):  # macOS
         return list(range(os.cpu_count()))
     if cores is not None:
@@ -149,7 +149,7 @@ def pin(cores: Sequence[int] | None) -> list[int]:
 
 @contextlib.contextmanager
 def busy(cores: Sequence[int]) -> Iterator[list[subprocess.Popen]]:
-    """Keeps cores busy, with an endless loop each, in a process of its own."""
+    """Keeps cores busy with one endless loop each, in a separate process."""
     loops = [subprocess.Popen([sys.executable, "-c", _ENDLESS, str(os.getpid())]) for _ in cores]
     try:
         for loop, core in zip(loops, cores, strict=True):
@@ -162,14 +162,14 @@ def busy(cores: Sequence[int]) -> Iterator[list[subprocess.Popen]]:
 
 
 class Speed(NamedTuple):
-    """What a device does at best, measured: 10^9 floating-point operations, and 10^9 bytes, per second.
+    """Measured peak speed of a device: 10^9 floating-point operations, and 10^9 bytes, per second.
 
     Attributes:
-        gigaflops: of matrix products.
-        gigabytes: read and written, by adding one to a large array.
-        size: of the matrices.
-        dtype: of the products, as in `speed`.
-        is_cpu: whether the device is a CPU.
+        gigaflops: Speed of matrix products.
+        gigabytes: Speed of reading and writing, from adding one to a large array.
+        size: Size of the matrices.
+        dtype: Dtype of the products, as in `speed`.
+        is_cpu: Whether the device is a CPU.
     """
 
     gigaflops: float
@@ -180,7 +180,7 @@ class Speed(NamedTuple):
 
 
 def speed(dtype: str = "float32") -> Speed:
-    """Measures the device; `dtype` is float32, bfloat16, or tf32 (float32 at the precision that JAX was told)."""
+    """Measures the device. `dtype` is float32, bfloat16, or tf32 (float32 at JAX's current precision)."""
     is_cpu = jax.default_backend() == "cpu"
     size, numbers = (2048, 2**26) if is_cpu else (8192, 2**28)
     kind = jnp.bfloat16 if dtype == "bfloat16" else jnp.float32
@@ -208,12 +208,12 @@ def eigh_ms(size: int = 128) -> float:
 
 
 def cores_fact(cores: Sequence[int]) -> str:
-    """How many there are, and which."""
+    """The number of cores, and which ones."""
     return f"{len(cores)} ({', '.join(map(str, cores))})"
 
 
 def header(facts: Mapping[str, str], speed: Speed) -> list[str]:
-    """Markdown: what ran where and when, and how fast the machine is."""
+    """Markdown: command, date, versions, device, load and speed of the machine."""
     packages = ("jax", "jaxlib", "flax", "numpy", "scipy", "torch")
     versions = []
     for name in packages:

@@ -3,10 +3,10 @@
     pip install -e ".[peers]"
 
 Written as a good PyTorch user would: PyTorch's own padding, the fused Adam, one pass of the discriminator over the
-fakes for both losses, no gradient that nobody reads, and the memory layout that was fastest on a CPU (channels-last in
-the discriminator only). PyTorch's symmetric padding of a 5x5 convolution of stride 2 is the mirror image of
-TensorFlow's "SAME", so these networks are the JAX ones seen in a mirror (and images are `[batch, channels, height,
-width]`): the same arithmetic without a copy to pad or crop. `tests/test_torch_peer.py` copies weights from one to the
+fakes for both losses, no unused gradients, and the memory layout that was fastest on a CPU (channels-last in the
+discriminator only). PyTorch's symmetric padding of a 5x5 convolution of stride 2 is the mirror image of TensorFlow's
+"SAME", so these networks are mirror images of the JAX networks (and images are `[batch, channels, height, width]`): the
+same arithmetic without a copy to pad or crop. `tests/benchmarks/test_torch_peer.py` copies weights from one to the
 other and compares outputs, losses, gradients and whole steps.
 """
 
@@ -99,7 +99,7 @@ class ImageDiscriminator(nn.Module):
 
 
 def _doublings(size):
-    """How often the generator doubles its first feature map, which is at most 13 x 13."""
+    """The number of times that the generator doubles its first feature map, which is at most 13 x 13."""
     return next(power for power in range(1, size) if size >> power <= 13)
 
 
@@ -171,10 +171,10 @@ class Peer:
     """Two networks, their optimizers, and the moving average of the generator.
 
     Attributes:
-        generator: its module.
-        discriminator: its module.
-        ema: moving averages of the generator's parameters and batch statistics, in the order of its `state_dict`.
-        batches_per_update: real batches that one step consumes.
+        generator: The generator's module.
+        discriminator: The discriminator's module.
+        ema: Moving averages of the generator's parameters and batch statistics, in the order of its `state_dict`.
+        batches_per_update: Real batches that one step consumes.
     """
 
     def __init__(self, data: str, method: str, *, dtype: torch.dtype = torch.float32, device: str = "cpu"):
@@ -191,13 +191,13 @@ class Peer:
         self.ema, self._steps = [value.clone() for value in self._averaged], 0
 
     def compile(self):
-        """From now on the gradients come from `torch.compile`: forward and both backward passes in one graph."""
+        """Computes the gradients with `torch.compile` from now on: forward and both backward passes in one graph."""
         torch._dynamo.config.trace_autograd_ops = True  # or the graph breaks before the backward passes
         self.gradients = torch.compile(self.gradients, fullgraph=True, dynamic=False)
         self.penalty_gradient = torch.compile(self.penalty_gradient, fullgraph=True, dynamic=False)
 
     def losses(self, z, real):
-        """Objectives of generator and discriminator, by one pass; real and fake batch are normalized each by itself."""
+        """Objectives of generator and discriminator from one pass. Real and fake batch are normalized separately."""
         with self._autocast():
             real_outputs, real_features = self.discriminator(real)
             fake_outputs, fake_features = self.discriminator(self.generator(z))
@@ -238,12 +238,12 @@ class Peer:
 
 
 def allow_tf32(is_allowed: bool):
-    """Whether a GPU may round the factors of float32 products to 10 bits, in convolutions and elsewhere."""
+    """Sets whether a GPU may round the factors of float32 products to 10 bits, in convolutions and elsewhere."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = is_allowed
 
 
 class Done:
-    """What a step returns: `jax.block_until_ready` of it waits for the device."""
+    """The result of a step. `jax.block_until_ready` of it waits for the device."""
 
     def __init__(self, device: str):
         self._device = device
@@ -266,11 +266,11 @@ def make_step(
     """One full training step on a resident batch with fresh z, as a function without arguments.
 
     Args:
-        data: a key of `DATA`.
-        method: one of `METHODS`.
-        batch_size: of each real batch.
-        compiled: whether the gradients go through `torch.compile`; the first call then takes a minute.
-        dtype: of the networks' computation, float32 or bfloat16 (autocast).
+        data: A key of `DATA`.
+        method: One of `METHODS`.
+        batch_size: Size of each real batch.
+        compiled: Whether the gradients go through `torch.compile`; the first call then takes a minute.
+        dtype: Dtype of the networks' computation, float32 or bfloat16 (autocast).
         device: "cpu" or "cuda"; there, a step has not ended when the function returns, see `Done`.
     """
     torch.backends.cudnn.benchmark = True  # the fastest convolutions, as XLA chooses them

@@ -224,7 +224,7 @@ def _run():
         raise UserError(f"--update={_UPDATE.value} does not exist.")
     folder = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).resolve().parents[1]
     all_cells = make_cells(CONFIG.value, folder, workdir)
-    for cell in all_cells:  # a misspelt name ends here, before hours of work
+    for cell in all_cells:  # reports a misspelled name before hours of work
         builders.algorithm(cell.config)
     elsewhere = read_results(_RESULTS.value, all_cells, CONFIG.value.overrides)
     own = [cell for cell in all_cells if cell.name not in elsewhere or processes.finished(cell)]

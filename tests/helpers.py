@@ -1,4 +1,4 @@
-"""What several tests share: the command line in this process or another one, waiting, XLA's flags for tests."""
+"""Helpers for several tests: the command line in this process or another one, waiting, XLA's flags for tests."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The shape of the package: what may import what, and what importing it loads."""
+"""The structure of the package: allowed imports, and the modules that importing it loads."""
 
 import ast
 import pathlib

@@ -38,8 +38,8 @@ def squared_bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method
     :math:`\min_Q \|A^{1/2} - Q B^{1/2}\|_F^2` over orthogonal Q, which is never negative and does not cancel at A = B.
 
     Args:
-        cov_x: A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
-        cov_y: B, same dim and dtype. Leading axes broadcast (pairs); for all pairs of two stacks see
+        cov_x: Matrix A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_y: Matrix B, same dim and dtype. Leading axes broadcast (pairs); for all pairs of two stacks see
             `pairwise_squared_bures_distance`.
         method: `"eigh"` is the accurate one. `"svd"` needs no singular vectors for the value, which is off by up to eps
             times the traces if A and B are similar. `"newton_schulz"` uses matrix products only; roots of eigenvalues
@@ -294,8 +294,8 @@ def fidelity(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> 
     :math:`\mathrm{tr} A + \mathrm{tr} B - 2 F`. It is also called the root fidelity: Jozsa's fidelity is its square.
 
     Args:
-        cov_x: A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
-        cov_y: B, same dim and dtype; leading axes broadcast.
+        cov_x: Matrix A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_y: Matrix B, same dim and dtype; leading axes broadcast.
         method: See `squared_bures_distance`. `"eigh"` and `"svd"` are equal here.
 
     Returns:

@@ -76,8 +76,8 @@ def bures_transport_map(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
     :math:`T A T = B`.
 
     Args:
-        cov_x: A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
-        cov_y: B, same dim and dtype; leading axes broadcast.
+        cov_x: Matrix A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_y: Matrix B, same dim and dtype; leading axes broadcast.
 
     Returns:
         T, shape `[..., dim, dim]`. The gradient of the squared Bures distance in A is I - T.
@@ -103,8 +103,8 @@ def bures_geodesic(cov_x: jax.Array, cov_y: jax.Array, t: jax.Array) -> jax.Arra
     :math:`F_t^T F_t,\ F_t = (1 - t) A^{1/2} + t\,Q B^{1/2}`, which needs no inverse.
 
     Args:
-        cov_x: A, the point at t = 0, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
-        cov_y: B, the point at t = 1, same dim and dtype.
+        cov_x: Matrix A at t = 0, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_y: Matrix B at t = 1, same dim and dtype.
         t: Position on the path, between 0 and 1, shape `[...]`. Leading axes of all three broadcast.
 
     Returns:

@@ -43,10 +43,10 @@ def squared_bures_distance_low_rank(
     are multiples of the identity, it works in the span of the rows of F and R and forms no `[dim, dim]` matrix.
 
     Args:
-        factor_x: F, shape `[..., k, dim]`, float32 or float64.
-        diagonal_x: a, at least 0, shape `[..., dim]`, or `[..., 1]` for a multiple of the identity.
-        factor_y: R, shape `[..., l, dim]`.
-        diagonal_y: b, like `diagonal_x`.
+        factor_x: Factor F, shape `[..., k, dim]`, float32 or float64.
+        diagonal_x: Diagonal a, at least 0, shape `[..., dim]`, or `[..., 1]` for a multiple of the identity.
+        factor_y: Factor R, shape `[..., l, dim]`.
+        diagonal_y: Diagonal b, with the same shapes as `diagonal_x`.
 
     Returns:
         Shape `[...]`, same dtype.

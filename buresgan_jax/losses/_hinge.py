@@ -18,7 +18,7 @@ def hinge_generator_loss(real_outputs: jax.Array, fake_outputs: jax.Array) -> ja
     return -jnp.mean(fake_outputs)
 
 
-@declarations.loss("hinge", "margins: outputs beyond 1 on their side give no gradient")
+@declarations.loss("hinge", "margins: correct outputs beyond 1 give no gradient")
 def hinge() -> AdversarialLoss:
     """Returns the hinge loss: correct outputs beyond the margin of 1 give the discriminator no gradient.
 

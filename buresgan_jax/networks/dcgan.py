@@ -239,7 +239,7 @@ def _enlargement(old_size: int, new_size: int) -> dict[str, Any]:
 
 
 VARIANT = Option("variant", "dcgan", "veegan: the larger network for 28x28", choices=_VARIANTS)
-BASE_FILTERS = Option("base_filters", 64, "channels of the widest image; others are multiples", least=1, smoke=2)
+BASE_FILTERS = Option("base_filters", 64, "channels of the largest feature map; others are multiples", least=1, smoke=2)
 
 
 @declarations.generator("dcgan", "transposed 5x5 convolutions, for images", VARIANT, BASE_FILTERS, data="images")

@@ -7,7 +7,9 @@ from buresgan_jax.networks.encoder import DCGANPairDiscriminator, MLPPairDiscrim
 from buresgan_jax.networks.mlp import HIDDEN, MLPDiscriminator
 from buresgan_jax.networks.resnet import WIDTH, ResNetDiscriminator, resnet_discriminator
 
-PAIR_HIDDEN = Option("pair_hidden", (512, 512), "widths after z has joined the image's features", least=1, smoke=(8,))
+PAIR_HIDDEN = Option(
+    "pair_hidden", (512, 512), "widths of the dense layers on z and the image's features", least=1, smoke=(8,)
+)
 BATCH_NORM = Option("use_batch_norm", True, "batch norm after the convolutions")
 
 

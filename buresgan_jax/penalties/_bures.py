@@ -35,7 +35,7 @@ def bures_penalty(
 
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
-        https://arxiv.org/abs/2006.09096. Differs from the authors' code: the roots come from `eigh` (up to its cut-off,
+        https://arxiv.org/abs/2006.09096. Differs from the authors' code: the roots come from `eigh` (up to its cutoff,
         see `rtol`), not from 15 Newton-Schulz steps, and the smaller of batch and feature space is always used, not
         chosen by a switch.
     """
@@ -53,8 +53,8 @@ def bures_penalty(
 @declarations.term(
     "bures",
     "squared Bures distance between the features' covariances",
-    Option("method", "eigh", "see docs/bures.md: eigh is the fast one on a CPU, svd exact", choices=distances.METHODS),
-    Option("rtol", None, "cut-off of the gradient; None: by dtype and method", float),
+    Option("method", "eigh", "see docs/bures.md: eigh is fast on a CPU, svd is exact", choices=distances.METHODS),
+    Option("rtol", None, "cutoff of the gradient; None: chosen by dtype and method", float),
     SCALE,
     MAX_SAMPLES,
     check=functools.partial(check_rows, name="bures"),

@@ -7,7 +7,9 @@ import jax
 from buresgan_jax.declarations import Option
 
 SCALE = Option("scale", "sum", "second moments as sums over the batch or as means", choices=("sum", "mean"))
-MAX_SAMPLES = Option("max_samples", None, "random rows of the global batch that are compared; None: all", int, least=1)
+MAX_SAMPLES = Option(
+    "max_samples", None, "number of random rows of the global batch to compare; None: all", int, least=1
+)
 
 
 def feature_rows(step: Any, key: jax.Array, max_samples: int | None) -> tuple[jax.Array, jax.Array]:

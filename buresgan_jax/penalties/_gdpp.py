@@ -73,7 +73,7 @@ def _eigh_jvp(primals, tangents):
 @declarations.term(
     "gdpp",
     "difference of the spectra and eigenvectors of the features' Gram matrices",
-    Option("reference_compat", False, "signs of eigenvectors as they come, as in the code of BuresGAN's authors"),
+    Option("reference_compat", False, "keep the arbitrary signs of eigenvectors, as the BuresGAN authors do"),
     MAX_SAMPLES,
     check=functools.partial(check_rows, name="gdpp"),
 )

@@ -10,8 +10,8 @@ def track(items: Iterable | None = None, *, description: str, **options: Any) ->
     """Shows the progress of a loop; hidden for short jobs and non-interactive output.
 
     Args:
-        items: What the loop goes over. None: call `update` of the result.
-        description: What is going on, shown before the bar.
+        items: Items of the loop. None: the caller reports progress with `update` of the result.
+        description: Name of the work, shown before the bar.
         **options: Other options of `tqdm.tqdm`, such as `total` and `unit`.
 
     Returns:

@@ -187,7 +187,7 @@ def data_memory(copies: int = 1) -> data.DataMemory:
 
     Together they may fill a quarter of the memory that this process has there: parameters and activations need the
     rest. On a CPU only small sets are resident by default: the source already keeps decoded pixels in the same memory,
-    and the time to read them is negligible beside a step on images.
+    and the time to read them is negligible compared with a step on images.
 
     Args:
         copies: Number of resident data sets per device.

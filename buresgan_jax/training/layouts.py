@@ -78,8 +78,8 @@ class Stacked:
     """Several runs that advance together, under one `vmap` on each device of this process.
 
     Their configs differ in traced keys only: the seed, learning rates, weights. If the number of runs is no multiple
-    of the number of devices, copies of the last run fill the gap. A resident data set that all runs share lies on each
-    device once.
+    of the number of devices, copies of the last run fill the gap. A resident data set that is the same for all runs
+    is on each device once.
 
     Attributes:
         where: The folder that holds the runs, for messages.
@@ -107,7 +107,7 @@ class Stacked:
         self._fetched = (None, None)  # a state and its parts
 
     def _load(self, configs):
-        """Returns the resident data on the devices, and whether all runs share them."""
+        """Returns the resident data on the devices, and whether they are the same for all runs."""
         is_shared = len({builders.source_key(config) for config in configs}) == 1
         loaded = [feed.load() for feed in self._feeds[: 1 if is_shared else None]]
         if is_shared:

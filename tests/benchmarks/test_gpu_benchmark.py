@@ -1,4 +1,4 @@
-"""The list of what is measured on a GPU: that every entry can be run, and that what fails is told."""
+"""The list of GPU benchmarks: every entry can be run, and failures are reported."""
 
 import pathlib
 import shlex

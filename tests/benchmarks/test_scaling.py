@@ -1,4 +1,4 @@
-"""What `benchmarks/scaling.py` reads off the program of a training step."""
+"""Numbers that `benchmarks/scaling.py` reads from the program of a training step."""
 
 import importlib
 import pathlib

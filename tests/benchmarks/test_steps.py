@@ -1,4 +1,4 @@
-"""The benchmark of training steps: what it selects, counts and writes. Nothing here looks at how long a thing takes."""
+"""The benchmark of training steps: its selection, counts and output. No test depends on times."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""Resident and streamed data sets give the same batches, and what fits where is decided as documented."""
+"""Resident and streamed data sets give the same batches, and the choice between them follows the documentation."""
 
 import jax
 import numpy as np

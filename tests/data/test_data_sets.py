@@ -1,4 +1,4 @@
-"""The declared data sets: what each says of itself, and that this is what it opens."""
+"""The declared data sets: each opens the data that it describes."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""What holds for every pair of covariance matrices, on examples that Hypothesis looks for."""
+"""Properties of every pair of covariance matrices, on examples that Hypothesis finds."""
 
 import hypothesis
 import jax.numpy as jnp

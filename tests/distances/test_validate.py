@@ -1,4 +1,4 @@
-"""Checks of values: what is refused, and that the message names it."""
+"""Checks of values: bad values are rejected, and the message names them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The classifier of stacked MNIST: it learns, its file is checked, and its labels reach the metrics."""
+"""The digit classifier of stacked MNIST: it learns, its file is checked, and its labels reach the metrics."""
 
 import functools
 import importlib.util

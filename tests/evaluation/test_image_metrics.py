@@ -1,4 +1,4 @@
-"""Metrics of two sets of images: order, batches and caches change nothing, collapse shows, mistakes are told."""
+"""Metrics of two sets of images: order, batches and caches change nothing, collapse shows, errors are reported."""
 
 import hashlib
 

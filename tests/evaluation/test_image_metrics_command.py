@@ -1,4 +1,4 @@
-"""`python -m buresgan_jax.metrics`: its table and file, what it keeps, one line for each mistake."""
+"""`python -m buresgan_jax.metrics`: its table and file, its cache, one line for each error."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""Pictures are what they were asked to be; files appear complete."""
+"""Pictures have the requested content, and files appear complete."""
 
 import jax.numpy as jnp
 import numpy as np

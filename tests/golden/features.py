@@ -1,8 +1,8 @@
 """Inputs and recorded results of the feature extractors, for `test_features*.py` and `benchmarks/extractors.py`.
 
 `golden/features.json` holds what other packages computed on exactly these inputs, and under "origin" their versions;
-`golden/state_dict_*.pth` are small files that PyTorch wrote. `python benchmarks/extractors.py --record` writes all of
-them anew where the packages are installed.
+`golden/state_dict_*.pth` are small files that PyTorch wrote. `python benchmarks/extractors.py --record` rewrites
+all of them if the packages are installed.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """Inputs and recorded results of the metrics, for `test_metrics_*.py` and `benchmarks/metrics.py`.
 
 `golden/metrics.json` holds what other packages computed on exactly these inputs, and under "origin" their versions.
-`python benchmarks/metrics.py --record` writes it anew where they are installed.
+`python benchmarks/metrics.py --record` rewrites it if they are installed.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Many runs at once: which there are, what becomes of each, and that a stopped sweep goes on."""
+"""Many runs at once: their list, their outcomes, and resuming a stopped sweep."""
 
 import csv
 import json

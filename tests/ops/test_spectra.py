@@ -1,4 +1,4 @@
-"""Products of spectra: the convolution, no digits lost, none for large images and half precision."""
+"""Products of spectra equal the convolution to the last digits. Large images and half precision do not use them."""
 
 import jax
 import jax.numpy as jnp

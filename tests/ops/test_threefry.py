@@ -1,4 +1,4 @@
-"""Bits are those of `jax.random`, exactly; other keys are told apart."""
+"""Bits are exactly those of `jax.random`; other kinds of keys are recognized."""
 
 import jax
 import jax.numpy as jnp

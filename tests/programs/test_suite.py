@@ -1,4 +1,4 @@
-"""The suite: which runs there are, and what is written of them."""
+"""The suite: its runs, tables and pictures."""
 
 import csv
 import pathlib

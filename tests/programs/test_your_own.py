@@ -1,4 +1,4 @@
-"""A user's own parts, in a file in an empty folder: the one of docs/your_own.md, with the commands of that page."""
+"""A user's own components in an empty folder: the file and the commands of docs/your_own.md."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""What JAX computes on, and how runs beside each other share it."""
+"""Detection of JAX's platform, and the division of GPUs among runs."""
 
 import subprocess
 

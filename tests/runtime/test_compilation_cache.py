@@ -1,4 +1,4 @@
-"""Compiled programs are kept for the next start, where that is safe."""
+"""Compiled programs are kept for the next start if that is safe."""
 
 import os
 import subprocess

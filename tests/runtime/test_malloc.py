@@ -1,4 +1,4 @@
-"""What becomes of freed memory."""
+"""Freed memory stays in the process."""
 
 import ctypes
 import pathlib

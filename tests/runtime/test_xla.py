@@ -1,4 +1,4 @@
-"""The choice of CPU kernels, each in a process of its own: flags are read once."""
+"""The choice of CPU kernels, each in its own process, because flags are read once."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The best checkpoint: by which metric, over restarts, and whatever moment a run is killed at."""
+"""The best checkpoint: the choice of its metric, restarts, and runs killed at any moment."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Whole runs in processes of their own: killed, stopped, resumed, on several devices and in two processes."""
+"""Whole runs in separate processes: killed, stopped, resumed, on several devices and in two processes."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The training loop in this process, on four CPU devices: N devices are one, stops are exact, trouble is told."""
+"""The training loop in this process, on four CPU devices: N devices equal one, stops are exact, errors are reported."""
 
 import contextlib
 import itertools
