@@ -10,7 +10,7 @@ GOLDEN = json.loads(updates.FILE.read_text())
 
 
 # On images, those with operations that the others do not have.
-FAST = ("bures mnist", "wgan_gp mnist", "mdgan_v2 mnist", "pacgan mnist")
+FAST = ("bures mnist", "mdgan_v2 mnist")
 CASES = [
     pytest.param(case, marks=[pytest.mark.slow] if "mnist" in case and case not in FAST else []) for case in GOLDEN
 ]

@@ -61,7 +61,8 @@ def summaries(method: str, data: str) -> dict[str, list[float]]:
     algorithm, shape = builders.algorithm(tiny), builders.describe(tiny).example_shape
     state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(shape, np.float32))
     state = jax.tree_util.tree_map_with_path(_fill, jax.device_get(state))
-    update, found, per_update = jax.jit(algorithm.update), {}, algorithm.batches_per_update
+    update = jax.jit(algorithm.update, compiler_options={"xla_backend_optimization_level": 0})  # compiled in less time
+    found, per_update = {}, algorithm.batches_per_update
     for step in range(3):
         real = np.tanh(_numbers(f"real{step}", (per_update, BATCH, *shape)))
         batches = Batch(real, np.zeros((per_update, BATCH), np.int32))

@@ -11,7 +11,7 @@ from buresgan_jax.runtime import compilation_cache
 
 PROGRAM = """
 import sys, jax
-from buresgan_jax import compilation_cache
+from buresgan_jax.runtime import compilation_cache
 compilation_cache._MIN_SECONDS = 0.0
 compilation_cache.enable(sys.argv[1] or None)
 print(jax.jit(lambda x: jax.numpy.sin(x) + 1)(0.0))

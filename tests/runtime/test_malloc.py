@@ -52,7 +52,7 @@ def test_other_libraries_are_left_alone(facts, calls, monkeypatch):
 
 CODE = """
 import resource, statistics
-from buresgan_jax import malloc
+from buresgan_jax.runtime import malloc
 malloc.keep_freed_memory()
 import jax, jax.numpy as jnp
 double = jax.jit(lambda x: 2 * x).lower(jnp.zeros(2**24)).compile()  # 64 MB

@@ -10,7 +10,7 @@ from buresgan_jax.runtime import xla
 
 CODE = """
 import jax, jax.numpy as jnp
-from buresgan_jax import xla
+from buresgan_jax.runtime import xla
 xla.choose_cpu_kernels()
 product = jax.jit(jnp.dot).lower(jnp.ones((512, 512)), jnp.ones((512, 512))).compile().as_text()
 print("ynn" in product)
