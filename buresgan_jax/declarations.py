@@ -3,9 +3,9 @@
 From these declarations come the config's groups and defaults, the checks of values, the choices of a resumed run and of
 a sweep, `--list` and docs/keys.md. A component of your own is declared in the same way (docs/your_own.md):
 
-    @declarations.term("ball", "Keeps samples inside a ball.", Option("radius", 3.0, "radius of the ball", least=0))
+    @declarations.term("ball", "keeps samples inside a ball", Option("radius", 3.0, "radius of the ball", least=0))
     def ball(step, key, *, radius):
-        return jnp.mean(jax.nn.relu(jnp.linalg.norm(step.outputs.fake, axis=-1) - radius))
+        return jnp.mean(jax.nn.relu(jnp.linalg.norm(step.local.fake, axis=-1) - radius))
 """
 
 import dataclasses
@@ -32,6 +32,7 @@ class Option(NamedTuple):
         choices: All allowed values; empty: any.
         is_free: Whether a resumed run may differ in it, because it does not change the training so far.
         is_traced: Whether runs that differ in it can train under one vmap: it is an entry of `state.hyperparameters`.
+            A term's function gets that entry; options of losses, latents, networks and data cannot be traced.
         read_with: Another key and those of its values with which this option is read; None: always.
         smoke: Its value in a smoke run. Default: unchanged.
     """
@@ -148,7 +149,10 @@ def loss(name: str, meaning: str, *options: Option) -> Callable[[Callable], Comp
 
 
 def latent(name: str, meaning: str, *options: Option) -> Callable[[Callable], Component]:
-    """Declares a latent distribution, a decorator of `(dim, **options) -> Latent`."""
+    """Declares a latent distribution, a decorator of `(dim, **options) -> Latent(dim, sample)`.
+
+    `sample(arrays, key, n)` gets the arrays of the latent's preparation, or `()` where there is none.
+    """
     return _declare("latent", name, meaning, options)
 
 
@@ -193,7 +197,7 @@ def algorithm(
     Args:
         name: Its name.
         meaning: One line.
-        *options: Its own options.
+        *options: Its own options. One with `is_traced=True` must be the hyperparameter of that name in the game.
         modules: Further networks of the config that the function takes as keywords: `encoder`, `reconstructor`.
         sees_pairs: Whether its discriminator sees pairs (z, sample).
         requires: Values that other keys must have, by key.
@@ -245,12 +249,27 @@ def extractor(name: str, meaning: str, *options: Option) -> Callable[[Callable],
     return _declare("extractor", name, meaning, options)
 
 
+# Keys that a group has for all components of its kind.
+_TAKEN = {
+    "latent": {"name", "dim"},
+    "generator": {"name", "dtype"},
+    "discriminator": {"name", "dtype", "output_dim", "pack"},
+    "algorithm": {"name", "objective_scale"},
+    "data": {"name", "resident"},
+    "term": set(),
+}
+
+
 def _declare(kind, name, meaning, options, facts=None, check=lambda values: None, wrap=lambda function: function):
     if not name.isidentifier():
         raise UserError(f"A {kind} must have a name of letters, digits and _, got {name!r}.")
     names = [option.name for option in options]
     if twice := {each for each in names if names.count(each) > 1}:
         raise UserError(f"The {kind} {name!r} declares {', '.join(sorted(twice))} twice.")
+    if taken := sorted(_TAKEN.get(kind, {"name"}) & set(names)):
+        raise UserError(f"An option of a {kind} cannot be called {taken[0]!r}: its group has such a key already.")
+    if kind not in ("term", "algorithm") and (traced := [option.name for option in options if option.is_traced]):
+        raise UserError(f"The option {traced[0]!r} of the {kind} {name!r} cannot be traced: only a term's can.")
 
     def decorate(function):
         parameters = inspect.signature(function).parameters

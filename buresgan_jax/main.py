@@ -49,7 +49,7 @@ def _run(argv):
     if argv[1:]:
         raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")
     if _LIST.value:
-        print(reference.describe(_LIST.value))
+        print(reference.describe(_LIST.value, CONFIG.value))
         return
     if WORKDIR.value is None:
         raise UserError("--workdir is missing. Give a folder for the run, such as --workdir=runs/ring.")

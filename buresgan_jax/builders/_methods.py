@@ -1,9 +1,10 @@
 """The training algorithms."""
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from buresgan_jax import algorithms
+from buresgan_jax import algorithms, latents, losses
 from buresgan_jax import config as config_lib
 from buresgan_jax.builders._networks import discriminator, generator, module
 from buresgan_jax.declarations import Component
@@ -25,7 +26,8 @@ def algorithm(config, axis_name: str | None = None) -> algorithms.Algorithm:
     component = config_lib.chosen(config)["algorithm.name"]
     options = component.options_in(config.algorithm)
     options |= {name: module(config, name, axis_name) for name in component.facts["modules"]}
-    return user_error(component.build)(game(config, axis_name), **options)
+    built = user_error(component.build)(game(config, axis_name), **options)
+    return _checked(built, algorithms.Algorithm, component, "algorithms.make_algorithm(game, update)")
 
 
 def _check_pack(config, num_devices):
@@ -36,6 +38,38 @@ def _check_pack(config, num_devices):
             f"config.training.batch_size {size} cannot be cut into packs of {pack} on each of {num_devices} device(s). "
             f"Set it to a multiple of {unit}, such as {max(1, round(size / unit)) * unit}."
         )
+
+
+def _checked(built, kind, component, hint):
+    """What a component built, if it is of the right type."""
+    if not isinstance(built, kind):
+        raise UserError(
+            f"The {component.kind} {component.key!r} returned a {type(built).__name__}, no {kind.__name__}. Return "
+            f"{hint}."
+        )
+    return built
+
+
+def _latent(component, dim, options):
+    latent = user_error(component.build)(dim, **options)
+    _checked(latent, latents.Latent, component, "latents.Latent(dim, sample)")
+    arrays = () if latent.preparation is None else latent.preparation.like
+    shape = jax.eval_shape(lambda arrays, key: latent.sample(arrays, key, 2), arrays, jax.random.key(0)).shape
+    if shape != (2, dim):
+        raise UserError(f"The latent {component.key!r} draws 2 rows of shape {shape}, config.latent.dim is {dim}.")
+    return latent
+
+
+def _loss(component, output_dim, options):
+    loss = user_error(component.build)(**options)
+    _checked(loss, losses.AdversarialLoss, component, "losses.AdversarialLoss(discriminator, generator)")
+    outputs = jax.ShapeDtypeStruct((2, output_dim), jnp.float32)
+    for player in ("discriminator", "generator"):
+        value = jax.eval_shape(getattr(loss, player), outputs, outputs)
+        shape = (value[0] if isinstance(value, tuple) else value).shape
+        if shape != ():
+            raise UserError(f"The {player}'s loss of {component.key!r} has the shape {shape}. Return a scalar.")
+    return loss
 
 
 def game(config, axis_name: str | None) -> algorithms.Game:
@@ -49,8 +83,8 @@ def game(config, axis_name: str | None) -> algorithms.Game:
     return algorithms.Game(
         generator=generator(config, axis_name),
         discriminator=discriminator(config, axis_name, sees_pairs=chosen["algorithm.name"].facts["sees_pairs"]),
-        latent=user_error(latent.build)(config.latent.dim, **latent.options_in(config.latent)),
-        loss=user_error(loss.build)(**loss.options_in(config.loss)),
+        latent=_latent(latent, config.latent.dim, latent.options_in(config.latent)),
+        loss=_loss(loss, config.discriminator.output_dim, loss.options_in(config.loss)),
         generator_optimizer=_optimizer(config, config.optimizer.generator_learning_rate),
         discriminator_optimizer=_optimizer(config, config.optimizer.discriminator_learning_rate),
         generator_terms=tuple(terms["generator"]),

@@ -33,15 +33,25 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
         keys.add_option(config, key, option)
     config.method, config.smoke = names, "smoke" in words
     first, *others = [name.strip() for name in names.split("+")]
-    settings = _method(first).settings
-    for text in (*settings.get("terms", ()), *(_component_of(first)), *others):
-        add_component(config, text)
+    _apply(config, _method(first).settings)
+    taken = {}
+    for text in (*_component_of(first), *others):
+        kind = add_component(config, text).kind
+        if kind in taken and kind in keys.SLOTS:
+            raise UserError(f"{names!r} takes two of one kind, {taken[kind]!r} and {text!r}. Name one {kind}.")
+        taken[kind] = text
+    return config
+
+
+def _apply(config, settings):
+    """Sets what a method sets; its terms and its algorithm bring their options first."""
+    for term in settings.get("terms", ()):
+        add_component(config, term)
     if "algorithm.name" in settings:
         add_component(config, settings["algorithm.name"], "algorithm")
     for key, value in settings.items():
         if key != "terms":
             set_key(config, key, value)
-    return config
 
 
 def _method(name):

@@ -1,6 +1,7 @@
 """What there is to choose: lists for the terminal, and the reference page docs/keys.md, made from the declarations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from buresgan_jax.config import catalog, keys
 from buresgan_jax.config.methods import METHODS
@@ -24,12 +25,13 @@ _LISTS = {
 }
 
 
-def describe(word: str = "everything") -> str:
+def describe(word: str = "everything", config: Mapping[str, Any] | None = None) -> str:
     """The text that `--list=WORD` prints.
 
     Args:
         word: `everything`, `methods`, `keys`, one of the lists (`terms`, `losses`, `data`, `metrics`, ...), a config
             key or group such as `bures.weight` or `bures`, or `markdown` for docs/keys.md.
+        config: A config, whose own keys are listed and explained. Default: the keys that all configs can have.
 
     Raises:
         UserError: There is nothing of this name.
@@ -38,21 +40,22 @@ def describe(word: str = "everything") -> str:
         return markdown()
     if word == "everything":
         lists = [_table(title, _components(kind)) for title, kind in _LISTS.values()]
-        ends = "One list: --list=terms. All keys: --list=keys. One key or group: --list=bures.weight, --list=bures."
+        ends = "One list: --list=terms; all keys: --list=keys; one key or group: --list=bures.weight or --list=bures"
         return "\n\n".join([_methods(), *lists, ends])
     if word == "methods":
         return _methods()
     if word in _LISTS:
         title, kind = _LISTS[word]
         return _table(title, _components(kind))
-    options = {key: option for key, option, _ in _all_keys()}
+    everything = list(_all_keys()) if config is None else _keys_of(config)
+    options = {key: option for key, option, _ in everything}
     if word == "keys":
         return _table("Keys", {key: _line(option) for key, option in options.items()})
     chosen = {key: option for key, option in options.items() if key == word or key.startswith(f"{word}.")}
     if not chosen:
         known = [*options, *_LISTS, "methods", "keys"]
         raise UserError(f"There is no list and no key {word!r}.{did_you_mean(word, known, 'See --list=keys.')}")
-    return "\n\n".join(_explain(key, option, of) for key, option, of in _all_keys() if key in chosen)
+    return "\n\n".join(_explain(key, option, of) for key, option, of in everything if key in chosen)
 
 
 def markdown() -> str:
@@ -90,6 +93,15 @@ def _all_keys() -> Iterable[tuple[str, Option, list[str]]]:
     for term in catalog.BUILT_IN["term"].values():
         for option in term.options:
             yield f"{term.name}.{option.name}", option, [term.name]
+
+
+def _keys_of(config) -> list[tuple[str, Option, list[str]]]:
+    """The same of the keys of one config."""
+    owners = {}
+    for component in keys.chosen(config).values():
+        for option in component.options:
+            owners[f"{keys.group_of(component)}.{option.name}"] = [component.key]
+    return [(key, option, owners.get(key, [])) for key, option in keys.declared(config).items()]
 
 
 def _of_components(group, known):

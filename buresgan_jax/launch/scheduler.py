@@ -145,6 +145,7 @@ def _run_group(group, all_cells):
             opened, recorder = open_run(config, all_cells[index].workdir, signals, rows=rows, **options)
             stack.callback(recorder.close)
             by_start.setdefault(opened.start, {})[index] = opened, recorder
+        _check_traced([(opened.config, opened.state) for runs in by_start.values() for opened, _ in runs.values()])
         for runs in by_start.values():  # runs that had diverged resume at an earlier step
             begin, recorders = time.monotonic(), [recorder for _, recorder in runs.values()]
             stacked = Stacked([opened for opened, _ in runs.values()], all_cells[group[0]].workdir.parent)
@@ -154,6 +155,20 @@ def _run_group(group, all_cells):
                 yield index, outcome, time.monotonic() - begin
         if signals.number:  # the signal arrived when these runs were done
             raise StoppedError("Stopped. Rerun the same command to resume.", signals.number)
+
+
+def _check_traced(runs):
+    """Raises UserError if runs differ in a traced key that their states do not hold: they would all train alike."""
+    (first, state), *others = runs
+    for config, other in others:
+        values, known = config_lib.flatten(config), config_lib.flatten(first)
+        keys = [key for key in config_lib.traced_keys(first) - {"seed"} if values[key] != known[key]]
+        same = {name: float(value) for name, value in state.hyperparameters.items()}
+        if keys and same == {name: float(value) for name, value in other.hyperparameters.items()}:
+            raise UserError(
+                f"{keys[0]} is declared as traced, but is no entry of state.hyperparameters: runs that differ in it "
+                "cannot train under one vmap. Use --together=processes, or add it to Game.hyperparameters."
+            )
 
 
 def _outcome(recorder, divergence):

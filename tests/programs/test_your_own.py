@@ -46,7 +46,7 @@ def test_the_commands_of_the_page_work(folder, monkeypatch):
     assert len((folder / "runs" / "radii" / "results.csv").read_text().splitlines()) == 3
     config = json.loads((folder / "runs" / "twice" / "config.json").read_text())
     assert config["algorithm"]["name"] == "my_gan:twice"
-    assert config["loss"]["sharpness"] == 1
+    assert config["loss"]["sharpness"] == 4
 
 
 def test_own_parts_resume_and_are_sampled_from_the_workdir(folder, monkeypatch):
