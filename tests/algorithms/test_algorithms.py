@@ -287,7 +287,7 @@ def test_samples_come_from_the_averaged_or_the_raw_generator():
 
 @pytest.mark.parametrize("pack", [2, 3])
 def test_packs_are_neighbors_joined_along_the_last_axis(pack):
-    x = np.random.default_rng(0).normal(size=(6, 4, 4, 3))
+    x = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype(np.float32)
     joined = np.concatenate([x[start::pack] for start in range(pack)], axis=-1)
     np.testing.assert_array_equal(join_packs(x, pack), joined)
     with pytest.raises(ValueError, match=f"batch of 7 cannot be cut into packs of {pack}"):

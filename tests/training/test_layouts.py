@@ -141,12 +141,13 @@ class Seen:
 
 
 def remembering(axis_name):
-    def update(state, real, key):
+    def update(state, batch, key):
+        real = batch.examples
         if axis_name:
             real = jax.lax.all_gather(real, axis_name, axis=1, tiled=True)
         return Seen(state.step + 1, real), {}
 
-    return algorithms.Algorithm(init=None, update=update, generate=None, sample=None)
+    return algorithms.Algorithm(None, update, generate=None, sample=None, prepare=None, prepared_like={})
 
 
 @pytest.mark.parametrize("num_devices", [2, 4])
