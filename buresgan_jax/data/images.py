@@ -107,8 +107,8 @@ mnist = _data_set("mnist", "Gray digits, 28 x 28, 10 classes.", 10)
 fashion_mnist = _data_set("fashion_mnist", "Gray clothes, 28 x 28, 10 classes.", 10)
 cifar10 = _data_set("cifar10", "Color photographs of 10 classes, 32 x 32.", 10)
 cifar100 = _data_set("cifar100", "Color photographs of 100 classes, 32 x 32.", 100)
-stl10 = _data_set("stl10", "Color photographs of 10 classes, 96 x 96; 100,000 unlabelled ones.", 10)
-celeb_a = _data_set("celeb_a", "Faces of celebrities, the centers of 178 x 218 pixels.")
+stl10 = _data_set("stl10", "Color photographs, 96 x 96: 10 classes, and a large unlabelled split.", 10)
+celeb_a = _data_set("celeb_a", "Photographs of faces, cropped to their centers.")
 
 # The data sets above; any other is `tfds`.
 IMAGE_SETS = tuple(component.name for component in (mnist, fashion_mnist, cifar10, cifar100, stl10, celeb_a))
