@@ -25,7 +25,7 @@ class Mixture(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What is known of a data set before it is opened.
+    """Facts about a data set that are known before it is opened.
 
     Attributes:
         example_shape: Shape of one example as the networks see it.

@@ -159,8 +159,8 @@ def over_runs(
         is_shared: Whether all runs have the same `resident`.
 
     Returns:
-        `(state, tracker, key, batches, num_steps) -> (state, tracker, step)`. All arguments and results but the last
-        ones have leading axes `[devices, runs per device]`, as has `resident` if it is not shared.
+        `(state, tracker, key, batches, num_steps) -> (state, tracker, step)`. All but `num_steps` and `step` have
+        leading axes `[devices, runs per device]`, and so has `resident` unless it is shared.
     """
     axes = (0, 0, 0, 0, None, *(None if is_shared else 0 for _ in resident))
 

@@ -158,4 +158,9 @@ class Stacked:
 
 def _fill_up(steps, steps_per_call):
     """Fills a short call with steps that are not run, so that every call has the shape that was compiled."""
-    return jax.tree.map(lambda leaf: np.resize(leaf, (steps_per_call, *leaf.shape[1:])), steps)
+
+    def fill(leaf):
+        is_full = len(leaf) == steps_per_call  # np.resize would copy it
+        return leaf if is_full else np.resize(leaf, (steps_per_call, *leaf.shape[1:]))
+
+    return jax.tree.map(fill, steps)
