@@ -244,7 +244,7 @@ def extractor(name: str, meaning: str, *options: Option) -> Callable[[Callable],
     Args:
         name: Its name.
         meaning: One line.
-        *options: Its own options; a file of weights and a way of resizing come with every extractor.
+        *options: Its own options; a weights file and a way of resizing come with every extractor.
     """
     return _declare("extractor", name, meaning, options)
 

@@ -29,7 +29,7 @@ _PROFILE = flags.DEFINE_bool("profile", False, "train: trace a few calls, into W
 
 
 def main(argv: list[str]) -> int:
-    """Does what the flags say; returns the exit status."""
+    """Runs the chosen mode and returns the exit status."""
     logging.set_verbosity(logging.WARNING)
     process.tune_for_cpu(_BLAS_THREADS.value)
     try:

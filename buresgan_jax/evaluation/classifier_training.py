@@ -143,7 +143,7 @@ def train_and_save(name: str, file: epath.PathLike, *, data_dir: str | None = No
 
     Args:
         name: Name of the set, `mnist` or `fashion_mnist`.
-        file: The file of weights to write.
+        file: The weights file to write.
         data_dir: Where the set was prepared. Default: TFDS's own folder.
         **options: Options of `train_classifier`.
 
@@ -164,7 +164,7 @@ def classifier_when_needed(name: str, file: epath.PathLike, *, data_dir: str | N
 
     Args:
         name: Name of the set, `mnist` or `fashion_mnist`.
-        file: The file of weights.
+        file: The weights file.
         data_dir: Where the set was prepared. Default: TFDS's own folder.
 
     Returns:

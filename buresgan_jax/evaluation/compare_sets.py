@@ -45,7 +45,7 @@ def _parse(arguments):
     parser.add_argument("--fake", required=True, help="the generated images, likewise")
     parser.add_argument("--metrics", required=True, help=f"names with commas between them: {', '.join(METRICS)}")
     parser.add_argument("--extractor", default="pixels", help=f"extractor of features: {', '.join(EXTRACTORS)}")
-    parser.add_argument("--weights", help="the extractor's file of weights, if it needs one")
+    parser.add_argument("--weights", help="the extractor's weights file, if it needs one")
     parser.add_argument("--resizer", help="how the extractor resizes: legacy_tensorflow, legacy_pytorch or clean")
     parser.add_argument(
         "--num", type=_at_least(1), help="number of images of each set, drawn by the seed (default: all)"

@@ -1,4 +1,4 @@
-"""A trained classifier of stacked MNIST (a classifier of its gray digits) and its file of weights."""
+"""A trained classifier of stacked MNIST (a classifier of its gray digits) and its weights file."""
 
 import functools
 import hashlib

@@ -9,7 +9,7 @@ SHARED = (
     Option("num_samples", 2_500, "samples of an evaluation", least=1, is_free=True, smoke=16),
     Option("metrics", "", "metrics of images, with commas between them", is_free=True),
     Option("extractor", "pixels", "extractor of the features that metrics of images compare", is_free=True),
-    Option("weights", None, "the extractor's file of weights; None: it finds them", kind=str, is_free=True),
+    Option("weights", None, "the extractor's weights file; None: it finds them", kind=str, is_free=True),
     Option(
         "resizer",
         None,

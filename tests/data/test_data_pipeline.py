@@ -200,9 +200,10 @@ def test_prefetch_refuses_depth_zero():
 
 # A program that leaves its iterator open, ending in different ways while the background thread is busy.
 _PROGRAM = """
-    import itertools, sys, time
+    import itertools, signal, sys, time
     import jax, numpy as np
     from buresgan_jax.data import prefetch
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     def read(start, stop):
         time.sleep(0.01)
         return np.ones((64, 64))
