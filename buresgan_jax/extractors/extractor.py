@@ -105,13 +105,7 @@ def make_extractor(
         ValueError: The batch cannot be split evenly over the devices.
     """
     inputs.check_positive_integer(batch_size=batch_size, dim=dim)
-    if devices is None:
-        number = max(n for n in range(1, jax.local_device_count() + 1) if batch_size % n == 0)
-        devices = jax.local_devices()[:number]
-    devices = list(devices)
-    if batch_size % len(devices):
-        raise ValueError(f"batch_size must be a multiple of the {len(devices)} devices, got {batch_size}.")
-    mesh = Mesh(np.array(devices), ("batch",))
+    mesh = Mesh(np.array(_devices_that_divide(batch_size, devices)), ("batch",))
     split = NamedSharding(mesh, PartitionSpec("batch"))
     params = jax.device_put(params, NamedSharding(mesh, PartitionSpec()))
 
@@ -132,6 +126,15 @@ def make_extractor(
 
     function = functools.partial(_in_batches, outputs_of, batch_size)
     return Extractor(name, function, dim, sha256, resizer, is_canonical)
+
+
+def _devices_that_divide(batch_size, devices):
+    if devices is None:
+        number = max(n for n in range(1, jax.local_device_count() + 1) if batch_size % n == 0)
+        return jax.local_devices()[:number]
+    if batch_size % len(devices):
+        raise ValueError(f"batch_size must be a multiple of the {len(devices)} devices, got {batch_size}.")
+    return list(devices)
 
 
 def _in_batches(outputs_of, batch_size, images: ArrayLike) -> Features:
