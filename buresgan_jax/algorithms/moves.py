@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from buresgan_jax import ops
 from buresgan_jax.algorithms.apply import apply, chain, network_key, variables
 from buresgan_jax.algorithms.protocol import (
     Batch,
@@ -39,10 +40,7 @@ def axis_size(game: Game) -> int:
 
 def own_rows(game: Game, array: jax.Array) -> jax.Array:
     """This device's rows of an array over the global batch."""
-    if game.axis_name is None:
-        return array
-    size = array.shape[0] // axis_size(game)
-    return jax.lax.dynamic_slice_in_dim(array, jax.lax.axis_index(game.axis_name) * size, size)
+    return ops.own_rows(array, game.axis_name)
 
 
 def gather(game: Game, tree):

@@ -15,6 +15,7 @@ from buresgan_jax.ops.convolution import conv2d as conv2d
 from buresgan_jax.ops.convolution import conv_transpose2d as conv_transpose2d
 from buresgan_jax.ops.random import normal as normal
 from buresgan_jax.ops.random import normal_rows as normal_rows
+from buresgan_jax.ops.random import own_rows as own_rows
 from buresgan_jax.ops.random import uniform as uniform
 from buresgan_jax.ops.rows import repeat_row as repeat_row
 from buresgan_jax.ops.rows import sum_rows as sum_rows

@@ -84,11 +84,25 @@ def normal_rows(
     Raises:
         ValueError: The implementation does not exist.
     """
+    num_devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    rows = normal(key, (shape[0] * num_devices, *shape[1:]), implementation=implementation)
+    return own_rows(rows, axis_name)
+
+
+def own_rows(array: jax.Array, axis_name: str | None) -> jax.Array:
+    """This device's rows of an array over the global batch.
+
+    Args:
+        array: An array that all devices have, `[devices * rows, ...]`.
+        axis_name: Mapped axis of the devices; None on one device.
+
+    Returns:
+        Shape `[rows, ...]`.
+    """
     if axis_name is None:
-        return normal(key, shape, implementation=implementation)
-    num_rows, *others = shape
-    rows = normal(key, (num_rows * jax.lax.axis_size(axis_name), *others), implementation=implementation)
-    return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(axis_name) * num_rows, num_rows)
+        return array
+    num_rows = array.shape[0] // jax.lax.axis_size(axis_name)
+    return jax.lax.dynamic_slice_in_dim(array, jax.lax.axis_index(axis_name) * num_rows, num_rows)
 
 
 def _draw(implementation: str, key: jax.Array, shape: tuple[int, ...], plain: Callable, cpu: Callable) -> jax.Array:
