@@ -65,6 +65,12 @@ def batch_like(algorithm: Algorithm, size: int, example_shape: tuple[int, ...]) 
     return Batch(jax.ShapeDtypeStruct((*rows, *example_shape), jnp.float32), jax.ShapeDtypeStruct(rows, jnp.int32))
 
 
+def state_like(algorithm: Algorithm, example_shape: tuple[int, ...]) -> GANState:
+    """Returns the shapes of an algorithm's state; nothing is computed."""
+    example = jax.ShapeDtypeStruct(example_shape, jnp.float32)
+    return jax.eval_shape(algorithm.init, jax.random.key(0), example, algorithm.prepared_like)
+
+
 def make_tracker(algorithm: Algorithm, state: GANState, batch: Batch) -> Tracker:
     """Makes a tracker of zeros for the metrics of an algorithm that was built without an axis."""
     _, metrics = jax.eval_shape(algorithm.update, state, batch, jax.random.key(0))

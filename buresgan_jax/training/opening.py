@@ -64,17 +64,17 @@ def open_run(
             lock = stack.enter_context(lock_workdir(workdir) if is_writer else contextlib.ExitStack())
         options = {"keep": config.training.keep_checkpoints, "keep_every_steps": config.training.keep_every_steps}
         checkpointer = Checkpointer(workdir, **options)
-        start, state, tracker = _restore(config, algorithm, key, checkpointer)
+        description = builders.describe(config)
+        start, state, tracker = _restore(config, algorithm, description.example_shape, checkpointer)
         if state is None:
             with signals.interruptible():
                 prepared = _prepare(config, algorithm, source, workdir, is_writer)
-            state = _init(config, algorithm, key, prepared)
+            state = _init(algorithm, description.example_shape, key, prepared)
         with devices.raised_together():
             if is_writer and start == 0:  # results that lie here are another run's
                 forget_results(workdir, best_checkpoint.RECORD)
             if is_writer:
                 save_config(config, workdir)
-        description = builders.describe(config)
         opened = OpenedRun(
             config, workdir, description, algorithm, feed, key, start, state, tracker, evaluators, is_writer
         )
@@ -103,11 +103,10 @@ def _make_feed(config, source, algorithm, rows, memory):
     return feed
 
 
-def _restore(config, algorithm, key, checkpointer):
+def _restore(config, algorithm, example_shape, checkpointer):
     """Returns the step at which training begins, the state (None: there is no checkpoint), and the tracker."""
-    example = np.zeros(builders.describe(config).example_shape, np.float32)
-    like = jax.eval_shape(algorithm.init, key, example, algorithm.prepared_like)
-    batch = devices.batch_like(algorithm, config.training.batch_size, example.shape)
+    like = devices.state_like(algorithm, example_shape)
+    batch = devices.batch_like(algorithm, config.training.batch_size, example_shape)
     tracker = devices.make_tracker(algorithm, like, batch)
     restored = checkpointer.restore({"state": like, "tracker": tracker})
     if restored is None:
@@ -124,7 +123,7 @@ def _prepare(config, algorithm, source, workdir, is_writer):
     return prepared_arrays(algorithm.prepared_like, compute, workdir / FILE, facts, is_writer=is_writer)
 
 
-def _init(config, algorithm, key, prepared):
-    example = np.zeros(builders.describe(config).example_shape, np.float32)
+def _init(algorithm, example_shape, key, prepared):
+    example = np.zeros(example_shape, np.float32)
     init_key = jax.random.fold_in(key, 2**31 - 1)  # apart from every step's key
     return jax.jit(algorithm.init)(init_key, example, prepared)

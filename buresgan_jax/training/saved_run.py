@@ -15,7 +15,7 @@ from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import pictures, tables
 from buresgan_jax.evaluation.evaluators import evaluate
-from buresgan_jax.training import best_checkpoint
+from buresgan_jax.training import best_checkpoint, devices
 from buresgan_jax.training.checkpoint import Checkpointer
 from buresgan_jax.training.sampling import draw_picture, make_sampler
 from buresgan_jax.training.workdir import add_evaluation, read_config, read_evaluations
@@ -59,8 +59,7 @@ class SavedRun:
             raise UserError(f"--checkpoint must be {NEWEST}, {BEST}, {ALL} or a step, got {checkpoint!r}.")
         if is_best or str(checkpoint).isdigit():
             steps = [best_checkpoint.best_step(self.workdir) if is_best else int(checkpoint)]
-        example = np.zeros(builders.describe(self.config).example_shape, np.float32)
-        like = {"state": jax.eval_shape(self.algorithm.init, jax.random.key(0), example, self.algorithm.prepared_like)}
+        like = {"state": devices.state_like(self.algorithm, builders.describe(self.config).example_shape)}
         options = {"folder": best_checkpoint.FOLDER} if is_best else {}
         with contextlib.closing(Checkpointer(self.workdir, read_only=True, **options)) as checkpointer:
             if checkpoint == ALL:
