@@ -15,6 +15,7 @@ from etils import epath
 
 from buresgan_jax.data.images import IMAGE_SETS, is_prepared, open_builder
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime.paths import user_path
 
 # The files that TFDS would download, by TFDS's names.
 ORIGINAL_FILES: dict[str, tuple[str, ...]] = {
@@ -65,7 +66,7 @@ def prepare(name: str, *, data_dir: str | None = None, manual_dir: str | None = 
         _check_format(builder)
         return f"Already prepared: {_describe(builder)}"
     if manual_dir is not None:
-        manual_dir = os.path.expanduser(manual_dir)
+        manual_dir = str(user_path(manual_dir, "--manual_dir"))
         _check_original_files(builder, manual_dir)
     elif builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         raise UserError(

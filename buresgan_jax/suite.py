@@ -24,6 +24,7 @@ from collections.abc import Iterable, Sequence
 
 import jax
 from absl import app, flags
+from etils import epath
 from ml_collections import config_flags
 
 from buresgan_jax import builders
@@ -35,6 +36,7 @@ from buresgan_jax.evaluation import pictures, tables
 from buresgan_jax.launch import processes, scheduler
 from buresgan_jax.launch.grid import parse_seeds
 from buresgan_jax.launch.processes import Cell, Outcome
+from buresgan_jax.runtime.paths import user_path
 from buresgan_jax.training import saved_run
 from buresgan_jax.training.sampling import make_sampler
 
@@ -112,7 +114,7 @@ def read_results(files: Iterable[str], all_cells: Sequence[Cell], overrides: str
     wanted, found = {tuple(cell.labels.values()): cell for cell in all_cells}, {}
     for file in files:
         try:
-            rows = tables.from_csv(pathlib.Path(file).read_text())
+            rows = tables.from_csv(user_path(file, "--results").read_text())
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"--results={file}: {error}.") from None
         if not rows or not {*_LABELS, "seed", tables.STATUS} <= rows[0].keys():
@@ -204,7 +206,7 @@ def _panel(cell):
     return pictures.Panel(points=pictures.in_plane(samples), **modes)
 
 
-def update_file(file: pathlib.Path, text: str) -> None:
+def update_file(file: epath.Path, text: str) -> None:
     """Replaces the text between the markers `<!-- results -->` and `<!-- /results -->` of a file."""
     old = file.read_text()
     new, count = re.subn(r"(<!-- results -->\n).*?(<!-- /results -->)", rf"\g<1>\n{text}\n\n\g<2>", old, flags=re.S)
@@ -220,7 +222,8 @@ def _run():
     if CONFIG.value is None or WORKDIR.value is None:
         raise UserError("Give a suite and a folder: --config=configs/suites/synthetic.py --workdir=runs/synthetic.")
     workdir = scheduler.local_folder(WORKDIR.value)
-    if _UPDATE.value and not pathlib.Path(_UPDATE.value).is_file():
+    update = None if _UPDATE.value is None else user_path(_UPDATE.value, "--update")
+    if update is not None and not update.is_file():
         raise UserError(f"--update={_UPDATE.value} does not exist.")
     folder = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).resolve().parents[1]
     all_cells = make_cells(CONFIG.value, folder, workdir)
@@ -238,8 +241,8 @@ def _run():
     table = write_tables(all_cells, outcomes, workdir, CONFIG.value.overrides)
     print(table)
     write_pictures(all_cells, outcomes, workdir / "samples.png")
-    if _UPDATE.value:
-        update_file(pathlib.Path(_UPDATE.value), table)
+    if update is not None:
+        update_file(update, table)
     return 0 if all(outcome.status == "done" for outcome in outcomes) else 1
 
 

@@ -10,6 +10,7 @@ from absl import flags
 from ml_collections import config_dict
 
 from buresgan_jax.errors import UserError, did_you_mean
+from buresgan_jax.runtime.paths import user_path
 
 _REASONS = (
     (r"invalid literal for int", "it is not an integer"),
@@ -42,6 +43,10 @@ def parse(argv: list[str]) -> list[str]:
         UserError: A flag or the config file is wrong.
     """
     argv = ["--list=everything" if each in ("--list", "-list") else each for each in argv]
+    argv = [
+        re.sub(r"^(--?config=)(~.*)", lambda found: f"{found[1]}{user_path(found[2], '--config')}", each)
+        for each in argv
+    ]
     file = _find_config_file(argv)
     try:
         rest = flags.FLAGS(argv)

@@ -14,6 +14,7 @@ from buresgan_jax.data.augment import with_flips
 from buresgan_jax.data.source import Description, Source, decode_images, describe_images
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime import progress_bar
+from buresgan_jax.runtime.paths import user_path
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _KINDS = "PNG or JPEG"
@@ -71,7 +72,7 @@ def folder_source(
     pixel_format = _pixels.PixelFormat(image_size, channels, crop, resize).check()
     if on_broken not in ("skip", "error"):
         raise UserError(f"on_broken {on_broken!r} is unknown. Set it to skip or error.")
-    root = epath.Path(path).expanduser()
+    root = user_path(path, "path")
     paths = _list_pictures(root, recursive)
     in_memory = in_memory and len(paths) * int(np.prod(pixel_format.example_shape)) <= memory_limit_bytes
     survey = _decode_all if in_memory else _check_headers
@@ -130,7 +131,7 @@ def folder_shape(path: epath.PathLike, *, any_size: bool = False) -> tuple[int |
     Raises:
         UserError: There is no such folder, it has no pictures, or they are not all squares of one size.
     """
-    root = epath.Path(path).expanduser()
+    root = user_path(path, "path")
     paths, seen = _list_pictures(root, recursive=True), {}
 
     def look(position: int) -> None:

@@ -10,6 +10,7 @@ from buresgan_jax.data.folder import folder_shape, folder_source
 from buresgan_jax.data.images import tfds_source
 from buresgan_jax.data.source import Source, decode_images, encode_images
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime.paths import user_path
 
 _TOLERANCE = 1e-3  # resizing floating-point images may overshoot
 
@@ -57,7 +58,7 @@ def npz_source(path: epath.PathLike) -> Source:
         UserError: There is no such file or array, or it does not hold images within [-1, 1].
     """
     try:
-        with epath.Path(path).open("rb") as file, np.load(file) as arrays:
+        with user_path(path, "path").open("rb") as file, np.load(file) as arrays:
             samples = arrays["samples"]
     except KeyError:
         raise UserError(f"{path} has no array 'samples'. Save one: numpy.savez(path, samples=images).") from None

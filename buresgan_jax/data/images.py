@@ -16,6 +16,7 @@ from buresgan_jax.data import _pixels, options
 from buresgan_jax.data.augment import with_flips
 from buresgan_jax.data.source import Description, Source, decode_images, describe_images, memoized
 from buresgan_jax.errors import UserError, did_you_mean
+from buresgan_jax.runtime.paths import user_path
 
 # 108 pixels of the aligned 218x178 pictures, as in the DCGAN code: the face, hardly any background.
 _DEFAULTS = {"celeb_a": {"image_size": 64, "crop": 108}}
@@ -164,6 +165,7 @@ def open_builder(name: str, data_dir: str | None) -> Any:
     """
     import tensorflow_datasets as tfds  # takes half a second
 
+    data_dir = None if data_dir is None else user_path(data_dir, "data_dir")
     try:
         return tfds.builder(name, data_dir=data_dir)
     except ImportError as error:

@@ -20,6 +20,7 @@ from buresgan_jax.data import Source, batch_indices, decode_images, tfds_source
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation.digit_classifier import Classifier, load_classifier, save_classifier
 from buresgan_jax.networks import DigitClassifier
+from buresgan_jax.runtime.paths import user_path
 
 
 def train_classifier(
@@ -173,7 +174,7 @@ def classifier_when_needed(name: str, file: epath.PathLike, *, data_dir: str | N
     Raises:
         UserError: The file is damaged or for another set; this is found now, not hours later.
     """
-    if epath.Path(file).exists():
+    if user_path(file, "classifier").exists():
         classifier = load_classifier(file, name)
         return lambda: classifier
 

@@ -10,7 +10,6 @@ folder and found again by the pixels, except for features that cost nothing.
 
 import argparse
 import json
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +20,7 @@ from buresgan_jax.evaluation.image_evaluator import Comparison
 from buresgan_jax.evaluation.image_metrics import METRICS
 from buresgan_jax.extractors import EXTRACTORS, named_extractor
 from buresgan_jax.runtime import compilation_cache, process
+from buresgan_jax.runtime.paths import user_path
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,7 +68,7 @@ def _parse(arguments):
 
 
 def _run(flags):
-    if flags.out and not pathlib.Path(flags.out).absolute().parent.is_dir():
+    if flags.out is not None and not user_path(flags.out, "--out").parent.is_dir():
         raise UserError(f"The folder of --out={flags.out} does not exist. Create it, or give another file.")
     names = image_metrics.metric_names(flags.metrics, flags.extractor)
     if not names:
@@ -117,8 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         entries = _run(flags)
         print(tables.of_entries(entries), flush=True)  # before a file that may fail
         if flags.out:
-            with open(flags.out, "w", encoding="utf-8") as file:
-                file.write(json.dumps(entries, indent=2) + "\n")
+            user_path(flags.out, "--out").write_text(json.dumps(entries, indent=2) + "\n")
     except UserError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2

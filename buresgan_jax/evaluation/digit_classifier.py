@@ -15,6 +15,7 @@ from etils import epath
 
 from buresgan_jax.errors import UserError
 from buresgan_jax.networks import DigitClassifier
+from buresgan_jax.runtime.paths import user_path
 
 _BATCH = 1000
 
@@ -73,7 +74,7 @@ def save_classifier(classifier: Classifier, file: epath.PathLike) -> None:
         classifier: The classifier.
         file: The file, local or `gs://`; its folder is created.
     """
-    file, arrays = epath.Path(file), _flatten(classifier.params)
+    file, arrays = user_path(file, "classifier"), _flatten(classifier.params)
     metadata = json.dumps(classifier.metadata, sort_keys=True)
     content = io.BytesIO()
     np.savez(content, metadata=metadata, sha256=_sha256(metadata, arrays), **arrays)
@@ -97,7 +98,7 @@ def load_classifier(file: epath.PathLike, data_set: str, *, network: DigitClassi
     Raises:
         UserError: The file is missing, damaged, for another data set or for another network.
     """
-    file, network = epath.Path(file), network or DigitClassifier()
+    file, network = user_path(file, "classifier"), network or DigitClassifier()
     hint = f"Remove it, or train another: python -m buresgan_jax.train_classifier --data={data_set} --out={file}"
     if not file.exists():
         raise UserError(f"The classifier's file {file} does not exist. Train one: {hint.partition(': ')[2]}")

@@ -18,6 +18,7 @@ from etils import epath
 from buresgan_jax.errors import UserError
 from buresgan_jax.extractors import torch_file
 from buresgan_jax.runtime import user_cache
+from buresgan_jax.runtime.paths import user_path
 
 _URL_SCHEMES = ("http://", "https://", "file://")
 _TIMEOUT_SECONDS = 60
@@ -55,7 +56,7 @@ def read_weights(source: epath.PathLike, *, sha256: str | None = None) -> Weight
     source = os.fspath(source)
     promised = re.search(r"-(?=[0-9a-f]*[a-f])([0-9a-f]{8,64})\.\w+$", source)  # digits alone may be a date
     sha256 = sha256 or (promised[1] if promised else "")
-    path = epath.Path(_download(source, sha256) if source.startswith(_URL_SCHEMES) else source)
+    path = user_path(_download(source, sha256) if source.startswith(_URL_SCHEMES) else source, "weights")
     if not path.is_file():
         raise UserError(f"The weights file {path} does not exist. Give its path, or a URL.")
     content = path.read_bytes()

@@ -17,6 +17,7 @@ from buresgan_jax.errors import UserError
 from buresgan_jax.launch import processes
 from buresgan_jax.launch.processes import Cell, Outcome
 from buresgan_jax.runtime import compilation_cache, process
+from buresgan_jax.runtime.paths import user_path
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
 from buresgan_jax.training import loop
 from buresgan_jax.training.layouts import Stacked
@@ -59,7 +60,7 @@ def local_folder(workdir: str) -> pathlib.Path:
     """Returns the folder of many runs; UserError if it is remote."""
     if "://" in workdir:
         raise UserError(f"--workdir={workdir}: many runs need a local folder.")
-    return pathlib.Path(workdir)
+    return pathlib.Path(user_path(workdir, "--workdir"))
 
 
 def share(all_cells: Sequence[Cell], workdir: pathlib.Path) -> list[Cell]:

@@ -8,6 +8,7 @@ import jax
 from absl import logging
 
 from buresgan_jax.runtime import user_cache
+from buresgan_jax.runtime.paths import user_path
 
 _MIN_SECONDS = 0.5  # programs that compile faster are not cached
 
@@ -31,9 +32,8 @@ def enable(folder: str | None = None) -> None:
         return
     # CPU programs use the instructions of the CPU that compiled them, and several machines can have one home folder.
     name = f"cpu-{_cpu_features()}" if is_cpu else jax.default_backend()
-    jax.config.update(
-        "jax_compilation_cache_dir", str(pathlib.Path(folder) / name if folder else user_cache.folder(name))
-    )
+    path = user_cache.folder(name) if folder is None else user_path(folder, "--compilation_cache_dir") / name
+    jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
 
 

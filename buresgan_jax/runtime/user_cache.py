@@ -3,8 +3,10 @@
 import os
 import pathlib
 
+from buresgan_jax.runtime.paths import user_path
+
 
 def folder(name: str) -> pathlib.Path:
     """Returns `buresgan_jax/NAME` in `$XDG_CACHE_HOME` or `~/.cache`. The folder may not exist yet."""
-    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-    return home / "buresgan_jax" / name
+    home = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "XDG_CACHE_HOME")
+    return pathlib.Path(home) / "buresgan_jax" / name

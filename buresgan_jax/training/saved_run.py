@@ -15,6 +15,7 @@ from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import pictures, tables
 from buresgan_jax.evaluation.evaluators import evaluate
+from buresgan_jax.runtime.paths import user_path
 from buresgan_jax.training import best_checkpoint, devices
 from buresgan_jax.training.checkpoint import Checkpointer
 from buresgan_jax.training.sampling import draw_picture, make_sampler
@@ -34,7 +35,7 @@ class SavedRun:
 
     def __init__(self, workdir: epath.PathLike):
         """Reads the config."""
-        self.workdir = epath.Path(workdir)
+        self.workdir = user_path(workdir, "workdir")
         file = self.workdir / "config.json"
         if not file.exists():
             raise UserError(f"{workdir} holds no run: {file} does not exist. Give the --workdir of a training run.")
@@ -153,7 +154,7 @@ def run_sampling(
         ema: Whether the averaged generator makes them; otherwise the raw one.
         checkpoint: One checkpoint, see `SavedRun.states`.
     """
-    out = epath.Path(out)
+    out = user_path(out, "--out")
     if num_samples < 1:
         raise UserError(f"--num_samples must be at least 1, got {num_samples}.")
     if out.suffix not in ("", ".png", ".npz"):

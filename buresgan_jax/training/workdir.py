@@ -14,6 +14,7 @@ from ml_collections import config_dict
 
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime.paths import user_path
 
 try:
     import fcntl
@@ -39,7 +40,7 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
         UserError: The workdir cannot be written, or belongs to a run whose config differs in a key that would change
             the training so far.
     """
-    workdir = epath.Path(workdir)
+    workdir = user_path(workdir, "workdir")
     with _os_errors(workdir):
         if write:
             workdir.mkdir(parents=True, exist_ok=True)
