@@ -11,12 +11,15 @@ a sweep, `--list` and docs/keys.md. A component of your own is declared in the s
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from buresgan_jax.errors import UserError
 
 _UNSET = object()
+MOST_INT, _MOST_FLOAT = 2**31 - 1, 3e38  # devices count in int32 and compute in float32
+MOST_SEED = 2**32 - 1  # JAX takes the lower 32 bits of a seed
 KINDS = ("algorithm", "loss", "term", "latent", "generator", "discriminator", "data", "metric", "extractor")
 
 
@@ -28,7 +31,9 @@ class Option(NamedTuple):
         default: Its value unless something sets it.
         meaning: One line.
         kind: Its type. Default: that of `default`; needed where that is None.
-        least: The least value, for numbers.
+        least: The least value, for numbers and for each of a tuple of numbers.
+        most: The largest value. Default: what int32 and float32 hold, in which devices count and compute.
+        below: Values are smaller than this.
         choices: All allowed values; empty: any.
         is_free: Whether a resumed run may differ in it, because it does not change the training so far.
         is_traced: Whether runs that differ in it can train under one vmap: it is an entry of `state.hyperparameters`.
@@ -42,6 +47,8 @@ class Option(NamedTuple):
     meaning: str
     kind: type | None = None
     least: float | None = None
+    most: float | None = None
+    below: float | None = None
     choices: tuple[Any, ...] = ()
     is_free: bool = False
     is_traced: bool = False
@@ -52,6 +59,28 @@ class Option(NamedTuple):
     def has_smoke(self) -> bool:
         """Whether a smoke run has another value."""
         return self.smoke is not _UNSET
+
+    @property
+    def value_type(self) -> type:
+        """Its type; `tuple` for several whole numbers or names."""
+        return self.kind or type(self.default)
+
+    @property
+    def limits(self) -> str:
+        """The allowed numbers in words, such as `at least 0 and below 1`; empty: any."""
+        ends = (("at least", self.least), ("at most", self.most), ("below", self.below))
+        return " and ".join(f"{word} {end}" for word, end in ends if end is not None)
+
+    def violated(self, number: float) -> str:
+        """The limit that a number violates, such as `at least 0`; empty: it is allowed."""
+        most = self.most or (_MOST_FLOAT if self.value_type is float else MOST_INT)
+        if number != number or abs(number) == math.inf:
+            return "a finite number"
+        if self.least is not None and number < self.least:
+            return f"at least {self.least}"
+        if self.below is not None and number >= self.below:
+            return f"below {self.below}"
+        return "" if -most <= number <= most else f"at most {most}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +134,8 @@ SCHEDULES = ("constant", "linear", "cosine")
 TERM_OPTIONS = (
     Option("weight", 1.0, "multiplies the term", least=0, is_traced=True),
     Option("schedule", "constant", "of the weight's factor", choices=SCHEDULES),
-    Option("schedule_start", 1.0, "factor at step 0"),
-    Option("schedule_end", 1.0, "factor from schedule_steps on"),
+    Option("schedule_start", 1.0, "factor at step 0", least=0),
+    Option("schedule_end", 1.0, "factor from schedule_steps on", least=0),
     Option("schedule_steps", 1, "steps from the first factor to the last", least=1),
 )
 

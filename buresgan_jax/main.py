@@ -23,7 +23,7 @@ for _name in ("config", "workdir", "compilation_cache", "compilation_cache_dir")
 for _module in (evaluation_flags, cluster):
     flags.adopt_module_key_flags(_module)
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "What to do; all but train need no config.")
-_BLAS_THREADS = flags.DEFINE_integer("blas_threads", 1, "OpenBLAS threads of small matrices on a CPU.", lower_bound=1)
+_BLAS_THREADS = flags.DEFINE_integer("blas_threads", 1, "OpenBLAS threads of small matrices on a CPU.", 1, 1024)
 _LIST = flags.DEFINE_string("list", None, "Print what there is to choose: --list, --list=keys, --list=bures.weight.")
 _PROFILE = flags.DEFINE_bool("profile", False, "train: trace a few calls, into WORKDIR/profile, for TensorBoard.")
 

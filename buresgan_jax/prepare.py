@@ -13,6 +13,7 @@ from typing import Any
 
 from etils import epath
 
+from buresgan_jax.cli.arguments import Parser
 from buresgan_jax.data.images import IMAGE_SETS, is_prepared, open_builder
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.paths import user_path
@@ -167,7 +168,7 @@ def _one_line(error: Exception) -> str:
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     files = "\n".join(f"  {name}: {', '.join(files)}" for name, files in ORIGINAL_FILES.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m buresgan_jax.prepare",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(

@@ -6,11 +6,12 @@ A run of `stacked_mnist` trains a classifier automatically at its first evaluati
 `config.evaluation.classifier` (by default `digit_classifier.npz` in the workdir) does not exist yet.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 
+from buresgan_jax.cli.arguments import Parser, whole_number
+from buresgan_jax.declarations import MOST_SEED
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation.classifier_training import train_and_save
 from buresgan_jax.runtime import compilation_cache, process
@@ -25,14 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 2 for an error that the user can fix, reported in one line on standard error.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m buresgan_jax.train_classifier", description="Trains the digit classifier of stacked MNIST."
     )
     parser.add_argument("--data", required=True, choices=["mnist", "fashion_mnist"], help="the prepared TFDS set")
     parser.add_argument("--out", required=True, help="the weights file to write, .npz")
     parser.add_argument("--data_dir", help="folder of the prepared set (default: TFDS's folder)")
-    parser.add_argument("--num_epochs", type=int, default=3, help="default: %(default)s, minutes on one CPU core")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument(
+        "--num_epochs", type=whole_number(1, 10_000), default=3, help="default: %(default)s, minutes on one CPU core"
+    )
+    parser.add_argument("--seed", type=whole_number(0, MOST_SEED), default=0, help="default: %(default)s")
     flags = parser.parse_args(arguments)
     process.tune_for_cpu()
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}

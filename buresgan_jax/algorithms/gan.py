@@ -9,7 +9,7 @@ from buresgan_jax.algorithms.protocol import Algorithm, Game
 from buresgan_jax.algorithms.state import make_algorithm
 from buresgan_jax.declarations import Option
 
-DISCRIMINATOR_STEPS = Option("discriminator_steps", 1, "discriminator updates per generator update", least=1)
+DISCRIMINATOR_STEPS = Option("discriminator_steps", 1, "discriminator updates per generator update", least=1, most=1000)
 
 
 @declarations.algorithm(

@@ -25,7 +25,7 @@ def _check(values):
 @declarations.algorithm(
     "unrolled",
     "the generator answers to where the discriminator would go",
-    Option("unrolled_steps", 5, "discriminator updates that the generator looks ahead", least=1),
+    Option("unrolled_steps", 5, "discriminator updates that the generator looks ahead", least=1, most=100),
     Option("first_order", False, "leave out the gradient through these updates"),
     REFERENCE_COMPAT,
     requires={"algorithm.discriminator_steps": 1},

@@ -9,7 +9,11 @@ TOGETHER = flags.DEFINE_enum(
     "together", "auto", ["auto", "processes", "vmap"], "How to run several runs: processes or vmap."
 )
 JOBS = flags.DEFINE_integer(
-    "jobs", None, "Number of runs at a time. Default: one process per core or GPU; with vmap, all.", lower_bound=1
+    "jobs",
+    None,
+    "Number of runs at a time. Default: one process per core or GPU; with vmap, all.",
+    lower_bound=1,
+    upper_bound=1000,
 )
 CACHE = flags.DEFINE_bool("compilation_cache", True, "Keep compiled programs for the next start.")
 CACHE_DIR = flags.DEFINE_string(

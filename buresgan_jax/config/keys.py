@@ -3,7 +3,6 @@
 import ast
 import contextlib
 import functools
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -168,24 +167,34 @@ def check_value(key: str, option: Option, value: Any) -> None:
     """Raises UserError where a value is not what its declaration allows."""
     if value is None and option.default is None:
         return
-    numbers = value if isinstance(value, tuple | list) else [value]
-    is_number = all(isinstance(each, int | float) for each in numbers)
-    if is_number and any(math.isnan(each) or math.isinf(each) for each in numbers):
-        raise UserError(f"config.{key} must be a finite number, got {value}.")
-    if isinstance(option.default, tuple) and option.least is not None:
-        if not numbers or not all(isinstance(each, int) and each >= option.least for each in numbers):
+    kind = option.value_type
+    if kind is tuple and option.limits:
+        numbers = value if isinstance(value, tuple | list) else ()
+        if not numbers or not all(_is_of(int, each) and not option.violated(each) for each in numbers):
             raise UserError(
-                f"config.{key} must be the {option.meaning}, whole numbers of at least {option.least}, got {value}. "
+                f"config.{key} must be the {option.meaning}, whole numbers of {option.limits}, got {value}. "
                 f"Set, say, config.{key}={option.default}."
             )
-    elif option.least is not None and value < option.least:
-        raise UserError(f"config.{key} must be at least {option.least}, got {value}.")
+    elif kind in _NOUNS and not _is_of(kind, value):
+        raise UserError(f"config.{key} must be {_NOUNS[kind]}, got {value!r}.")
+    elif kind in (int, float) and (limit := option.violated(value)):
+        raise UserError(f"config.{key} must be {limit}, got {value}.")
     if option.choices and value not in option.choices:
         names = [str(choice) for choice in option.choices]
         raise UserError(
             f"Unknown {option.name} {value!r}.{did_you_mean(value, names)} Available: {', '.join(names)}. "
             f"Set config.{key} to one of these."
         )
+
+
+_NOUNS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
+
+
+def _is_of(kind, value):
+    """Whether a value is of a type; whole numbers are floats too, and truth values are no numbers."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def parse_value(config: config_dict.ConfigDict, key: str, word: str) -> Any:

@@ -1,7 +1,7 @@
 """The keys that belong to no component: how long to train, on how many examples, how fast."""
 
 from buresgan_jax.data.options import RESIDENT
-from buresgan_jax.declarations import SCHEDULES, Option
+from buresgan_jax.declarations import MOST_SEED, SCHEDULES, Option
 
 _DTYPE = Option("dtype", "float32", "of the computation; parameters stay float32", choices=("float32", "bfloat16"))
 _SCHEDULED = ("optimizer.schedule", ("linear", "cosine"))
@@ -12,7 +12,14 @@ GENERAL: dict[str, tuple[Option, ...]] = {
         Option("method", "bures", "the config's argument: METHOD, METHOD+TERM, ..."),
         Option("terms", (), "terms of both players' objectives; add one by the config's argument, METHOD+TERM"),
         Option("smoke", False, "tiny networks, 2 steps, random data: does it run at all?"),
-        Option("seed", 0, "decides initial weights, z, the order of the data, drawn points", least=0, is_traced=True),
+        Option(
+            "seed",
+            0,
+            "decides initial weights, z, the order of the data, drawn points",
+            least=0,
+            most=MOST_SEED,
+            is_traced=True,
+        ),
     ),
     "data": (
         Option("name", "ring", "the data set"),
@@ -39,8 +46,8 @@ GENERAL: dict[str, tuple[Option, ...]] = {
         Option("name", "adam", "the optimizer", choices=("adam",)),
         Option("generator_learning_rate", 1e-3, "learning rate of the generator", least=0, is_traced=True),
         Option("discriminator_learning_rate", 1e-3, "learning rate of the discriminator", least=0, is_traced=True),
-        Option("b1", 0.5, "decay of Adam's first moment", least=0),
-        Option("b2", 0.999, "decay of Adam's second moment", least=0),
+        Option("b1", 0.5, "decay of Adam's first moment", least=0, below=1),
+        Option("b2", 0.999, "decay of Adam's second moment", least=0, below=1),
         Option("eps", 1e-7, "added to the root of Adam's second moment (1e-7 is Keras's)", least=0),
         Option("eps_root", 0.0, "added under that root; above 0 for unrolled", least=0),
         Option(
@@ -63,7 +70,7 @@ GENERAL: dict[str, tuple[Option, ...]] = {
             is_free=True,
             smoke=1,
         ),
-        Option("ema_decay", 0.999, "decay of the averaged generator", least=0),
+        Option("ema_decay", 0.999, "decay of the averaged generator", least=0, below=1),
         Option("log_every_steps", 100, "steps between logs", least=1, is_free=True, smoke=1),
         Option("sample_every_steps", 1_000, "steps between pictures; 0: none", least=0, is_free=True, smoke=1),
         Option("checkpoint_every_steps", 1_000, "steps between checkpoints", least=1, is_free=True, smoke=1),

@@ -71,11 +71,11 @@ def markdown() -> str:
     for key, option, of in _all_keys():
         rows.setdefault(key.rpartition(".")[0] or "(top)", []).append((key, option, of))
     for group, members in rows.items():
-        lines = ["| Key | Default | Meaning | Of | Least | |", "| --- | --- | --- | --- | --- | --- |"]
+        lines = ["| Key | Default | Meaning | Of | Range | |", "| --- | --- | --- | --- | --- | --- |"]
         for key, option, of in members:
             facts = ", ".join(name for name, holds in _facts(option) if holds)
-            least = "" if option.least is None else f"{option.least:g}"
-            lines.append(f"| `{key}` | `{option.default}` | {_meaning(option)} | {', '.join(of)} | {least} | {facts} |")
+            cells = (f"`{key}`", f"`{option.default}`", _meaning(option), ", ".join(of), option.limits, facts)
+            lines.append(f"| {' | '.join(cells)} |")
         parts += [f"## {group}", "\n".join(lines)]
     for title, kind in _LISTS.values():
         lines = [f"- `{name}`: {meaning}" for name, meaning in _components(kind).items()]
@@ -150,8 +150,8 @@ def _facts(option):
 
 def _explain(key, option, of):
     lines = [f"config.{key} = {option.default!r}", f"  {_meaning(option)}"]
-    if option.least is not None:
-        lines.append(f"  at least {option.least:g}")
+    if option.limits:
+        lines.append(f"  {option.limits}")
     if of:
         lines.append(f"  an option of {', '.join(of)}")
     if option.read_with:

@@ -8,12 +8,13 @@ standard output, every number with how it was made to `--out`. Statistics of the
 folder and found again by the pixels, except for features that cost nothing.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 
 from buresgan_jax import data
+from buresgan_jax.cli.arguments import Parser, whole_number
+from buresgan_jax.declarations import MOST_SEED
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import image_metrics, tables
 from buresgan_jax.evaluation.image_evaluator import Comparison
@@ -23,24 +24,9 @@ from buresgan_jax.runtime import compilation_cache, process
 from buresgan_jax.runtime.paths import user_path
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        """Exits with one line, without the usage."""
-        self.exit(2, f"{message}. --help lists all options.\n")
-
-
-def _at_least(minimum):
-    def convert(word):
-        if not word.removeprefix("-").isdigit() or int(word) < minimum:
-            raise argparse.ArgumentTypeError(f"it must be a whole number of at least {minimum}, got {word}")
-        return int(word)
-
-    return convert
-
-
 def _parse(arguments):
     first_line = __doc__.partition("\n")[0]
-    parser = _Parser(prog="python -m buresgan_jax.metrics", description=first_line, allow_abbrev=False)
+    parser = Parser(prog="python -m buresgan_jax.metrics", description=first_line, allow_abbrev=False)
     parser.add_argument("--real", required=True, help="the real images: a folder, an .npz file, or tfds:NAME:SPLIT")
     parser.add_argument("--fake", required=True, help="the generated images, likewise")
     parser.add_argument("--metrics", required=True, help=f"names with commas between them: {', '.join(METRICS)}")
@@ -48,18 +34,20 @@ def _parse(arguments):
     parser.add_argument("--weights", help="the extractor's weights file, if it needs one")
     parser.add_argument("--resizer", help="how the extractor resizes: legacy_tensorflow, legacy_pytorch or clean")
     parser.add_argument(
-        "--num", type=_at_least(1), help="number of images of each set, drawn by the seed (default: all)"
+        "--num", type=whole_number(1), help="number of images of each set, drawn by the seed (default: all)"
     )
     parser.add_argument(
-        "--image_size", type=_at_least(1), help="size in pixels to which folders and TFDS sets are cut and resized"
+        "--image_size", type=whole_number(1), help="size in pixels to which folders and TFDS sets are cut and resized"
     )
-    parser.add_argument("--channels", type=_at_least(1), choices=[1, 3], help="channels of folders and TFDS sets")
+    parser.add_argument("--channels", type=whole_number(1), choices=[1, 3], help="channels of folders and TFDS sets")
     parser.add_argument("--data_dir", help="where the TFDS sets were prepared")
-    parser.add_argument("--seed", type=_at_least(0), default=0, help="seed of all draws (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=whole_number(0, MOST_SEED), default=0, help="seed of all draws (default: %(default)s)"
+    )
     for option in image_metrics.OPTIONS:
         parser.add_argument(
             f"--{option.name}",
-            type=_at_least(option.least),
+            type=whole_number(option.least),
             default=option.default,
             help=f"{option.meaning} (default: %(default)s)",
         )

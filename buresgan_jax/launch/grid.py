@@ -5,8 +5,11 @@ import itertools
 import pathlib
 
 from buresgan_jax import config as config_lib
+from buresgan_jax.declarations import MOST_SEED
 from buresgan_jax.errors import UserError
 from buresgan_jax.launch.processes import Cell
+
+_MOST_RUNS = 10_000
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -14,14 +17,16 @@ def parse_seeds(text: str) -> list[int]:
     try:
         if ":" in text:
             first, last = map(int, text.split(":"))
-            seeds = list(range(first, last))
+            seeds = range(first, last)[: _MOST_RUNS + 1]
         else:
             seeds = [int(word) for word in text.split(",")]
     except ValueError:
         seeds = []
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds={text}: give different seeds of at least 0, such as 0:10 or 3,5,8.")
-    return seeds
+    if not seeds or min(seeds) < 0 or max(seeds) > MOST_SEED or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds={text}: give different seeds from 0 to {MOST_SEED}, such as 0:10 or 3,5,8.")
+    if len(seeds) > _MOST_RUNS:
+        raise UserError(f"--seeds={text}: give at most {_MOST_RUNS:,} seeds.")
+    return list(seeds)
 
 
 def parse_grid(arguments: list[str], config) -> dict[str, list]:

@@ -54,7 +54,7 @@ def bures_penalty(
     "bures",
     "squared Bures distance between the features' covariances",
     Option("method", "eigh", "see docs/bures.md: eigh is fast on a CPU, svd is exact", choices=distances.METHODS),
-    Option("rtol", None, "cutoff of the gradient; None: chosen by dtype and method", float),
+    Option("rtol", None, "cutoff of the gradient; None: chosen by dtype and method", float, least=0, below=1),
     SCALE,
     MAX_SAMPLES,
     check=functools.partial(check_rows, name="bures"),

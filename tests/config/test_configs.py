@@ -237,6 +237,13 @@ def test_what_may_differ_on_resuming_and_under_one_vmap_follows_from_the_declara
         ("optimizer.b1", float("nan"), "config.optimizer.b1 must be a finite number, got nan"),
         ("generator.hidden", (8, 0), "config.generator.hidden must be the widths of the hidden layers"),
         ("data.num_examples", 0, "config.data.num_examples must be at least 1"),
+        ("optimizer.b1", 1.0, "config.optimizer.b1 must be below 1, got 1.0"),
+        ("optimizer.b2", -0.5, "config.optimizer.b2 must be at least 0, got -0.5"),
+        ("training.ema_decay", 1.5, "config.training.ema_decay must be below 1, got 1.5"),
+        ("optimizer.eps", 1e300, r"config.optimizer.eps must be at most 3e\+38"),
+        ("bures.rtol", -1e-3, "config.bures.rtol must be at least 0"),
+        ("seed", 2**32, "config.seed must be at most 4294967295, got 4294967296"),
+        ("latent.dim", 10**400, "config.latent.dim must be at most 2147483647, got 1000"),
     ],
 )
 def test_values_out_of_range_are_refused(key, value, message):
@@ -244,6 +251,31 @@ def test_values_out_of_range_are_refused(key, value, message):
     wrong.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=message):
         config.check(wrong)
+
+
+WRONG = {
+    bool: [None, 1, "True", ()],
+    int: [None, True, 1.5, "1", (), 10**12, -(10**12)],
+    float: [None, True, "1", (), float("nan"), float("inf"), -float("inf"), 1e39, -1e-30],
+    str: [None, 1, True, ()],
+    tuple: [None, 1, "1", (0,), (True,), (1.5,), (10**12,)],
+}
+
+
+def test_every_key_refuses_other_types_and_numbers_outside_of_its_limits():
+    for key, option in config.declared(load_config("ring", "bures+gdpp+frobenius+gradient_penalty")).items():
+        is_number = option.value_type in (int, float)
+        assert not is_number or option.limits or option.choices, key
+        config.check_value(key, option, option.default)
+        for end in (option.least, option.most):
+            if end is not None and is_number:
+                config.check_value(key, option, option.value_type(end))
+        outside = [least - 1 for least in [option.least] if is_number and least is not None]
+        outside += [option.value_type(end + step) for end, step in ((option.most, 1), (option.below, 0)) if end]
+        for value in [*WRONG[option.value_type], *outside]:
+            if not (value is None and option.default is None) and key != "terms":
+                with pytest.raises(UserError, match=f"config.{key}[ .]|^Unknown"):
+                    config.check_value(key, option, value)
 
 
 @pytest.mark.parametrize("word", ["everything", "methods", "keys", "terms", "data", "metrics", "extractors", "losses"])

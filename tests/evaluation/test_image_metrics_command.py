@@ -104,7 +104,7 @@ MISTAKES = {
     "small": (["--metrics=ms_ssim"], "ms_ssim: it needs images of at least 176x176 pixels, got 16x16."),
     "channels": (["--channels=1"], "one height, width and number of channels, got (16, 16, 1) ("),
     "num": (["--num=31"], "has 30 images, 31 are wanted. Ask for fewer."),
-    "zero": (["--num=0"], "argument --num: it must be a whole number of at least 1, got 0."),
+    "zero": (["--num=0"], "argument --num: it must be a whole number from 1 to 2147483647, got 0."),
     "out": (["--out=/none/x.json"], "The folder of --out=/none/x.json does not exist."),
     "flag": (["--metric=x"], "unrecognized arguments: --metric=x."),
 }

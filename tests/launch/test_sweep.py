@@ -163,10 +163,12 @@ def test_seeds_are_a_range_or_a_list(text, seeds):
     assert grid.parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "3:3", "a", "1,1", "-1", "1:2:3"])
+@pytest.mark.parametrize("text", ["", "3:3", "a", "1,1", "-1", "1:2:3", "4294967296"])
 def test_other_seeds_are_refused(text):
-    with pytest.raises(UserError, match="give different seeds of at least 0"):
+    with pytest.raises(UserError, match="give different seeds from 0 to 4294967295"):
         grid.parse_seeds(text)
+    with pytest.raises(UserError, match="give at most 10,000 seeds"):
+        grid.parse_seeds("0:4000000000")
 
 
 def test_a_grid_is_the_product_of_its_values():
