@@ -109,7 +109,7 @@ MISTAKES = {
         ["--config=configs/mnist.py", "--config.data.data_dir=/none"],
         "Run: python -m buresgan_jax.prepare mnist",
     ),
-    "samples": (["--mode=sample", "--num_samples=0"], "--num_samples=0: 0 is not an integer in the range [1, 2147483647]."),
+    "samples": (["--mode=sample", "--num_samples=0"], "--num_samples=0: 0 is not an integer in the range [1, "),
     "large seed": ([RING, "--config.seed=4294967296"], "config.seed must be at most 4294967295, got 4294967296."),
     "seed of samples": (["--mode=sample", "--seed=4294967296"], "not an integer in the range [0, 4294967295]."),
     "suffix": (["--mode=sample", "--out=x.jpg"], "--out must be a .png file, an .npz file or a folder (no suffix)"),
