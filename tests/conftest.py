@@ -1,5 +1,6 @@
 """Every test sees four CPU devices, one BLAS thread, strict rank promotion, and warnings as errors."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -17,6 +18,10 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " " + xla_flags(num_
 jax.config.update("jax_numpy_rank_promotion", "raise")
 blas.limit_threads(1)
 xla.choose_cpu_kernels()  # as `main` does: runs in this process equal those in others bit for bit
+
+# Tracing makes millions of small objects: with Python's thresholds their collections take 5 % of the suite.
+gc.freeze()
+gc.set_threshold(50_000, 20, 100)
 
 # Programs that tests start keep nothing in the user's caches, and find there what others of this session compiled.
 _is_worker = "PYTEST_XDIST_WORKER" in os.environ

@@ -17,6 +17,9 @@ from buresgan_jax.training import devices
 from buresgan_jax.training.checkpoint import Checkpointer
 
 METHODS = list(config.METHODS)
+# Much the same as others: the dear tests of these are slow ones.
+ALIKE = ("gan", "hinge", "frobenius", "gdpp", "mdgan_v1")
+FEWER = [pytest.param(each, marks=[pytest.mark.slow] if each in ALIKE else []) for each in METHODS]
 
 
 def tiny_config(method, data="ring"):
@@ -121,7 +124,8 @@ def test_every_learning_rate_and_weight_is_traced_and_seeds_train_under_one_vmap
 
 
 NETWORKS = [(method, "dcgan") for method in METHODS]
-NETWORKS += [(method, "resnet") for method in ("bures", "wgan_gp", "unrolled", "veegan", "mdgan_v2")]
+NETWORKS += [(method, "resnet") for method in ("bures", "wgan_gp", "veegan", "mdgan_v2")]
+NETWORKS += [pytest.param("unrolled", "resnet", marks=[pytest.mark.slow])]  # 18 s of tracing
 
 
 @pytest.mark.parametrize(("method", "network"), NETWORKS)
@@ -138,7 +142,7 @@ def test_the_update_fits_images_in_packs(method, network):
     assert jax.tree.map(lambda leaf: leaf.shape, new) == jax.tree.map(lambda leaf: leaf.shape, state)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", FEWER)
 def test_one_update_on_images_moves_every_network_and_is_finite(method):
     algorithm, state, real, _ = prepared(method, "mnist")
     update = jax.jit(algorithm.update, compiler_options={"xla_backend_optimization_level": 0})  # compiled in less time
@@ -183,9 +187,7 @@ def test_the_joint_gradient_is_half_of_loss_plus_penalty_at_the_old_parameters()
     )
 
 
-# Much the same as others.
-ALIKE = ("gan", "hinge", "frobenius", "gdpp", "mdgan_v1")
-CASES = [pytest.param(each, "ring", marks=[pytest.mark.slow] if each in ALIKE else []) for each in METHODS]
+CASES = [pytest.param(*each.values, "ring", marks=each.marks) for each in FEWER]
 
 
 @pytest.mark.parametrize(("method", "data"), [*CASES, ("bures", "mnist")])
