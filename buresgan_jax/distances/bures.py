@@ -27,10 +27,11 @@ import jax.numpy as jnp
 from buresgan_jax.distances import alignment, checks, geometry, linalg, newton_schulz
 from buresgan_jax.distances.linalg import matmul
 from buresgan_jax.distances.methods import METHODS, Method, by_platform
+from buresgan_jax.distances.public import Array, jit
 
 
-@functools.partial(jax.jit, static_argnames="method")
-def squared_bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
+@jit
+def squared_bures_distance(cov_x: Array, cov_y: Array, *, method: Method = "eigh") -> jax.Array:
     r"""Computes the squared Bures distance between two positive semidefinite matrices.
 
     This is :math:`\mathrm{tr} A + \mathrm{tr} B - 2\,\mathrm{tr}(A^{1/2} B A^{1/2})^{1/2}`, the squared 2-Wasserstein
@@ -226,8 +227,8 @@ def _transport_maps_by_products_jvp(primals, tangents):
     return _transport_maps_by_products(*primals), _transport_tangents(*primals[:2], *tangents[:2])
 
 
-@functools.partial(jax.jit, static_argnames="method")
-def bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
+@jit
+def bures_distance(cov_x: Array, cov_y: Array, *, method: Method = "eigh") -> jax.Array:
     """Computes the Bures distance between two positive semidefinite matrices, the root of `squared_bures_distance`.
 
     It is a metric: symmetric, zero only for equal matrices, with the triangle inequality. Its gradient at distance zero
@@ -249,8 +250,8 @@ def bures_distance(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh
     return linalg.safe_sqrt(squared_bures_distance(cov_x, cov_y, method=method))
 
 
-@functools.partial(jax.jit, static_argnames="method")
-def pairwise_squared_bures_distance(covs_x: jax.Array, covs_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
+@jit
+def pairwise_squared_bures_distance(covs_x: Array, covs_y: Array, *, method: Method = "eigh") -> jax.Array:
     """Computes squared Bures distances between all pairs of two stacks, with one root per matrix instead of per pair.
 
     Args:
@@ -286,8 +287,8 @@ def pairwise_squared_bures_distance(covs_x: jax.Array, covs_y: jax.Array, *, met
     return linalg.over_leading_axes(of_stacks, "(n,d,d),(m,d,d)->(n,m)", covs_x, covs_y)
 
 
-@functools.partial(jax.jit, static_argnames="method")
-def fidelity(cov_x: jax.Array, cov_y: jax.Array, *, method: Method = "eigh") -> jax.Array:
+@jit
+def fidelity(cov_x: Array, cov_y: Array, *, method: Method = "eigh") -> jax.Array:
     r"""Computes the fidelity of two positive semidefinite matrices, :math:`\mathrm{tr}(A^{1/2} B A^{1/2})^{1/2}`.
 
     It is the nuclear norm of :math:`A^{1/2} B^{1/2}`; the squared Bures distance is

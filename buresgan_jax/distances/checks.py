@@ -71,6 +71,18 @@ def check_last_axis(name: str, array: jax.Array, size: int, what: str) -> None:
         raise ValueError(f"{name} must have shape [..., {size}], {what}, got shape {array.shape}.")
 
 
+def check_batches(**batches: jax.Array) -> None:
+    """Raises unless all arrays are single batches `[n, dim]`, for functions that return a scalar."""
+    for name, batch in batches.items():
+        check_array(name, batch)
+        if batch.ndim != 2:
+            raise ValueError(
+                f"{name} must be one batch of feature vectors [n, dim], got shape {batch.shape}. For a stack of "
+                "batches use jax.vmap."
+            )
+    check_features(**batches)
+
+
 def check_features(**batches: jax.Array) -> None:
     """Raises unless all arrays are non-empty batches `[..., n, dim]` of equal dim and dtype."""
     for name, batch in batches.items():

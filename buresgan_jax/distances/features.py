@@ -10,6 +10,7 @@ from buresgan_jax.distances import alignment, checks, linalg
 from buresgan_jax.distances.bures import authors_form
 from buresgan_jax.distances.linalg import matmul
 from buresgan_jax.distances.methods import METHODS, Method, Scale, by_platform
+from buresgan_jax.distances.public import Array, jit
 
 
 def prepare_features(
@@ -72,15 +73,12 @@ def _same_rank(batch, weights):
     return batch, weights.reshape((1,) * (rank + 1 - weights.ndim) + weights.shape)
 
 
-_FEATURE_OPTIONS = ("center", "normalize", "scale", "method", "rtol")
-
-
-@functools.partial(jax.jit, static_argnames=_FEATURE_OPTIONS)
+@jit
 def squared_bures_distance_from_features(
-    x: jax.Array,
-    y: jax.Array,
-    weights_x: jax.Array | None = None,
-    weights_y: jax.Array | None = None,
+    x: Array,
+    y: Array,
+    weights_x: Array | None = None,
+    weights_y: Array | None = None,
     *,
     center: bool = True,
     normalize: bool = False,
@@ -153,12 +151,12 @@ def _squared_bures_of_rows(x, y, method, rtol):
     return scale**2 * alignment.residual(x, y, alignment.find_rotation(x, y, method, rtol))
 
 
-@functools.partial(jax.jit, static_argnames=_FEATURE_OPTIONS)
+@jit
 def bures_distance_from_features(
-    x: jax.Array,
-    y: jax.Array,
-    weights_x: jax.Array | None = None,
-    weights_y: jax.Array | None = None,
+    x: Array,
+    y: Array,
+    weights_x: Array | None = None,
+    weights_y: Array | None = None,
     *,
     center: bool = True,
     normalize: bool = False,

@@ -1,17 +1,16 @@
 """Frobenius distances."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from buresgan_jax.distances import checks, linalg
 from buresgan_jax.distances.features import prepare_pair
 from buresgan_jax.distances.methods import Scale
+from buresgan_jax.distances.public import Array, jit
 
 
-@jax.jit
-def squared_frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
+@jit
+def squared_frobenius_distance(cov_x: Array, cov_y: Array) -> jax.Array:
     """Computes the squared Frobenius distance between two matrices, the sum of squared differences of their entries.
 
     Args:
@@ -29,8 +28,8 @@ def squared_frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
     return linalg.over_leading_axes(lambda a, b: jnp.sum((a - b) ** 2), "(d,d),(d,d)->()", cov_x, cov_y)
 
 
-@jax.jit
-def frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
+@jit
+def frobenius_distance(cov_x: Array, cov_y: Array) -> jax.Array:
     """Computes the Frobenius distance between two matrices. Its gradient at distance zero is zero.
 
     Arguments and errors are those of `squared_frobenius_distance`.
@@ -38,9 +37,9 @@ def frobenius_distance(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
     return linalg.safe_sqrt(squared_frobenius_distance(cov_x, cov_y))
 
 
-@functools.partial(jax.jit, static_argnames=("center", "normalize", "scale"))
+@jit
 def squared_frobenius_distance_from_features(
-    x: jax.Array, y: jax.Array, *, center: bool = True, normalize: bool = False, scale: Scale = "mean"
+    x: Array, y: Array, *, center: bool = True, normalize: bool = False, scale: Scale = "mean"
 ) -> jax.Array:
     r"""Computes the squared Frobenius distance between the covariances of two batches of features.
 

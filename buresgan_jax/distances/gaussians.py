@@ -1,18 +1,17 @@
 """The Bures-Wasserstein (Frechet) distance between Gaussians."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
 from buresgan_jax.distances import checks, linalg
 from buresgan_jax.distances.bures import squared_bures_of_pair
 from buresgan_jax.distances.methods import METHODS, Method
+from buresgan_jax.distances.public import Array, jit
 
 
-@functools.partial(jax.jit, static_argnames="method")
+@jit
 def squared_bures_wasserstein_distance(
-    mean_x: jax.Array, cov_x: jax.Array, mean_y: jax.Array, cov_y: jax.Array, *, method: Method = "eigh"
+    mean_x: Array, cov_x: Array, mean_y: Array, cov_y: Array, *, method: Method = "eigh"
 ) -> jax.Array:
     r"""Computes the squared 2-Wasserstein distance between Gaussians: :math:`\|\mu - \nu\|^2 + B^2(A, B)`.
 
@@ -44,9 +43,9 @@ def squared_bures_wasserstein_distance(
     return linalg.over_leading_axes(of_pair, "(d),(d,d),(d),(d,d)->()", mean_x, cov_x, mean_y, cov_y)
 
 
-@functools.partial(jax.jit, static_argnames="method")
+@jit
 def bures_wasserstein_distance(
-    mean_x: jax.Array, cov_x: jax.Array, mean_y: jax.Array, cov_y: jax.Array, *, method: Method = "eigh"
+    mean_x: Array, cov_x: Array, mean_y: Array, cov_y: Array, *, method: Method = "eigh"
 ) -> jax.Array:
     """Computes the 2-Wasserstein distance between Gaussians. Its gradient at distance zero is zero.
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from buresgan_jax.distances import alignment, checks, linalg
 from buresgan_jax.distances.linalg import matmul
+from buresgan_jax.distances.public import Array, jit
 
 
 def _align_roots(x, y):
@@ -68,8 +69,8 @@ def _transport_tangent(cov_x, cov_y, rotation, tangent_x, tangent_y):
     return matmul(matmul(inverse, solved), inverse)
 
 
-@jax.jit
-def bures_transport_map(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
+@jit
+def bures_transport_map(cov_x: Array, cov_y: Array) -> jax.Array:
     r"""Computes the linear map that transports one centered Gaussian to another at the lowest cost.
 
     The map is symmetric positive semidefinite: :math:`T = A^{-1/2} (A^{1/2} B A^{1/2})^{1/2} A^{-1/2}`, with
@@ -95,8 +96,8 @@ def bures_transport_map(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
     return linalg.over_leading_axes(transport_map_of_pair, "(d,d),(d,d)->(d,d)", cov_x, cov_y)
 
 
-@jax.jit
-def bures_geodesic(cov_x: jax.Array, cov_y: jax.Array, t: jax.Array) -> jax.Array:
+@jit
+def bures_geodesic(cov_x: Array, cov_y: Array, t: Array | float) -> jax.Array:
     r"""Computes points on the shortest path between two covariance matrices.
 
     A point is :math:`((1 - t) I + t T) A ((1 - t) I + t T)`, T the transport map. It is computed as
@@ -153,9 +154,9 @@ def _point_on_geodesic_jvp(primals, tangents):
     return _point_on_geodesic(*primals), tangent + tangent_t * (half_speed + half_speed.T)
 
 
-@functools.partial(jax.jit, static_argnames=("max_iterations", "rtol"))
+@jit
 def bures_barycenter(
-    covs: jax.Array, weights: jax.Array | None = None, *, max_iterations: int = 100, rtol: float | None = None
+    covs: Array, weights: Array | None = None, *, max_iterations: int = 100, rtol: float | None = None
 ) -> jax.Array:
     r"""Computes the weighted barycenter (Frechet mean) of covariance matrices in the Bures distance.
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from buresgan_jax.distances import checks
+from buresgan_jax.distances.public import Array, jit
 
 # Matrix products inside distances keep full precision. The defaults are TF32 (NVIDIA) and bfloat16 (TPU).
 matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
@@ -69,8 +70,8 @@ def over_leading_axes(function: Callable, signature: str, *arrays: jax.Array) ->
     return jnp.vectorize(function, signature=signature)(*arrays)
 
 
-@jax.jit
-def sqrtm(matrix: jax.Array) -> jax.Array:
+@jit
+def sqrtm(matrix: Array) -> jax.Array:
     r"""Computes the principal square root of symmetric positive semidefinite matrices by eigendecomposition.
 
     Args:
@@ -134,8 +135,8 @@ def solve_sylvester(root, basis, roots, right, *, tolerance):
     return jax.lax.custom_linear_solve(lambda x: matmul(root, x) + matmul(x, root), right, solve, symmetric=True)
 
 
-@jax.jit
-def inv_sqrtm(matrix: jax.Array) -> jax.Array:
+@jit
+def inv_sqrtm(matrix: Array) -> jax.Array:
     r"""Computes the inverse of the principal square root of symmetric positive semidefinite matrices.
 
     For singular matrices it is the pseudo-inverse.

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 from buresgan_jax.distances import checks, linalg
 from buresgan_jax.distances.bures import squared_bures_of_pair
 from buresgan_jax.distances.linalg import matmul
+from buresgan_jax.distances.public import Array, jit
 
 
-@jax.jit
-def squared_bures_distance_of_diagonals(variances_x: jax.Array, variances_y: jax.Array) -> jax.Array:
+@jit
+def squared_bures_distance_of_diagonals(variances_x: Array, variances_y: Array) -> jax.Array:
     """Computes the squared Bures distance between diagonal matrices: the squared difference of standard deviations.
 
     Args:
@@ -33,9 +34,9 @@ def squared_bures_distance_of_diagonals(variances_x: jax.Array, variances_y: jax
     return linalg.over_leading_axes(of_pair, "(d),(d)->()", variances_x, variances_y)
 
 
-@jax.jit
+@jit
 def squared_bures_distance_low_rank(
-    factor_x: jax.Array, diagonal_x: jax.Array, factor_y: jax.Array, diagonal_y: jax.Array
+    factor_x: Array, diagonal_x: Array, factor_y: Array, diagonal_y: Array
 ) -> jax.Array:
     r"""Computes the squared Bures distance between matrices of the form low rank plus diagonal.
 

@@ -6,12 +6,14 @@ import jax
 
 from buresgan_jax import declarations, distances
 from buresgan_jax.declarations import Option
+from buresgan_jax.distances import checks
+from buresgan_jax.distances.public import Array
 from buresgan_jax.penalties._features import MAX_SAMPLES, SCALE, check_rows, feature_rows
 
 
 def bures_penalty(
-    fake_features: jax.Array,
-    real_features: jax.Array,
+    fake_features: Array,
+    real_features: Array,
     *,
     scale: distances.Scale = "sum",
     method: distances.Method = "eigh",
@@ -33,12 +35,17 @@ def bures_penalty(
     Returns:
         Scalar, same dtype.
 
+    Raises:
+        ValueError: A batch is not `[n, dim]`, is empty, or the dims differ.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
         https://arxiv.org/abs/2006.09096. Differs from the authors' code: the roots come from `eigh` (up to its cutoff,
         see `rtol`), not from 15 Newton-Schulz steps, and the smaller of batch and feature space is always used, not
         chosen by a switch.
     """
+    checks.check_batches(fake_features=fake_features, real_features=real_features)
     return distances.squared_bures_distance_from_features(
         fake_features,
         jax.lax.stop_gradient(real_features),

@@ -5,12 +5,12 @@ import functools
 import jax
 
 from buresgan_jax import declarations, distances
+from buresgan_jax.distances import checks
+from buresgan_jax.distances.public import Array
 from buresgan_jax.penalties._features import MAX_SAMPLES, SCALE, check_rows, feature_rows
 
 
-def frobenius_penalty(
-    fake_features: jax.Array, real_features: jax.Array, *, scale: distances.Scale = "sum"
-) -> jax.Array:
+def frobenius_penalty(fake_features: Array, real_features: Array, *, scale: distances.Scale = "sum") -> jax.Array:
     """Computes the squared Frobenius distance between the feature covariances of a fake and a real batch.
 
     The features are centered and their rows are normalized.
@@ -23,10 +23,15 @@ def frobenius_penalty(
     Returns:
         Scalar, same dtype.
 
+    Raises:
+        ValueError: A batch is not `[n, dim]`, is empty, or the dims differ.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.
         https://arxiv.org/abs/2006.09096. The value is that of the authors' code, without its dim x dim matrices.
     """
+    checks.check_batches(fake_features=fake_features, real_features=real_features)
     return distances.squared_frobenius_distance_from_features(
         fake_features, jax.lax.stop_gradient(real_features), center=True, normalize=True, scale=scale
     )

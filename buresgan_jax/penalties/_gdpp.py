@@ -7,14 +7,16 @@ import jax.numpy as jnp
 
 from buresgan_jax import declarations
 from buresgan_jax.declarations import Option
+from buresgan_jax.distances import checks
 from buresgan_jax.distances.linalg import matmul, rounding_tolerance, safe_reciprocal, symmetric_part
+from buresgan_jax.distances.public import Array
 from buresgan_jax.penalties._features import MAX_SAMPLES, check_rows, feature_rows
 
 _MAGNITUDE_WEIGHT = 1e-4  # weight of the eigenvalues relative to the eigenvectors, from the authors
 _SMALLEST_NORM = 1e-6
 
 
-def gdpp_penalty(fake_features: jax.Array, real_features: jax.Array, *, signed: bool = False) -> jax.Array:
+def gdpp_penalty(fake_features: Array, real_features: Array, *, signed: bool = False) -> jax.Array:
     r"""Computes the difference between the spectra of the Gram matrices of a fake and a real batch.
 
     For Gram matrices :math:`L = H H^T` of row-normalized features with eigenvalues :math:`l` (ascending) and
@@ -30,6 +32,10 @@ def gdpp_penalty(fake_features: jax.Array, real_features: jax.Array, *, signed: 
     Returns:
         Scalar, same dtype. Cost: two `eigh` of n x n.
 
+    Raises:
+        ValueError: A batch is not `[n, dim]`, is empty, or their shapes differ.
+        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+
     Note:
         The derivative of an eigenvector divides by gaps between eigenvalues. Gaps within rounding (`4 sqrt(n) eps *
         largest`), such as between the zero eigenvalues for n > dim, count as ties and give no derivative. Eigenvectors
@@ -40,6 +46,12 @@ def gdpp_penalty(fake_features: jax.Array, real_features: jax.Array, *, signed: 
         Elfeki et al., "GDPP: Learning Diverse Generations Using Determinantal Point Processes", ICML 2019.
         https://arxiv.org/abs/1812.00068.
     """
+    checks.check_batches(fake_features=fake_features, real_features=real_features)
+    if len(fake_features) != len(real_features):
+        raise ValueError(
+            "fake_features and real_features must have equal numbers of rows, which this penalty pairs, "
+            f"got {len(fake_features)} and {len(real_features)}."
+        )
     fake_values, fake_vectors = _eigh(_gram(fake_features))
     real_values, real_vectors = _eigh(_gram(jax.lax.stop_gradient(real_features)))
     spread = jnp.max(real_values) - jnp.min(real_values)

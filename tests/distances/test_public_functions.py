@@ -1,6 +1,8 @@
 """Every function of the array API under JAX's transformations, for other platforms, and in batches."""
 
 import functools
+import inspect
+import typing
 
 import jax
 import numpy as np
@@ -30,6 +32,7 @@ def cases():
         "bures_distance": pair,
         "bures_distance_from_features": (x, y),
         "bures_geodesic": (*pair, np.float32(0.3)),
+        "bures_penalty": (x, y),
         "bures_transport_map": pair,
         "bures_wasserstein_distance": (row[0], pair[0], row[1], pair[1]),
         "fidelity": pair,
@@ -64,11 +67,11 @@ FUNCTIONS = pytest.mark.parametrize("name", CASES)
 
 
 def test_every_public_function_is_tested_here():
-    exported = {name for name in vars(buresgan_jax) if callable(getattr(buresgan_jax, name))}
+    exported = {name for name in buresgan_jax.__all__ if callable(getattr(buresgan_jax, name))}
     assert {getattr(function, "func", function).__name__ for function, _ in CASES.values()} == exported
 
 
-@FUNCTIONS
+@pytest.mark.parametrize("name", [name for name in CASES if name != "bures_penalty"])  # which takes one batch
 def test_batched_and_broadcast_equal_single(name):
     function, arguments = CASES[name]
     expected = function(*arguments)
@@ -106,3 +109,46 @@ def test_gradient_in_both_modes_under_pmap_checkpoint_and_debug_nans(name):
         assert np.any(gradient)
         forward = jax.jvp(lambda first: scalar(first, *arguments[1:]), (arguments[0],), (tangent,))[1]
     np.testing.assert_allclose(forward, np.sum(gradient * tangent), rtol=1e-3, atol=1e-4)
+
+
+# Calls that do not fit
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "options", "message"),
+    [
+        ("bures_distance", 2, ("svd",), r"by position \(cov_x, cov_y\), got 'svd'. Options go by name: method='svd'."),
+        ("bures_distance_from_features", 2, ("sum",), "got 'sum'. Options go by name: scale='sum'."),
+        (
+            "bures_distance_from_features",
+            2,
+            ("sdv",),
+            "got 'sdv'. .* center, normalize, scale, method, rtol.",
+        ),
+        ("bures_barycenter", 2, (50,), r"\(covs, weights\), got 50. Options go by name: max_iterations, rtol."),
+        ("frobenius_distance", 3, (), "got 3 arrays. It has no options."),
+    ],
+)
+def test_an_option_by_position_is_explained(function, arguments, options, message):
+    arrays = [covariance(0)] * arguments
+    with pytest.raises(TypeError, match=f"^{function} takes only arrays .*{message}$"):
+        getattr(buresgan_jax, function)(*arrays, *options)
+
+
+def test_an_unknown_argument_is_explained():
+    pair = covariance(0), covariance(1)
+    with pytest.raises(TypeError, match="^bures_distance has no argument 'metod'. Did you mean 'method'?"):
+        buresgan_jax.bures_distance(*pair, metod="svd")
+    with pytest.raises(TypeError, match="^bures_distance has no argument 'x'. It has cov_x, cov_y, method.$"):
+        buresgan_jax.bures_distance(*pair, x=1)
+
+
+@FUNCTIONS
+def test_types_and_signatures_outlive_compilation(name):
+    function = getattr(CASES[name][0], "func", CASES[name][0])
+    hints = typing.get_type_hints(function)
+    assert hints.keys() == {*inspect.signature(function).parameters, "return"}
+    assert hints["return"] == jax.Array
+    arrays = [each for each in hints.values() if np.ndarray in map(typing.get_origin, typing.get_args(each))]
+    assert len(arrays) >= len(CASES[name][1])
+    assert function.__doc__.startswith("Computes")

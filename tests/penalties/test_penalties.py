@@ -43,6 +43,21 @@ def test_only_the_fakes_get_a_gradient(name):
     assert np.abs(real_gradient).max() == 0
 
 
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_scalar_is_promised_so_one_batch_is_demanded(name):
+    one, stack = features(0, 8, 4), np.stack([features(0, 8, 4)] * 2)
+    for fake, real in ((stack, stack), (stack, one), (one, stack), (one[0], one)):
+        with pytest.raises(ValueError, match=r"_features must be one batch of feature vectors \[n, dim\], got shape"):
+            PENALTIES[name](fake, real)
+    with pytest.raises(TypeError, match="fake_features must be an array, got list"):
+        PENALTIES[name](one.tolist(), one)
+
+
+def test_gdpp_pairs_rows():
+    with pytest.raises(ValueError, match="equal numbers of rows, which this penalty pairs, got 8 and 6"):
+        penalties.gdpp_penalty(features(0, 8, 4), features(1, 6, 4))
+
+
 def test_a_collapsed_batch_costs_its_size():
     np.testing.assert_allclose(penalties.bures_penalty(np.ones((16, 4), np.float32), features(1, 16, 4)), 16, rtol=1e-5)
 

@@ -1,0 +1,55 @@
+"""The form of the public functions: arrays by position, options by name, compiled, with signatures that editors see."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, get_args
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from buresgan_jax.errors import did_you_mean
+
+Array = jax.Array | npt.NDArray[Any]
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def jit(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Compiles a function of arrays. Its keyword-only arguments are its options, and static.
+
+    Unlike `jax.jit` it keeps the signature for type checkers, and explains a call that does not fit.
+
+    Raises:
+        TypeError: An option is given by position, or has an unknown name.
+    """
+    signature = inspect.signature(function)
+    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
+    options = [name for name, kind in kinds.items() if kind is inspect.Parameter.KEYWORD_ONLY]
+    num_arrays = len(kinds) - len(options)
+    compiled = jax.jit(function, static_argnames=options)
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if len(args) > num_arrays or str in map(type, args) or not kinds.keys() >= kwargs.keys():
+            raise TypeError(_explain(function.__name__, signature, options, args, kwargs))
+        return compiled(*args, **kwargs)
+
+    return call
+
+
+def _explain(name, signature, options, args, kwargs):
+    """Returns the sentence about a call that does not fit the signature."""
+    known = signature.parameters
+    unknown = next((each for each in kwargs if each not in known), None)
+    if unknown is not None:
+        return f"{name} has no argument {unknown!r}." + did_you_mean(unknown, known, f"It has {', '.join(known)}.")
+    arrays = ", ".join(each for each in known if each not in options)
+    wrong = next((each for each in args if isinstance(each, str)), args[-1])
+    found = repr(wrong) if np.ndim(wrong) == 0 else f"{len(args)} arrays"
+    message = f"{name} takes only arrays by position ({arrays}), got {found}."
+    if not options:
+        return f"{message} It has no options."
+    example = next((f"{each}={wrong!r}" for each in options if wrong in get_args(known[each].annotation)), None)
+    return f"{message} Options go by name: {example or ', '.join(options)}."
