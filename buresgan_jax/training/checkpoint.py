@@ -2,11 +2,14 @@
 
 Orbax writes a step atomically, but silently restores wrong numbers if a byte has flipped on the disk, and does not
 always notice a missing file. So each step has a manifest with a CRC-32 of every array. A step that cannot be restored
-exactly is moved to `bad_checkpoints/`, and the step before it is used.
+exactly is moved to `bad_checkpoints/`, and the step before it is used. So is a step whose folder has the number of
+another one.
 """
 
+import glob
 import itertools
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +24,13 @@ from jax.experimental import multihost_utils
 from buresgan_jax.errors import UserError
 
 PyTree = Any
+
+
+class _LocalPath(type(epath.Path("/"))):
+    """A local path whose `[`, `]`, `*` and `?` stand for themselves where orbax searches below it by a pattern."""
+
+    def glob(self, pattern):
+        return (self / name for name in glob.glob(pattern, root_dir=self))
 
 
 class Checkpointer:
@@ -47,8 +57,13 @@ class Checkpointer:
             keep_every_steps: Steps that are multiples of this are kept permanently; None: no such steps.
             read_only: Whether to create, move and delete nothing, because a training may be running in the workdir.
             folder: The folder of the checkpoints in the workdir.
+
+        Raises:
+            UserError: The folder is a file, or has entries that orbax would take for steps.
         """
         self._folder = epath.Path(workdir).resolve() / folder
+        if "://" not in str(workdir):
+            self._folder = _LocalPath(self._folder)
         self._bad_folder = self._folder.parent / "bad_checkpoints"
         self._read_only = read_only
         options = ocp.CheckpointManagerOptions(create=False)  # orbax's own read_only prints a warning
@@ -56,10 +71,23 @@ class Checkpointer:
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=keep, keep_period=keep_every_steps, cleanup_tmp_directories=True
             )
+        if self._folder.exists() and not self._folder.is_dir():
+            raise UserError(f"{self._folder} is no folder. Move it away, or choose another --workdir.")
         self._manager = ocp.CheckpointManager(self._folder, options=options)
+        # Orbax reads other digits than 0 to 9 too, and would save no step before such a one.
+        if not read_only and (others := set(self._manager.all_steps()) - set(self.steps())):
+            raise UserError(
+                f"{self._folder} has an entry that reads as step {max(others)}, but no run writes such a name. Move it "
+                "away, or choose another --workdir."
+            )
 
     def save(self, step: int, items: Mapping[str, PyTree]) -> None:
-        """Starts to save named trees of NumPy arrays; does nothing if the step is there already."""
+        """Starts to save named trees of NumPy arrays; does nothing if the step is there already.
+
+        Args:
+            step: The step.
+            items: The trees by name; the tree `state` has the step as its attribute `step`.
+        """
         if step in self._manager.all_steps():
             return
         saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
@@ -93,7 +121,7 @@ class Checkpointer:
         Raises:
             UserError: All checkpoints are damaged, or they hold other arrays than `like`.
         """
-        like, bad = _zeros(like), {}
+        bad = {}
         while steps := set(self.steps()) - bad.keys():
             step = max(steps)
             items, problem = self._try(step, like)
@@ -122,7 +150,7 @@ class Checkpointer:
         if step not in self.steps():
             known = ", ".join(map(str, self.steps())) or "none"
             raise UserError(f"There is no checkpoint {step} in {self._folder}. Available: {known}.")
-        items, problem = self._try(step, _zeros(like))
+        items, problem = self._try(step, like)
         if problem:
             raise UserError(f"Checkpoint {step} in {self._folder} cannot be restored ({problem}). Choose another one.")
         return items
@@ -137,7 +165,7 @@ class Checkpointer:
         # Orbax's own list omits a step if some small files are missing, and orbax could then not save that step.
         if not self._folder.exists():
             return []
-        return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
+        return sorted(int(path.name) for path in self._folder.iterdir() if re.fullmatch("0|[1-9][0-9]*", path.name))
 
     def _try(self, step, like):
         """Returns `(items, None)`, or `(None, problem)` if any process cannot restore the step."""
@@ -152,7 +180,7 @@ class Checkpointer:
         return items, problem
 
     def _restore_exactly(self, step, like):
-        expected = self._read_manifest(step, like)
+        expected, like = self._read_manifest(step, like), _zeros(like)
         args = {name: ocp.args.StandardRestore(tree) for name, tree in like.items()}
         restored = self._manager.restore(step, args=ocp.args.Composite(**args))
         items = {name: restored[name] for name in like}
@@ -162,6 +190,8 @@ class Checkpointer:
         wrong = next((path for path in found if found[path] != expected[path]), None)
         if wrong is not None:
             raise ValueError(f"the checksum of {wrong} is wrong")
+        if (own := int(items["state"].step)) != step:
+            raise ValueError(f"it holds step {own}")
         return items
 
     def _read_manifest(self, step, like):
@@ -171,7 +201,7 @@ class Checkpointer:
         if manifest["crc32"] != _crc32(json.dumps(arrays, sort_keys=True).encode()):
             raise ValueError("the checksum of its manifest is wrong")
         found = {path: (array["dtype"], array["shape"]) for path, array in arrays.items()}
-        wanted = {path: (str(leaf.dtype), list(leaf.shape)) for path, leaf in _leaves(like).items()}
+        wanted = {path: (str(np.dtype(leaf.dtype)), list(leaf.shape)) for path, leaf in _leaves(like).items()}
         roots = tuple(jax.tree_util.keystr((jax.tree_util.DictKey(name),)) for name in like)
         found = {path: array for path, array in found.items() if path.startswith(roots)}
         for path in sorted(found.keys() | wanted.keys()):
@@ -227,7 +257,7 @@ def _checksums(tree):
 
 def _leaves(tree):
     leaves = jax.tree_util.tree_leaves_with_path(dict(tree))
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
 def _crc32(data):

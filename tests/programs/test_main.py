@@ -28,7 +28,7 @@ def run(monkeypatch, capfd):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Finished runs of points, color and gray pictures."""
-    root = tmp_path_factory.mktemp("runs")
+    root = tmp_path_factory.mktemp("runs") / "what [1]*?"  # a name, not a pattern
     configs = {
         "points": RING,
         "color": "--config=configs/cifar.py:gan,smoke",
@@ -172,7 +172,7 @@ def test_a_workdir_of_an_older_version_is_refused_in_one_line(run, tmp_path):
 
 
 def test_other_config_is_refused_naming_the_keys_and_free_keys_may_differ(run, runs, tmp_path):
-    workdir = pathlib.Path(shutil.copytree(runs / "points", tmp_path / "run"))
+    workdir = pathlib.Path(shutil.copytree(runs / "points", tmp_path / "run[0]"))
     flags = [RING, f"--workdir={workdir}", "--config.training.sample_every_steps=0"]
     before = listing(workdir)
     result = run(*flags, "--config.seed=7", "--config.latent.dim=9", "--config.training.num_steps=9")

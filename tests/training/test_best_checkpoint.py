@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,8 +13,13 @@ from buresgan_jax.training.best_checkpoint import BestCheckpoint
 from buresgan_jax.training.checkpoint import Checkpointer
 
 
+class State(NamedTuple):
+    step: np.ndarray
+    params: np.ndarray
+
+
 def state_of(step):
-    return {"params": np.full(3, step, np.float32)}
+    return State(np.asarray(step), np.full(3, step, np.float32))
 
 
 def kept(workdir):
@@ -21,7 +27,7 @@ def kept(workdir):
     with contextlib.closing(Checkpointer(workdir, folder=best_checkpoint.FOLDER, read_only=True)) as checkpointer:
         step = best_checkpoint.best_step(workdir)
         items = checkpointer.restore_step(step, {"state": state_of(0)})
-        np.testing.assert_array_equal(items["state"]["params"], step)
+        np.testing.assert_array_equal(items["state"].params, step)
         return checkpointer.steps(), step
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import shutil
+from typing import Any, NamedTuple
 
 import jax
 import ml_dtypes
@@ -19,14 +20,16 @@ pytestmark = [
 ]
 
 
+class State(NamedTuple):
+    step: np.ndarray
+    params: list[np.ndarray]
+    empty: Any = ()
+
+
 def make_items(step):
     rng = np.random.default_rng(step)
-    state = {
-        "step": np.asarray(step, np.int32),
-        "params": [rng.normal(size=(32, 16)).astype(np.float32), rng.normal(size=5).astype(ml_dtypes.bfloat16)],
-        "empty": {},
-    }
-    return {"state": state, "tracker": {"count": np.asarray(step)}}
+    params = [rng.normal(size=(32, 16)).astype(np.float32), rng.normal(size=5).astype(ml_dtypes.bfloat16)]
+    return {"state": State(np.asarray(step, np.int32), params), "tracker": {"count": np.asarray(step)}}
 
 
 def assert_items_equal(found, expected):
@@ -148,6 +151,61 @@ def test_step_without_its_files_is_seen(workdir):
     assert (workdir / "bad_checkpoints" / "2").is_dir()
 
 
+def test_a_step_under_the_number_of_another_one_is_damaged(workdir, caplog):
+    shutil.copytree(workdir / "checkpoints" / "1", workdir / "checkpoints" / "7")
+    assert restore(workdir, read_only=True)[0] == 2
+    with contextlib.closing(Checkpointer(workdir, read_only=True)) as checkpointer:
+        with pytest.raises(UserError, match=r"Checkpoint 7 in .* cannot be restored \(ValueError: it holds step 1\)"):
+            checkpointer.restore_step(7, make_items(0))
+    step, items = restore(workdir)
+    assert step == 2
+    assert_items_equal(items, make_items(2))
+    assert (workdir / "bad_checkpoints" / "7").is_dir()
+    assert "Checkpoint 7 is damaged (ValueError: it holds step 1)." in caplog.text
+
+
+FOREIGN = ("0700", "²", "٣", "-1", "notes.txt")
+
+
+def test_entries_that_are_no_steps_are_left_alone(workdir):
+    folder = workdir / "checkpoints"
+    for name in (*FOREIGN, "9" * 200):
+        (folder / name).mkdir()
+    (folder / "8").write_text("a file")
+    assert restore(workdir, read_only=True)[0] == 2
+    with contextlib.closing(Checkpointer(workdir, keep=2)) as checkpointer:
+        assert checkpointer.steps() == [1, 2, 8, int("9" * 200)]
+        assert checkpointer.restore(make_items(0))[0] == 2
+        for step in (3, 4, 5):
+            checkpointer.save(step, make_items(step))
+    assert restore(workdir)[0] == 5
+    assert {path.name for path in folder.iterdir()} == {"4", "5", *FOREIGN}
+    assert sorted(path.name for path in (workdir / "bad_checkpoints").iterdir()) == ["8", "9" * 200]
+
+
+def test_an_entry_that_orbax_takes_for_a_step_is_told(workdir):
+    (workdir / "checkpoints" / "1٣").mkdir()  # Arabic: thirteen
+    assert restore(workdir, read_only=True)[0] == 2
+    with pytest.raises(UserError, match="has an entry that reads as step 13, but no run writes such a name. Move it"):
+        restore(workdir)
+
+
+@pytest.mark.parametrize("name", ["a[1]", "[a-z]", "x*y", "what?", "50% #1;&", "zwei Wörter", "line\nbreak"])
+def test_workdirs_may_have_any_name(tmp_path, name):
+    workdir = tmp_path / name / "run[0]"
+    with contextlib.closing(Checkpointer(workdir)) as checkpointer:
+        checkpointer.save(1, make_items(1))
+    for options in ({}, {"read_only": True}):
+        assert_items_equal(restore(workdir, **options)[1], make_items(1))
+
+
+def test_a_file_in_place_of_the_checkpoints_is_told(tmp_path):
+    (tmp_path / "checkpoints").touch()
+    for options in ({}, {"read_only": True}):
+        with pytest.raises(UserError, match=r"checkpoints is no folder. Move it away"):
+            restore(tmp_path, **options)
+
+
 def test_a_save_cut_off_by_a_kill_is_cleaned_up(workdir):
     left = workdir / "checkpoints" / "3.orbax-checkpoint-tmp-1"
     shutil.copytree(workdir / "checkpoints" / "2", left)
@@ -164,10 +222,10 @@ def test_a_save_cut_off_by_a_kill_is_cleaned_up(workdir):
 def test_checkpoint_of_another_shape_or_structure_is_refused_and_kept(workdir, read_only):
     before = contents(workdir)
     other = make_items(0)
-    other["state"]["params"][0] = np.zeros((32, 17), np.float32)
+    other["state"].params[0] = np.zeros((32, 17), np.float32)
     with pytest.raises(UserError, match=r"params.*\[32, 16\].* there .*\[32, 17\].* here"):
         restore(workdir, other, read_only=read_only)
-    del other["state"]["params"][0]
+    del other["state"].params[0]
     with pytest.raises(UserError, match="does not fit this config"):
         restore(workdir, other, read_only=read_only)
     assert contents(workdir) == before
