@@ -15,7 +15,7 @@ from buresgan_jax.config import reference
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import options as evaluation_options
 from buresgan_jax.runtime import compilation_cache, process
-from buresgan_jax.training import loop, saved_run
+from buresgan_jax.training import loop, saved_config, saved_run
 
 evaluation_flags.define_changes(evaluation_options.OF_SAVED_RUNS)
 for _name in ("config", "workdir", "compilation_cache", "compilation_cache_dir"):  # so that --help shows them
@@ -26,6 +26,15 @@ _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "sample"], "Wha
 _BLAS_THREADS = flags.DEFINE_integer("blas_threads", 1, "OpenBLAS threads of small matrices on a CPU.", 1, 1024)
 _LIST = flags.DEFINE_string("list", None, "Print what there is to choose: --list, --list=keys, --list=bures.weight.")
 _PROFILE = flags.DEFINE_bool("profile", False, "train: trace a few calls, into WORKDIR/profile, for TensorBoard.")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parses the flags. A training without `--config` takes that of the run in its workdir."""
+    try:
+        argv = saved_config.arguments(argv)
+    except UserError as error:
+        sys.exit(_fail(str(error)))
+    return flag_errors.parse_or_exit(argv)
 
 
 def main(argv: list[str]) -> int:
@@ -54,7 +63,10 @@ def _run(argv):
     if WORKDIR.value is None:
         raise UserError("--workdir is missing. Give a folder for the run, such as --workdir=runs/ring.")
     if _MODE.value == "train" and CONFIG.value is None:
-        raise UserError("--config is missing. Give a config file, such as --config=configs/ring.py.")
+        raise UserError(
+            "--config is missing. Give a config file, such as --config=configs/ring.py, or the --workdir of a run to "
+            "resume it."
+        )
     cluster.join()
     if CACHE.value:
         compilation_cache.enable(CACHE_DIR.value)
@@ -62,6 +74,8 @@ def _run(argv):
         overrides = config_flags.get_override_values(flags.FLAGS["config"])
         for key, reason in config_lib.unread(CONFIG.value, overrides).items():
             logging.warning("--config.%s changes nothing: %s.", key, reason)
+        if config_flags.get_config_filename(flags.FLAGS["config"]).startswith(f"{saved_config.__file__}:"):
+            print(f"Taking the config of the run in {WORKDIR.value}.", file=sys.stderr, flush=True)
         loop.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
     elif _MODE.value == "evaluate":
         options = {"seed": SEED.value, "checkpoint": CHECKPOINT.value, "changes": evaluation_flags.changes()}
@@ -80,4 +94,4 @@ def _fail(message, status=2):
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=flag_errors.parse_or_exit)
+    app.run(main, flags_parser=parse)

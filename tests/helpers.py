@@ -41,13 +41,13 @@ def call(monkeypatch, argv: list[str], program: Callable | None = None, cwd: pat
     from buresgan_jax import main  # not before conftest.py has chosen XLA's flags
     from buresgan_jax.cli import flag_errors
 
-    program = program or main.main
+    program, parse = (main.main, main.parse) if program is None else (program, flag_errors.parse_or_exit)
     monkeypatch.setattr(sys, "argv", argv)  # ml_collections looks for overrides there
     monkeypatch.chdir(cwd)
     sys.modules.pop("config_config", None)  # what ml_collections would load the next config file into
     saved = flagsaver.save_flag_values()
     try:
-        return program(flag_errors.parse_or_exit(argv))
+        return program(parse(argv))
     except SystemExit as error:
         return error.code
     finally:

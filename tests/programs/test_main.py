@@ -88,7 +88,10 @@ MISTAKES = {
     "whole number": ([RING, "--config.training.num_steps=abc"], "num_steps=abc: it is not an integer."),
     "number": ([RING, "--config.bures.weight=abc"], "--config.bures.weight=abc: it is not a number."),
     "truth": ([RING, "--config.smoke=abc"], "--config.smoke=abc: it is neither true nor false."),
-    "no config": ([], "--config is missing. Give a config file, such as --config=configs/ring.py."),
+    "no config": (
+        [],
+        "--config is missing. Give a config file, such as --config=configs/ring.py, or the --workdir of a run",
+    ),
     "empty config": (["--config="], "Config file '' does not exist."),
     "config file": (
         ["--config=configs/rign.py"],
@@ -188,6 +191,30 @@ def test_other_config_is_refused_naming_the_keys_and_free_keys_may_differ(run, r
         run(*flags, "--config.optimizer.schedule=cosine", "--config.optimizer.decay_steps=9"),
         "optimizer.schedule (there 'constant', now 'cosine')",
     )
+
+
+def test_a_run_is_resumed_with_its_own_config(run, tmp_path, monkeypatch):
+    workdir, calls = tmp_path / "a:b,[c]", []
+    (workdir / "checkpoints" / "1").mkdir(parents=True)
+    saved = helpers.load_config("ring", "smoke").to_json()
+    (workdir / "config.json").write_text(saved)
+    monkeypatch.setattr(loop, "train_and_evaluate", lambda config, workdir, **_: calls.append((config, workdir)))
+    flags = [f"--workdir={workdir}", "--config.training.num_steps=3", "--config.training.steps_per_call=2"]
+    result = run(*flags)
+    assert (result.status, result.err) == (0, f"Taking the config of the run in {workdir}.\n")
+    ((config, where),) = calls
+    changed = {"num_steps": 3, "steps_per_call": 2}
+    expected = json.loads(saved)
+    assert json.loads(config.to_json()) == expected | {"training": expected["training"] | changed}
+    assert where == str(workdir)
+    assert_one_line(run(f"--workdir={workdir}", "--config.training.num_stepz=3"), "Unknown config key 'num_stepz'")
+    assert_one_line(run("--workdir", f"{workdir}", "--config.seed=abc"), "--config.seed=abc: it is not an integer.")
+    monkeypatch.undo()
+    result = run(f"--workdir={workdir}", "--config.seed=7")
+    assert result.status == 2
+    assert "another config: seed (there 0, now 7). Use another --workdir" in result.err.splitlines()[-1]
+    (workdir / "config.json").write_text("{")
+    assert_one_line(run(f"--workdir={workdir}"), "config.json is damaged (")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"method": "gan", "training": 3}'])
