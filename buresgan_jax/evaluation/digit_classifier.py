@@ -2,10 +2,8 @@
 
 import functools
 import hashlib
-import io
 import json
 import os
-import zipfile
 from typing import Any, NamedTuple
 
 import flax
@@ -15,6 +13,7 @@ from etils import epath
 
 from buresgan_jax.errors import UserError
 from buresgan_jax.networks import DigitClassifier
+from buresgan_jax.runtime import files
 from buresgan_jax.runtime.paths import user_path
 
 _BATCH = 1000
@@ -76,12 +75,9 @@ def save_classifier(classifier: Classifier, file: epath.PathLike) -> None:
     """
     file, arrays = user_path(file, "classifier"), _flatten(classifier.params)
     metadata = json.dumps(classifier.metadata, sort_keys=True)
-    content = io.BytesIO()
-    np.savez(content, metadata=metadata, sha256=_sha256(metadata, arrays), **arrays)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")  # several runs may write one file
-    temporary.write_bytes(content.getvalue())
-    temporary.replace(file)
+    with files.replacing(file, suffix=f".{os.getpid()}.tmp") as opened:  # several runs may write one file
+        np.savez(opened, metadata=metadata, sha256=_sha256(metadata, arrays), **arrays)
 
 
 def load_classifier(file: epath.PathLike, data_set: str, *, network: DigitClassifier | None = None) -> Classifier:
@@ -103,14 +99,17 @@ def load_classifier(file: epath.PathLike, data_set: str, *, network: DigitClassi
     if not file.exists():
         raise UserError(f"The classifier's file {file} does not exist. Train one: {hint.partition(': ')[2]}")
     try:
-        with np.load(io.BytesIO(file.read_bytes())) as content:
-            arrays = dict(content)
-        metadata, sha256 = str(arrays.pop("metadata")), str(arrays.pop("sha256"))
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise UserError(f"The classifier's file {file} is damaged ({' '.join(str(error).split())}). {hint}") from error
-    if sha256 != _sha256(metadata, arrays):
-        raise UserError(f"The classifier's file {file} is damaged (its checksum differs). {hint}")
-    metadata = json.loads(metadata)
+        arrays = files.read_arrays(file)
+        text, sha256 = str(arrays.pop("metadata")), str(arrays.pop("sha256"))
+        metadata = json.loads(text)
+        if sha256 != _sha256(text, arrays) or "data_set" not in metadata:
+            raise ValueError("its checksum differs")
+    except OSError as error:
+        raise UserError(f"The classifier's file {file} cannot be read: {error}. Give another file.") from error
+    except KeyError as error:
+        raise UserError(f"The classifier's file {file} is no classifier (it has no {error}). {hint}") from error
+    except ValueError as error:
+        raise UserError(f"The classifier's file {file} is damaged ({error}). {hint}") from error
     if metadata["data_set"] != data_set:
         raise UserError(f"The classifier's file {file} is for {metadata['data_set']!r}, not for {data_set!r}. {hint}")
     init = functools.partial(network.init, train=False)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from buresgan_jax import data
+from buresgan_jax.runtime import files
 
 _MIN_CELL_SIZE = 64
 _GRAY, _BLUE, _ORANGE, _RED = "#9aa0a6", "#1f77b4", "#e8710a", "#c5221f"
@@ -245,6 +246,5 @@ def _write_figure(path: epath.PathLike, figure: Figure) -> None:
 def _write(path: epath.PathLike, content: bytes) -> None:
     path = epath.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    with files.replacing(path) as file:
+        file.write(content)

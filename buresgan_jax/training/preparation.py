@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from buresgan_jax.errors import UserError
-from buresgan_jax.training.workdir import replace_file
+from buresgan_jax.runtime import files
 
 FILE = "prepared.npz"
 
@@ -69,13 +68,13 @@ def _load(file, like, digest):
     """The arrays of a file; None where there is none, or one of other facts, or a damaged one."""
     leaves, tree = jax.tree.flatten(like)
     try:
-        with file.open("rb") as opened, np.load(opened) as content:
-            if str(content["digest"]) != digest:
-                return None
-            arrays = [content[str(number)] for number in range(len(leaves))]
+        content = files.read_arrays(file)
+        if str(content["digest"]) != digest:
+            return None
+        arrays = [content[str(number)] for number in range(len(leaves))]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError) as error:
         logging.warning("Cannot read %s (%s): it is computed again.", file, error)
         return None
     return _checked(jax.tree.unflatten(tree, arrays), like)
@@ -83,4 +82,5 @@ def _load(file, like, digest):
 
 def _save(file, arrays, digest):
     numbered = {str(number): leaf for number, leaf in enumerate(jax.tree.leaves(arrays))}
-    replace_file(file, lambda opened: np.savez(opened, digest=digest, **numbered))
+    with files.replacing(file) as opened:
+        np.savez(opened, digest=digest, **numbered)

@@ -4,9 +4,9 @@ import contextlib
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
-from typing import IO, Any
+from typing import Any
 
 import jax
 from etils import epath
@@ -14,6 +14,7 @@ from ml_collections import config_dict
 
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime import files
 from buresgan_jax.runtime.paths import user_path
 
 try:
@@ -227,12 +228,5 @@ def check_same_run(config, workdir: epath.Path) -> set[str]:
 
 def replace_text(file: epath.Path, text: str) -> None:
     """Writes a file by renaming a temporary one: a kill leaves the old or the new text, never a part."""
-    replace_file(file, lambda opened: opened.write(text.encode()))
-
-
-def replace_file(file: epath.Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Writes a file like `replace_text`, by a function of the opened file."""
-    temporary = file.with_name(file.name + ".tmp")
-    with temporary.open("wb") as opened:
-        write(opened)
-    temporary.replace(file)
+    with files.replacing(file) as opened:
+        opened.write(text.encode())

@@ -134,6 +134,18 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
+def test_a_file_of_something_else_is_refused_in_one_line(tmp_path):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    np.savez(tmp_path / "arrays.npz", samples=np.zeros(3))
+    for name, message in [
+        ("array.npy", r"array.npy is no classifier \(it has no 'metadata'\)\. Remove it, or train another: "),
+        ("arrays.npz", r"arrays.npz is no classifier \(it has no 'metadata'\)"),
+        ("", r" cannot be read: .*Is a directory: .*\. Give another file\."),
+    ]:
+        with pytest.raises(UserError, match=message):
+            digit_classifier.load_classifier(tmp_path / name, "mnist")
+
+
 def test_a_file_of_changed_metadata_or_for_something_else_is_refused(tmp_path):
     file = tmp_path / "digit_classifier.npz"
     digit_classifier.save_classifier(_trained(), file)
