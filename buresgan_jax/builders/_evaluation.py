@@ -22,6 +22,7 @@ def evaluators(
     *,
     workdir: epath.PathLike,
     on_batch: Callable[[], object] = lambda: None,
+    strict: bool = False,
 ) -> tuple[Evaluator, ...]:
     """Makes the evaluators that a config asks for, and reads the real images that they compare with.
 
@@ -30,6 +31,7 @@ def evaluators(
         source: Its training data, if they are open already.
         workdir: The run's directory, where a digit classifier is kept unless the config names one.
         on_batch: Called before each batch of real images is read; what it raises ends the reading.
+        strict: Whether a metric that cannot be computed is an error even if others can.
 
     Raises:
         UserError: A metric is unknown, does not fit the data, or lacks something that it needs.
@@ -47,7 +49,7 @@ def evaluators(
     if names and description.kind != "images":
         raise UserError(f"The metrics {', '.join(names)} are of images, and {config.data.name!r} has points.")
     if names:
-        found.append(_image_evaluator(config, names, source, on_batch))
+        found.append(_image_evaluator(config, names, source, on_batch, strict))
     found += own
     check_names(found)
     return tuple(found)
@@ -65,7 +67,7 @@ def _stacked_evaluator(config, description, workdir):
     return stacked_evaluator(find_classifier, read_labels, digits, description.num_classes)
 
 
-def _image_evaluator(config, names, source, on_batch):
+def _image_evaluator(config, names, source, on_batch, strict):
     options, has_splits = config.evaluation, _data.has_splits(config)
     if options.split and not has_splits:
         raise UserError(
@@ -86,6 +88,7 @@ def _image_evaluator(config, names, source, on_batch):
         name=f"{source.name}:{config.data.split}" if has_splits and not config.smoke else source.name,
         num_fake=options.num_samples,
         image_shape=source.example_shape,
+        strict=strict,
     )
     return image_evaluator(comparison, {name: options[name] for name in (*SHARED_OPTIONS, *METRIC_OPTIONS)})
 

@@ -10,7 +10,7 @@ from buresgan_jax.errors import UserError, user_error
 from buresgan_jax.evaluation import image_metrics, pictures, statistics_cache
 from buresgan_jax.evaluation.evaluators import Entry, Evaluator
 from buresgan_jax.evaluation.image_metrics import METRICS
-from buresgan_jax.evaluation.summaries import summarize
+from buresgan_jax.evaluation.summaries import Summary, summarize
 from buresgan_jax.extractors import Extractor
 
 # Keys of config.evaluation that every metric of images depends on, and those that some do.
@@ -32,12 +32,13 @@ class Comparison:
         names: Sequence[str],
         extractor: Extractor,
         options: Mapping[str, Any],
-        real: data.ImageBatches,
+        real: data.ImageBatches | Summary,
         *,
         name: str,
         num_fake: int,
         image_shape: tuple[int, int, int],
         seed: int = 0,
+        strict: bool = False,
     ):
         """Checks the sizes and reads the real images.
 
@@ -45,24 +46,37 @@ class Comparison:
             names: Keys of `METRICS`.
             extractor: The extractor of features.
             options: Values of the metrics' options by name; those left out have their defaults.
-            real: The real images.
+            real: The real images, or what a file of statistics holds of them.
             name: Name of their set, with its split.
             num_fake: How many images a generated set will have.
             image_shape: Shape of each of them.
             seed: Seed of subsets, splits, pairs and patches.
+            strict: Whether a metric that cannot be computed is an error even if others can.
 
         Raises:
-            UserError: The images are too few or too small for a metric, or the extractor lacks what it needs.
+            UserError: The images are too few or too small for all metrics (with `strict`: for one), or the extractor
+                lacks what they need.
         """
         self.names, self.extractor = tuple(names), extractor
         self._options, self._seed, self._real = options, seed, None
         sizes = {"num_real": real.num_images, "num_fake": num_fake, "image_shape": image_shape}
-        user_error(image_metrics.check)(names, extractor, options, **sizes)
-        if parts := image_metrics.needed_parts(names, of_real=True):
+        self._undefined = image_metrics.problems(names, extractor, options, **sizes)
+        if isinstance(real, Summary):
+            self._real = real
+            missing = set(image_metrics.needed_parts(names, of_real=True)) - real.parts.keys()
+            reason = f"it needs the real images, and {name} holds their mean and covariance only."
+            self._undefined |= {each: reason for each in names if METRICS[each].needs in missing}
+        elif parts := image_metrics.needed_parts(self._computed(), of_real=True):
             cache = statistics_cache.default_folder()
             self._real = user_error(summarize)(name, real, parts, extractor, cache=cache)
-            for error in (part for part in self._real.parts.values() if isinstance(part, ValueError)):
-                raise UserError(f"{name}: {error}") from error
+            bad = {part: str(error) for part, error in self._real.parts.items() if isinstance(error, ValueError)}
+            uses_bad = (each for each in self._computed() if METRICS[each].uses_real and METRICS[each].needs in bad)
+            self._undefined |= {each: f"{name}: {bad[METRICS[each].needs]}" for each in tuple(uses_bad)}
+        if self._undefined and (strict or not self._computed()):
+            raise UserError(": ".join(next(iter(self._undefined.items()))))
+
+    def _computed(self):
+        return [name for name in self.names if name not in self._undefined]
 
     def __call__(self, batches: Iterable[np.ndarray], name: str) -> dict[str, Entry]:
         """Computes the metrics of a generated set.
@@ -74,9 +88,9 @@ class Comparison:
         Raises:
             UserError: The images do not fit the real ones.
         """
-        parts = image_metrics.needed_parts(self.names, of_real=False)
+        parts = image_metrics.needed_parts(self._computed(), of_real=False)
         fake = user_error(summarize)(name, batches, parts, self.extractor)
-        options = {"options": self._options, "seed": self._seed}
+        options = {"options": self._options, "seed": self._seed, "undefined": self._undefined}
         return user_error(image_metrics.compare)(self.names, self._real, fake, self.extractor, **options)
 
 

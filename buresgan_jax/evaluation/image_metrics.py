@@ -5,10 +5,12 @@ inception score, and pixels the rest.
 """
 
 import functools
+import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from buresgan_jax import declarations, metrics
 from buresgan_jax.declarations import Option
@@ -69,9 +71,12 @@ def _frechet_distance(real, fake, *, seed):
 
 @declarations.metric("kernel_distance", "KID: squared MMD without bias", _SUBSET_SIZE, larger_is_better=False)
 def _kernel_distance(real, fake, *, seed, subset_size):
-    found = metrics.kernel_distance(real, fake, subset_size=subset_size, num_subsets=_NUM_SUBSETS, seed=seed)
-    facts = {"standard_error": found.standard_error, "std": found.std, "num_subsets": _NUM_SUBSETS}
-    return {"kernel_distance": {"value": found.mean, **facts}}
+    size = min(subset_size, len(real), len(fake))
+    is_whole = size == len(real) == len(fake)  # all subsets are one, which says nothing of the spread
+    num_subsets = 1 if is_whole else _NUM_SUBSETS
+    found = metrics.kernel_distance(real, fake, subset_size=size, num_subsets=num_subsets, seed=seed)
+    spread = {} if is_whole else {"standard_error": found.standard_error, "std": found.std}
+    return {"kernel_distance": {"value": found.mean, **spread, "subset_size": size, "num_subsets": num_subsets}}
 
 
 @declarations.metric("inception_score", "how sure and how diverse the classes are", _NUM_SPLITS, larger_is_better=True)
@@ -143,7 +148,7 @@ def _vendi_score(_, fake, *, seed):
 
 _ALL = (
     ImageMetric(_frechet_distance, "moments", min_samples=lambda options: 2),
-    ImageMetric(_kernel_distance, "features", min_samples=lambda options: options["subset_size"]),
+    ImageMetric(_kernel_distance, "features", min_samples=lambda options: 2),
     ImageMetric(_inception_score, "logits", uses_real=False, min_samples=lambda options: options["num_splits"]),
     ImageMetric(_inception_variance, "logits", uses_real=False, min_samples=lambda options: 2 * options["num_splits"]),
     ImageMetric(_precision_recall, "features", min_samples=lambda options: options["num_neighbors"] + 1),
@@ -193,7 +198,7 @@ def result_names(name: str, extractor: Extractor) -> dict[str, str]:
     }
 
 
-def check(
+def problems(
     names: Sequence[str],
     extractor: Extractor,
     options: Mapping[str, Any],
@@ -201,25 +206,32 @@ def check(
     num_real: int | None,
     num_fake: int,
     image_shape: tuple[int, int, int],
-) -> None:
+) -> dict[str, str]:
     """Finds what would fail, before hours of work.
 
     Args:
         names: Keys of `METRICS`.
         extractor: The extractor of features.
         options: Values of the metrics' options by name; those left out have their defaults.
-        num_real: How many real images there will be; None: only the generated set is looked at.
+        num_real: How many real images there will be; None: not known, or only the generated set is looked at.
         num_fake: How many generated images there will be.
         image_shape: Shape of one image.
 
-    Raises:
-        ValueError: The images are too few or too small for a metric, or the extractor lacks the logits that it needs.
+    Returns:
+        The reasons by metric: the images are too few or too small for it, or the extractor lacks the logits that it
+        needs. If only the number of samples in a subset is too large, a warning says that it is lowered.
     """
+    found = {}
     for name in names:
         try:
             _check(METRICS[name], extractor, options, num_real, num_fake, image_shape)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+            found[name] = str(error)
+    smaller, size = min(num_fake, num_real or num_fake), options.get("subset_size", _SUBSET_SIZE.default)
+    if "kernel_distance" in names and "kernel_distance" not in found and smaller < size:
+        text = "kernel_distance: the subsets hold %d images instead of subset_size=%d, because a set has no more."
+        logging.warning(text, smaller, size)
+    return found
 
 
 def _check(metric, extractor, options, num_real, num_fake, image_shape):
@@ -249,6 +261,7 @@ def compare(
     options: Mapping[str, Any],
     *,
     seed: int = 0,
+    undefined: Mapping[str, str] = types.MappingProxyType({}),
 ) -> dict[str, dict[str, Any]]:
     """Computes metrics, each number with how it was made.
 
@@ -259,6 +272,7 @@ def compare(
         extractor: The extractor by which both were made.
         options: Values of the metrics' options by name; those left out have their defaults.
         seed: Seed of subsets, splits, pairs and patches.
+        undefined: Reasons why some of the metrics cannot be computed, as `problems` finds them.
 
     Returns:
         `{name: {"value": ..., "standard_error" or "std" where known, "n_real", "n_fake", "real", "fake", "extractor",
@@ -268,7 +282,7 @@ def compare(
     Raises:
         ValueError: The sets differ in the shape of their images.
     """
-    if real is not None and real.image_shape != fake.image_shape:
+    if real is not None and real.image_shape not in (None, fake.image_shape):
         raise ValueError(
             f"real and fake must have images of one height, width and number of channels, got {real.image_shape} "
             f"({real.name}) and {fake.image_shape} ({fake.name}). Give an image size, and a number of channels."
@@ -279,11 +293,14 @@ def compare(
         settings = metric.settings(options)
         facts = {"n_real": None, "n_fake": fake.num_images, "real": None, "fake": fake.name, "seed": seed}
         facts["image_shape"] = list(fake.image_shape)
-        if metric.uses_real:
+        if metric.uses_real and real is not None:
             facts |= {"n_real": real.num_images, "real": real.name}
         if metric.uses_extractor:
             facts |= {"extractor": extractor.name, "resizer": extractor.resizer, "weights_sha256": extractor.sha256}
-        numbers = _measure(metric, real, fake, {**settings, "seed": seed})
+        if name in undefined:
+            numbers = _undefined(metric, undefined[name])
+        else:
+            numbers = _measure(metric, real, fake, {**settings, "seed": seed})
         entries |= {results[number]: {**facts, **settings, **found} for number, found in numbers.items()}
     return entries
 
@@ -296,4 +313,8 @@ def _measure(metric, real, fake, options):
                 raise part
         return metric.component.build()(*parts, **options)
     except ValueError as error:
-        return dict.fromkeys(metric.larger_is_better, {"value": None, "undefined": str(error)})
+        return _undefined(metric, str(error))
+
+
+def _undefined(metric, reason):
+    return dict.fromkeys(metric.larger_is_better, {"value": None, "undefined": reason})

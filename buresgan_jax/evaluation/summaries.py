@@ -23,17 +23,17 @@ class Summary(NamedTuple):
 
     Attributes:
         name: Name of the set, with its split.
-        num_images: How many images the set has.
-        image_shape: Shape of one image, `(height, width, channels)`.
-        fingerprint: sha256 of the pixels of all images, the same in any order of them.
+        num_images: How many images the set has; None: not known.
+        image_shape: Shape of one image, `(height, width, channels)`; None: not known.
+        fingerprint: sha256 of the pixels of all images, the same in any order of them; None: not known.
         parts: The parts that metrics need by name: `moments`, `unit_moments`, `features`, `logits`, `images`. A part
             that is not defined on these images, such as the directions of features that are zero, is a ValueError.
     """
 
     name: str
-    num_images: int
-    image_shape: tuple[int, int, int]
-    fingerprint: str
+    num_images: int | None
+    image_shape: tuple[int, int, int] | None
+    fingerprint: str | None
     parts: Mapping[str, Any]
 
 
@@ -147,9 +147,10 @@ def _load(cache, read, parts, extractor):
     found = {}
     for part in parts:
         arrays = None if part == "images" else statistics_cache.load(_cache_file(cache, read, part, extractor))
-        if arrays is not None:
-            is_moments = "cov" in arrays
-            found[part] = metrics.GaussianStatistics(**arrays) if is_moments else arrays["rows"]
+        if arrays is not None and "cov" in arrays:
+            found[part] = metrics.GaussianStatistics(**arrays)
+        elif arrays is not None and "rows" in arrays:
+            found[part] = arrays["rows"]
     return found
 
 

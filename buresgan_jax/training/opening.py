@@ -57,7 +57,7 @@ def open_run(
                 source = (open_source or builders.source)(config)
             if is_writer:
                 on_batch = signals.stop_before_first_step
-                evaluators = builders.evaluators(config, source, workdir=workdir, on_batch=on_batch)
+                evaluators = builders.evaluators(config, source, workdir=workdir, on_batch=on_batch, strict=True)
                 best = _best_choice(config, evaluators)
             with signals.interruptible():
                 feed = _make_feed(config, source, algorithm, rows, devices.data_memory(data_copies))

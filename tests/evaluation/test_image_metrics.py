@@ -74,7 +74,8 @@ def test_the_inception_score_is_of_the_logits_of_the_generated_set_alone():
 
     made_by = PIXELS._replace(function=function, name="five")
     names, options, images = ("inception_score", "inception_variance"), {"num_splits": 3}, make_images(2)
-    image_metrics.check(names, made_by, options, num_real=None, num_fake=48, image_shape=(16, 16, 3))
+    sizes = {"num_real": None, "num_fake": 48, "image_shape": (16, 16, 3)}
+    assert image_metrics.problems(names, made_by, options, **sizes) == {}
     assert image_metrics.needed_parts(names, of_real=True) == ()
     fake = summaries.summarize("fake", [images[:9], images[9:]], ("logits",), made_by)
     entries = image_metrics.compare(names, None, fake, made_by, options)
