@@ -88,11 +88,12 @@ def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches)
     facts = {"n_real": 32, "n_fake": 16, "real": "random images", "subset_size": 8, "extractor": "pixels"}
     assert facts.items() <= entries[BY].items()
     assert f"| {BY} | {entries[BY]['value']:.6g} |" in result.err
-    for flag in ("--metrics=vendi_score", "--metrics=precision_recall", "--num_neighbors=2"):
+    for flag in ("--metrics=vendi_score", "--metrics=ms_ssim,precision_recall", "--num_neighbors=2"):
         again = run("--mode=evaluate", f"--workdir={workdir}", flag)
         assert again.status == 0, again.err
     first, second = json.loads((workdir / "evaluation.json").read_text())  # what was there stays
     assert list(first["metrics"])[:6] == [*entries, "vendi_score_pixels", "ema_vendi_score_pixels"]
+    assert "it needs images of at least 176x176 pixels" in first["metrics"]["ms_ssim"]["undefined"]
     found = [each["metrics"]["ema_recall_pixels"] for each in (first, second)]
     assert [each["num_neighbors"] for each in found] == [5, 2]
     (workdir / "evaluation.json").write_text("{")
@@ -152,7 +153,7 @@ def test_a_failed_evaluation_costs_no_training_and_the_best_outlives_a_restart(
 MISTAKES = {
     "metric": ([IMAGES, "--config.evaluation.metrics=kernel_distanse"], "Did you mean 'kernel_distance'?"),
     "extractor": ([IMAGES, METRICS[0], "--config.evaluation.extractor=pixel"], "Unknown extractor 'pixel'."),
-    "few": ([IMAGES, METRICS[0], "--config.evaluation.subset_size=17"], "kernel_distance: fake has too few samples"),
+    "few": ([IMAGES, METRICS[0], "--config.evaluation.num_samples=5"], "precision_recall: fake has too few samples"),
     "many": ([IMAGES, METRICS[0], "--config.evaluation.num_real=33"], "random images has 32 images, 33 are wanted."),
     "points": (
         [RING, METRICS[0]],
