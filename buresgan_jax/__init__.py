@@ -4,6 +4,10 @@ This namespace is the array API: pure functions for any JAX program. It loads ne
 no JAX settings. To train, run `python -m buresgan_jax.main`.
 """
 
+from buresgan_jax.runtime import signals as _signals
+
+_signals.end_programs_in_one_line()  # before JAX, whose import takes seconds
+
 from buresgan_jax.distances import (
     bures_barycenter,
     bures_distance,

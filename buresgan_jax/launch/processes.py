@@ -19,7 +19,7 @@ from ml_collections import config_dict
 
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
-from buresgan_jax.runtime import accelerators
+from buresgan_jax.runtime import accelerators, signals
 from buresgan_jax.runtime.cores import available_cores
 from buresgan_jax.runtime.signals import StoppedError
 from buresgan_jax.training import workdir
@@ -103,12 +103,12 @@ def run_cells(
         The outcomes, in the order of `cells`.
 
     Raises:
-        StoppedError: SIGTERM or Ctrl-C arrived. All running cells have saved and ended.
+        StoppedError: A signal arrived. All running cells have ended; they have saved unless Ctrl-C came twice.
     """
     outcomes = {index: finished(cell) for index, cell in enumerate(cells)}
     waiting = [index for index, outcome in outcomes.items() if outcome is None]
     free, running = _places(jobs) if waiting else [], {}
-    with _stopping(lambda: [process.terminate() for process, _, _ in running.values()]) as stop:
+    with _stopping(lambda number: [process.send_signal(number) for process, _, _ in running.values()]) as stop:
         while running or (waiting and not stop):
             while waiting and free and not stop:
                 index = waiting.pop(0)
@@ -128,21 +128,23 @@ def run_cells(
 
 
 @contextlib.contextmanager
-def _stopping(on_signal: Callable[[], object]):
-    """Yields a list to which a signal appends its number."""
+def _stopping(send: Callable[[int], object]):
+    """Yields a list to which a signal appends its number, and sends the runs what makes them save, or end at once."""
     noted = []
 
     def handle(number, _):
+        if number == signals.SIGHUP:
+            signals.leave_terminal()
+        if noted and number == signal.SIGINT:
+            signals.say("SIGINT again: stopping the runs at once, without saving.")
+            send(signal.SIGINT)  # their second signal
+        elif not noted:
+            signals.say(f"{signal.Signals(number).name}: waiting for the runs to save. Ctrl-C again to stop at once.")
+            send(signal.SIGTERM)
         noted.append(number)
-        print(f"{signal.Signals(number).name}: waiting for the runs to save.", file=sys.stderr, flush=True)
-        on_signal()
 
-    old = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with signals.handle(handle):
         yield noted
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def command(cell: Cell) -> list[str]:
@@ -201,7 +203,7 @@ def _outcome(cell, status):
         return Outcome("done", workdir.read_final(cell.workdir))
     lines = (cell.workdir / "log.txt").read_text().splitlines()
     message = lines[-1] if lines else ""
-    if status in (128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM):
+    if status in signals.STATUSES:
         return Outcome("stopped", {}, message)
     if message.startswith("Training diverged"):
         return Outcome("diverged", {}, message)

@@ -33,7 +33,7 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
 
     Returns:
         The program's exit status; 2 for an error that the user can fix, 1 for an error such as a full disk, each in one
-        line on standard error; 130 or 143 after a signal.
+        line on standard error; 129, 130 or 143 after a signal.
     """
     logging.set_verbosity(logging.WARNING)
     process.tune_for_cpu()

@@ -52,7 +52,7 @@ def train_and_evaluate(config, workdir: epath.PathLike, *, profile: bool = False
     Raises:
         UserError: An error that the user can fix; at the end, if an evaluation failed.
         DivergedError: A loss or parameter is not finite; nothing after that step is saved.
-        StoppedError: SIGTERM or Ctrl-C; the state is saved.
+        StoppedError: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
     """
     begin = time.monotonic()
     with StopSignals(alone=jax.process_count() == 1) as signals:
@@ -99,17 +99,17 @@ def train(
         StoppedError: A signal came; all states are saved.
     """
     signals.stop_before_first_step()
-    loop = _Loop(parallel, recorders, begin, trace or Trace(None))
+    loop = _Loop(parallel, recorders, signals, begin, trace or Trace(None))
     with contextlib.closing(loop.progress), contextlib.closing(loop.trace):
-        loop.run(signals)
+        loop.run()
     return loop.diverged
 
 
 class _Loop:
     """State of the loop between two calls: pending actions and running calls."""
 
-    def __init__(self, parallel, recorders, begin, trace):
-        self.parallel, self.recorders, self.diverged = parallel, recorders, {}
+    def __init__(self, parallel, recorders, signals, begin, trace):
+        self.parallel, self.recorders, self.diverged, self.signals = parallel, recorders, {}, signals
         self.begin, self.first, self.trace = begin, None, trace
         self.config, self.start = recorders[0].config, recorders[0].start  # the parts used here are equal in all runs
         self.last = self.config.training.num_steps
@@ -117,7 +117,7 @@ class _Loop:
         self.in_flight, self.stop_signal = collections.deque(), 0
         self.logs = collections.deque()  # (step, function that waits for its metrics)
 
-    def run(self, signals):
+    def run(self):
         options = self.config.training
         if self.start >= self.last:
             logging.warning("The run is already at step %d, config.training.num_steps is %d.", self.start, self.last)
@@ -132,7 +132,7 @@ class _Loop:
                 if self.trace.is_due(number):
                     self.wait_for_calls()
                     self.trace.switch()
-                self.in_flight.append(self.parallel.step(batches, stop - start, signals.number))
+                self.in_flight.append(self.parallel.step(batches, stop - start, self.signals.number))
                 # The host stays a little ahead of the devices, but not so far that batches fill up their memory.
                 self.wait_for_calls(0 if stop == self.last else _CALLS_IN_FLIGHT)
                 self.after_call(stop)
@@ -151,6 +151,7 @@ class _Loop:
             step, self.stop_signal = (int(value) for value in self.in_flight.popleft())
             if self.first is None:  # the first call compiles, so its time is not typical
                 self.first = (step, time.monotonic())
+                self.signals.has_steps()
                 self.progress.say(f"step {step}: {self.first[1] - self.begin:.1f} s after the start")
             self.progress.step(step)
             self.write_logs(step)

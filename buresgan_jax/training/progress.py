@@ -1,5 +1,6 @@
 """Progress of the training loop on standard error, and a trace of a few of its calls."""
 
+import contextlib
 import datetime
 import os
 import sys
@@ -40,7 +41,7 @@ class Progress:
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         self._bar.set_postfix_str(text, refresh=False)
         if self._plain:
-            print(f"step {step}/{self._stop}  {self._speed(step)}{text}", file=sys.stderr, flush=True)
+            self.say(f"step {step}/{self._stop}  {self._speed(step)}{text}")
 
     def _speed(self, step):
         seconds, first = time.monotonic() - self._begin[0], self._begin[1]
@@ -53,7 +54,8 @@ class Progress:
     def say(self, text: str) -> None:
         """Shows a line of text above the live line."""
         if self._live or self._plain:
-            self._bar.write(text, file=sys.stderr)
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
         """Ends the live line."""
