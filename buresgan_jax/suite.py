@@ -62,25 +62,43 @@ def make_cells(suite, folder: pathlib.Path, workdir: pathlib.Path) -> list[Cell]
     """
     files = {data: folder / f"{data}.py" for data in _names(suite, "data")}
     modules, methods = {data: _load(file) for data, file in files.items()}, _names(suite, "methods")
-    overrides, made = dict(word.partition("=")[::2] for word in shlex.split(suite.overrides)), []
+    overrides, made = _parse_overrides(suite.overrides), []
     unused = set(overrides)
-    for seed, data, method in itertools.product(parse_seeds(suite.seeds), files, methods):
+    for seed, data, method in itertools.product(parse_seeds(suite.seeds or ""), files, methods):
         config = modules[data].get_config(method)
         known, words = config_lib.flatten(config), overrides | {"seed": str(seed)}
         words = {key: word for key, word in words.items() if key in known}
-        for key, word in words.items():
-            config.update_from_flattened_dict({key: config_lib.parse_value(config, key, word)})
+        values = {key: _parse_value(config, key, word) for key, word in words.items()}
+        config.update_from_flattened_dict(values)
+        config_lib.check_overrides(config, values)
         arguments = (f"--config={files[data]}:{method}", *(f"--config.{key}={word}" for key, word in words.items()))
         labels = {"data": data, "method": method, "seed": seed}
         made.append(Cell(labels, workdir / data / method / f"seed_{seed}", arguments, config))
         unused -= set(words)
     for key in unused:  # no method has it
-        config_lib.parse_value(made[0].config, key, overrides[key])
+        _parse_value(made[0].config, key, overrides[key])
     return made
 
 
+def _parse_overrides(text):
+    try:
+        words = shlex.split(text or "")
+    except ValueError as error:  # a quotation mark without its other
+        raise UserError(f"--config.overrides={text}: {error}.") from None
+    if wrong := [word for word in words if "=" not in word]:
+        raise UserError(f"--config.overrides={text}: {wrong[0]!r} is not KEY=VALUE, such as training.num_steps=1000.")
+    return dict(word.partition("=")[::2] for word in words)
+
+
+def _parse_value(config, key, word):
+    try:
+        return config_lib.parse_value(config, key, word)
+    except UserError as error:
+        raise UserError(f"--config.overrides: {error}") from None
+
+
 def _names(suite, key):
-    names = [name.strip() for name in suite[key].split(",") if name.strip()]
+    names = [name.strip() for name in (suite[key] or "").split(",") if name.strip()]
     if not names or len(set(names)) < len(names):
         raise UserError(f"config.{key}={suite[key]!r}: give different names with commas between them.")
     return names

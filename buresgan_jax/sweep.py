@@ -30,7 +30,9 @@ def _run():
         raise UserError("Give a config file and a folder: --config=configs/ring.py --workdir=runs/sweep.")
     config, workdir = CONFIG.value, scheduler.local_folder(WORKDIR.value)
     settings = grid.parse_grid(_GRID.value, config)
-    all_cells = grid.make_cells(config, workdir, grid.parse_seeds(_SEEDS.value), settings, _config_arguments())
+    file = f"--config={config_flags.get_config_filename(flags.FLAGS['config'])}"
+    seeds = grid.parse_seeds(_SEEDS.value)
+    all_cells = grid.make_cells(config, workdir, seeds, settings, file, command_flags.overrides())
     workdir.mkdir(parents=True, exist_ok=True)
     outcomes = scheduler.run(all_cells, workdir, how=TOGETHER.value, jobs=JOBS.value)
     rows = processes.rows(all_cells, outcomes)
@@ -38,16 +40,6 @@ def _run():
     columns = ["seconds_per_step", *processes.metric_names(rows, all_cells[0].labels)]
     print(tables.to_markdown(rows, by=list(settings), columns=columns))
     return 0 if all(outcome.status == "done" for outcome in outcomes) else 1
-
-
-def _config_arguments():
-    """Returns the flags that define the config, for the command line of a cell."""
-    flag = flags.FLAGS["config"]
-    overrides = config_flags.get_override_values(flag)
-    return (
-        f"--config={config_flags.get_config_filename(flag)}",
-        *(f"--config.{key}={value}" for key, value in overrides.items()),
-    )
 
 
 def main(argv: list[str]) -> int:

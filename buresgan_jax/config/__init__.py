@@ -9,6 +9,7 @@ from buresgan_jax.config.defaults import use_points as use_points
 from buresgan_jax.config.defaults import use_resnets as use_resnets
 from buresgan_jax.config.keys import SLOTS as SLOTS
 from buresgan_jax.config.keys import check as check
+from buresgan_jax.config.keys import check_overrides as check_overrides
 from buresgan_jax.config.keys import check_value as check_value
 from buresgan_jax.config.keys import chosen as chosen
 from buresgan_jax.config.keys import complete as complete

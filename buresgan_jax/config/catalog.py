@@ -42,6 +42,8 @@ def find(kind: str, text: str, key: str) -> Component:
     Raises:
         UserError: There is none of this name, or it is of another kind.
     """
+    if not isinstance(text, str):
+        raise UserError(f"{key} must be a name, got {text!r}. Available: {', '.join(sorted(BUILT_IN[kind]))}.")
     if ":" in text:
         component = load(text)
         if not isinstance(component, Component) or component.kind != kind:

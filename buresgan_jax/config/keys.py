@@ -50,7 +50,7 @@ def chosen(config: Mapping[str, Any]) -> dict[str, Component]:
     for text in config["terms"]:
         term = catalog.find("term", text, "the config's argument, METHOD+TERM,")
         found[f"terms.{term.name}"] = term
-    for text in filter(None, map(str.strip, config["evaluation"]["metrics"].split(","))):
+    for text in filter(None, map(str.strip, (config["evaluation"]["metrics"] or "").split(","))):
         if ":" in text:
             found[f"evaluation.metrics.{text}"] = catalog.find("metric", text, "config.evaluation.metrics")
     return found
@@ -187,6 +187,45 @@ def check_value(key: str, option: Option, value: Any) -> None:
         )
 
 
+# Keys that the config's argument sets, together with others that follow from them.
+_ARGUMENTS = ("method", "smoke", "terms")
+_ARGUMENT_HINT = "it is the argument of the config file. Write --config=FILE.py:METHOD+TERM, or FILE.py:METHOD,smoke."
+
+
+def check_overrides(config: config_dict.ConfigDict, overrides: Mapping[str, Any]) -> None:
+    """Checks that a config still is what its file made, but for some keys.
+
+    Args:
+        config: The config with the overrides.
+        overrides: The keys that were overridden, with their values.
+
+    Raises:
+        UserError: A key is set by the config's argument or is a whole group, or a component was changed and the options
+            of another one are left.
+    """
+    for key, value in overrides.items():
+        if key in _ARGUMENTS:
+            raise UserError(f"config.{key}={value}: {_ARGUMENT_HINT}")
+        if isinstance(value, config_dict.ConfigDict):
+            raise UserError(f"config.{key} is a group. Give its keys one by one: config.{key}.KEY=VALUE.")
+    values = flatten(config)
+    for key, component in chosen(config).items():
+        for option in component.options if key in overrides else ():
+            own = f"{component.kind}.{option.name}"
+            others = [
+                each
+                for other in catalog.BUILT_IN[component.kind].values()
+                for each in other.options
+                if each.name == option.name and each.default != option.default and each.default == values[own]
+            ]
+            if others and own not in overrides:
+                raise UserError(
+                    f"config.{key}={component.key} would keep config.{own}={values[own]}, the default of another "
+                    f"{component.kind}; its own is {option.default}. Write --config=FILE.py:METHOD+{component.key}, or "
+                    f"set config.{own}."
+                )
+
+
 _NOUNS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -207,19 +246,21 @@ def parse_value(config: config_dict.ConfigDict, key: str, word: str) -> Any:
     if key not in known:
         hint = did_you_mean(key, known, "python -m buresgan_jax.main --list=keys lists all keys.")
         raise UserError(f"Unknown config key {key!r}.{hint}")
-    if key in ("method", "smoke", "terms"):
-        raise UserError(f"{key}={word}: it is an argument of the config file, --config=FILE.py:METHOD+TERM.")
+    if key in _ARGUMENTS:
+        raise UserError(f"{key}={word}: {_ARGUMENT_HINT}")
     *groups, name = key.split(".")
     kind = functools.reduce(lambda group, inner: group[inner], groups, config).get_type(name)
-    value = word
+    value = None if word == "None" else word
     if kind is not str:
         with contextlib.suppress(ValueError, SyntaxError):
             value = ast.literal_eval(word)
-    if word == "None" or (kind is int and not isinstance(value, int)):
+    if kind is int and not isinstance(value, int | None):
         raise UserError(f"{key}={word} does not fit: the config needs {kind.__name__}.")
     changed = config.copy_and_resolve_references()
     try:
         changed.update_from_flattened_dict({key: value})
     except (TypeError, ValueError) as error:
         raise UserError(f"{key}={word} does not fit: {' '.join(str(error).split())}") from error
-    return flatten(changed)[key]
+    value = flatten(changed)[key]
+    check_value(key, declared(config)[key], value)
+    return value

@@ -3,6 +3,8 @@
 import copy
 import itertools
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from buresgan_jax import config as config_lib
 from buresgan_jax.declarations import MOST_SEED
@@ -57,7 +59,7 @@ def _words(text):
     return [word.strip() for word in words if word.strip()]
 
 
-def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Cell]:
+def make_cells(config, workdir: pathlib.Path, seeds, grid, file: str, overrides: Mapping[str, Any]) -> list[Cell]:
     """Makes one cell per seed and setting.
 
     Args:
@@ -65,10 +67,11 @@ def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Ce
         workdir: The folder that holds the runs' directories.
         seeds: The seeds.
         grid: Values by key.
-        arguments: The arguments that give `config`.
+        file: The argument that names its file.
+        overrides: The keys that other arguments have set in it, with their values.
 
     Raises:
-        UserError: A key of the grid changes nothing.
+        UserError: A key of the grid changes nothing, or does not fit the config's file.
     """
     made = []
     for values in itertools.product(*grid.values()):
@@ -76,10 +79,11 @@ def make_cells(config, workdir: pathlib.Path, seeds, grid, arguments) -> list[Ce
             labels = dict(zip(grid, values, strict=True)) | {"seed": seed}
             folder = ",".join(f"{key}={value}" for key, value in labels.items()).replace("/", "_")
             flags_of_cell = [f"--config.{key}={value}" for key, value in labels.items()]
-            shared = [each for each in arguments if each.partition("=")[0].removeprefix("--config.") not in labels]
+            shared = [f"--config.{key}={value}" for key, value in overrides.items() if key not in labels]
             own = copy.deepcopy(config)  # keeps references between keys
             own.update_from_flattened_dict(labels)
-            made.append(Cell(labels, workdir / folder, (*shared, *flags_of_cell), own))
+            config_lib.check_overrides(own, overrides | labels)
+            made.append(Cell(labels, workdir / folder, (file, *shared, *flags_of_cell), own))
     for key in grid:
         reasons = [config_lib.unread(cell.config, [key]).get(key) for cell in made]
         if all(reasons):

@@ -79,9 +79,9 @@ def test_what_fails_or_diverges_is_told_and_stops_nothing(fake, capfd):
 def test_a_key_that_changes_nothing_is_no_grid(tmp_path):
     settings = {"algorithm.mode_weight": [1.0, 2.0]}
     with pytest.raises(UserError, match="all its runs would be the same. config.algorithm.name is 'gan'"):
-        grid.make_cells(config.default("gan"), tmp_path, [0], settings, ())
+        grid.make_cells(config.default("gan"), tmp_path, [0], settings, "--config=f", {})
     settings["algorithm.name"] = ["gan", "mdgan_v1"]
-    assert len(grid.make_cells(config.default("gan"), tmp_path, [0], settings, ())) == 4
+    assert len(grid.make_cells(config.default("gan"), tmp_path, [0], settings, "--config=f", {})) == 4
 
 
 def test_a_table_comes_back_from_csv_as_it_was():
@@ -175,7 +175,7 @@ def test_a_grid_is_the_product_of_its_values():
     base = config.default("bures,smoke")
     settings = grid.parse_grid(["bures.weight=1,0.5", "generator.hidden=(8,8),(4,)", "config.loss.name=hinge"], base)
     assert settings == {"bures.weight": [1, 0.5], "generator.hidden": [(8, 8), (4,)], "loss.name": ["hinge"]}
-    made = grid.make_cells(base, pathlib.Path("w"), [3, 4], settings, ("--config=f.py",))
+    made = grid.make_cells(base, pathlib.Path("w"), [3, 4], settings, "--config=f.py", {})
     assert len(made) == 8
     assert made[0].arguments[:2] == ("--config=f.py", "--config.bures.weight=1.0")
     assert made[1].labels == {"bures.weight": 1, "generator.hidden": (8, 8), "loss.name": "hinge", "seed": 4}
@@ -187,9 +187,10 @@ def test_a_grid_is_the_product_of_its_values():
     [
         ("bures.wieght=1", "Unknown config key 'bures.wieght'. Did you mean 'bures.weight'?"),
         ("seed=1,2", "give seeds with --seeds."),
-        ("method=gan,hinge", "it is an argument of the config file"),
-        ("loss.name=None,hinge", "loss.name=None does not fit: the config needs str."),
+        ("method=gan,hinge", "it is the argument of the config file"),
+        ("loss.name=None,hinge", "config.loss.name must be text, got None."),
         ("data.num_examples=abc", "data.num_examples=abc does not fit: the config needs int."),
+        ("optimizer.b1=0.5,1", "config.optimizer.b1 must be below 1, got 1.0"),
         ("bures.weight=", "give different values"),
         ("bures.weight=1,1", "give different values"),
         ("bures.weight=a", "bures.weight=a does not fit"),
@@ -202,20 +203,18 @@ def test_a_wrong_grid_is_refused(argument, message):
 
 def test_a_grid_replaces_what_the_command_line_gave_and_names_a_key_once():
     base = config.default("bures,smoke")
-    made = grid.make_cells(
-        base, pathlib.Path("w"), [0], {"bures.weight": [2.0]}, ("--config=f", "--config.bures.weight=1")
-    )
+    made = grid.make_cells(base, pathlib.Path("w"), [0], {"bures.weight": [2.0]}, "--config=f", {"bures.weight": 1.0})
     assert made[0].arguments == ("--config=f", "--config.bures.weight=2.0", "--config.seed=0")
     with pytest.raises(UserError, match="bures.weight is given twice"):
         grid.parse_grid(["bures.weight=1", "bures.weight=2"], base)
 
 
 def test_what_fails_under_one_vmap_is_told_and_stops_nothing(monkeypatch, tmp_path, capfd):
-    arguments = [f"--workdir={tmp_path}", "--together=vmap", "--grid=latent.dim=0,4"]
+    arguments = [f"--workdir={tmp_path}", "--together=vmap", "--grid=training.batch_size=10004,8"]
     assert call_sweep(monkeypatch, *arguments) == 1
     out, err = capfd.readouterr()
-    assert "failed after 0 s  config.latent.dim must be at least 1" in err
-    assert "| 0 | 1 (1 failed) |" in out
+    assert "failed after 0 s  A batch of 10004 does not fit" in err
+    assert "| 10004 | 1 (1 failed) |" in out
     assert call_sweep(monkeypatch, "--workdir=gs://bucket/sweep") == 2
 
 

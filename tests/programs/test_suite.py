@@ -114,8 +114,12 @@ MISTAKES = {
     "--config.methods=gan,gan": "config.methods='gan,gan': give different names",
     "--config.data=rign": "Unknown data 'rign'",
     "--config.seeds=x": "give different seeds",
-    "--config.overrides=training.num_step=3": "Unknown config key 'training.num_step'. Did you mean",
-    "--config.overrides=training.num_steps=x": "training.num_steps=x does not fit",
+    "--config.overrides=training.num_step=3": "--config.overrides: Unknown config key 'training.num_step'. Did",
+    "--config.overrides=training.num_steps=x": "--config.overrides: training.num_steps=x does not fit",
+    "--config.overrides=training.num_steps": "'training.num_steps' is not KEY=VALUE, such as",
+    "--config.overrides='": "--config.overrides=': No closing quotation.",
+    "--config.overrides=loss.name=None": "--config.overrides: config.loss.name must be text, got None.",
+    "--config.methods=None": "config.methods=None: give different names",
 }
 
 
