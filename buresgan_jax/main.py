@@ -8,7 +8,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from buresgan_jax import config as config_lib
-from buresgan_jax.cli import cluster, evaluation_flags, flag_errors
+from buresgan_jax.cli import cluster, command_flags, evaluation_flags, flag_errors
 from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, CONFIG, WORKDIR
 from buresgan_jax.cli.evaluation_flags import CHECKPOINT, EMA, OUT, SEED
 from buresgan_jax.config import reference
@@ -67,24 +67,41 @@ def _run(argv):
             "--config is missing. Give a config file, such as --config=configs/ring.py, or the --workdir of a run to "
             "resume it."
         )
+    overrides = command_flags.overrides()
+    if CONFIG.value is not None:
+        config_lib.check_overrides(CONFIG.value, overrides)
     cluster.join()
     if CACHE.value:
         compilation_cache.enable(CACHE_DIR.value)
     if _MODE.value == "train":
-        overrides = config_flags.get_override_values(flags.FLAGS["config"])
-        for key, reason in config_lib.unread(CONFIG.value, overrides).items():
-            logging.warning("--config.%s changes nothing: %s.", key, reason)
-        if config_flags.get_config_filename(flags.FLAGS["config"]).startswith(f"{saved_config.__file__}:"):
-            print(f"Taking the config of the run in {WORKDIR.value}.", file=sys.stderr, flush=True)
-        loop.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
-    elif _MODE.value == "evaluate":
-        options = {"seed": SEED.value, "checkpoint": CHECKPOINT.value, "changes": evaluation_flags.changes()}
-        for values in saved_run.run_evaluation(WORKDIR.value, **options):
+        _train(overrides)
+    else:
+        _read_run(overrides)
+
+
+def _train(overrides):
+    for key, reason in config_lib.unread(CONFIG.value, overrides).items():
+        logging.warning("--config.%s changes nothing: %s.", key, reason)
+    if config_flags.get_config_filename(flags.FLAGS["config"]).startswith(f"{saved_config.__file__}:"):
+        print(f"Taking the config of the run in {WORKDIR.value}.", file=sys.stderr, flush=True)
+    loop.train_and_evaluate(CONFIG.value, WORKDIR.value, profile=_PROFILE.value)
+
+
+def _read_run(overrides):
+    """Evaluates or samples."""
+    changes = saved_run.changes_of_run(CONFIG.value, overrides, WORKDIR.value) if CONFIG.value else {}
+    changes |= evaluation_flags.changes()
+    is_evaluation = _MODE.value == "evaluate"
+    for key in changes:
+        if not key.startswith(("evaluation.", "data.") if is_evaluation else "evaluation.num_samples"):
+            logging.warning("%s changes nothing in --mode=%s.", key, _MODE.value)
+    options = {"seed": SEED.value, "checkpoint": CHECKPOINT.value}
+    if is_evaluation:
+        for values in saved_run.run_evaluation(WORKDIR.value, changes=changes, **options):
             print(json.dumps(values), flush=True)
     else:
-        num_samples = evaluation_flags.changes().get("num_samples", 64)
-        options = {"seed": SEED.value, "ema": EMA.value, "checkpoint": CHECKPOINT.value}
-        saved_run.run_sampling(WORKDIR.value, OUT.value, num_samples=num_samples, **options)
+        num_samples = changes.get("evaluation.num_samples", 64)
+        saved_run.run_sampling(WORKDIR.value, OUT.value, num_samples=num_samples, ema=EMA.value, **options)
         print(f"Wrote {num_samples} samples to {OUT.value}.")
 
 

@@ -39,5 +39,5 @@ def define_changes(options: Sequence[Option]) -> None:
 
 
 def changes() -> dict[str, Any]:
-    """Returns the values of the keys of `config.evaluation` that flags override."""
-    return {flag.name: flag.value for flag in _CHANGES if flag.value is not None}
+    """Returns the values of the keys of a config that flags override, by key."""
+    return {f"evaluation.{flag.name}": flag.value for flag in _CHANGES if flag.value is not None}

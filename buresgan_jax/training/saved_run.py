@@ -19,7 +19,7 @@ from buresgan_jax.runtime.paths import user_path
 from buresgan_jax.training import best_checkpoint, devices
 from buresgan_jax.training.checkpoint import Checkpointer
 from buresgan_jax.training.sampling import draw_picture, make_sampler
-from buresgan_jax.training.workdir import add_evaluation, read_config, read_evaluations
+from buresgan_jax.training.workdir import add_evaluation, check_same_run, read_config, read_evaluations
 
 NEWEST, BEST, ALL = "newest", "best", "all"
 
@@ -83,6 +83,26 @@ def load(workdir: epath.PathLike, checkpoint: str | int = NEWEST):
     return saved.config, saved.algorithm, state
 
 
+def changes_of_run(config, overrides: Mapping[str, Any], workdir: epath.PathLike) -> dict[str, Any]:
+    """Checks that a config given beside a workdir is that of its run.
+
+    Args:
+        config: The resolved config.
+        overrides: The keys that the command line overrides in it, with their values.
+        workdir: The run's directory.
+
+    Returns:
+        The overrides that evaluation or sampling may use: those of free keys, and of the place of the data.
+
+    Raises:
+        UserError: The workdir holds no run, or one whose config differs in another key.
+    """
+    saved = SavedRun(workdir)
+    free = {*config_lib.free_keys(config), "data.path"}
+    check_same_run(config, saved.workdir, free)
+    return {key: value for key, value in overrides.items() if key in free}
+
+
 def run_evaluation(
     workdir: epath.PathLike,
     *,
@@ -99,7 +119,7 @@ def run_evaluation(
         workdir: The run's directory.
         seed: Seed of the latent draws.
         checkpoint: The checkpoints to evaluate, see `SavedRun.states`.
-        changes: Other values of keys of the config's `evaluation`, by name.
+        changes: Other values of keys of the config that evaluation reads, such as `evaluation.metrics`, by key.
 
     Yields:
         The numbers of a checkpoint by name, with its step.
@@ -107,10 +127,10 @@ def run_evaluation(
     saved = SavedRun(workdir)
     config, key, sampler = saved.config, jax.random.key(seed), make_sampler(saved.algorithm)
     changes = dict(changes or {})
-    if changes.get("extractor", config.evaluation.extractor) != config.evaluation.extractor:
+    if changes.get("evaluation.extractor", config.evaluation.extractor) != config.evaluation.extractor:
         for name in ("weights", "resizer"):  # the run's are another extractor's
-            changes.setdefault(name, None)
-    config.evaluation.update(changes)
+            changes.setdefault(f"evaluation.{name}", None)
+    config.update_from_flattened_dict(changes)
     config_lib.check(config)
     read_evaluations(saved.workdir)  # a damaged file is found before the work, not after it
     num_samples, evaluators = config.evaluation.num_samples, None

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -202,12 +202,13 @@ def _os_errors(workdir):
         raise UserError(f"Cannot write to workdir {workdir}: {error}. Choose another --workdir.") from error
 
 
-def check_same_run(config, workdir: epath.Path) -> set[str]:
+def check_same_run(config, workdir: epath.Path, free: Collection[str] | None = None) -> set[str]:
     """Checks that a workdir's `config.json` differs from a config in free keys only.
 
     Args:
         config: The resolved config.
         workdir: The run's directory.
+        free: The keys in which they may differ. Default: the free keys.
 
     Returns:
         The keys in which they differ.
@@ -217,7 +218,7 @@ def check_same_run(config, workdir: epath.Path) -> set[str]:
     """
     old, new = (config_lib.flatten(json.loads(each.to_json())) for each in (read_config(workdir), config))
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    if fixed := sorted(changed - config_lib.free_keys(config)):
+    if fixed := sorted(changed - set(config_lib.free_keys(config) if free is None else free)):
         differences = ", ".join(f"{key} (there {old.get(key)!r}, now {new.get(key)!r})" for key in fixed)
         raise UserError(
             f"Workdir {workdir} belongs to a run with another config: {differences}. Use another --workdir, or the "

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from buresgan_jax import config as config_lib
 from buresgan_jax.training import loop
 
 RING = "--config=configs/ring.py:smoke"
@@ -63,6 +64,18 @@ def test_an_override_that_changes_nothing_is_told(run, monkeypatch, tmp_path, ca
     assert "--config.algorithm.mode_weight changes nothing: config.algorithm.name is 'gan'" in caplog.text
 
 
+def test_none_is_taken_where_a_key_may_be_none(run, monkeypatch, tmp_path):
+    configs = []
+    monkeypatch.setattr(loop, "train_and_evaluate", lambda config, *_, **__: configs.append(config))
+    keys = {"data.num_examples": 7, "data.resident": True, "data.data_dir": "x", "bures.rtol": 0.5}
+    for word in ("", "None"):
+        overrides = [f"--config.{key}={word or value}" for key, value in keys.items()]
+        assert run("--config=configs/ring.py:bures", f"--workdir={tmp_path}", *overrides).status == 0
+    given, none = (config_lib.flatten(config) for config in configs)
+    assert {key: given[key] for key in keys} == keys
+    assert {key: none[key] for key in keys} == dict.fromkeys(keys)
+
+
 MISTAKES = {
     "method": (["--config=configs/ring.py:burres"], "Unknown method 'burres'. Did you mean 'bures'? Available: "),
     "term": (["--config=configs/ring.py:gan+burres"], "Unknown component 'burres'. Did you mean 'bures'?"),
@@ -88,6 +101,25 @@ MISTAKES = {
     "whole number": ([RING, "--config.training.num_steps=abc"], "num_steps=abc: it is not an integer."),
     "number": ([RING, "--config.bures.weight=abc"], "--config.bures.weight=abc: it is not a number."),
     "truth": ([RING, "--config.smoke=abc"], "--config.smoke=abc: it is neither true nor false."),
+    "method after the file": (
+        [RING, "--config.method=gan"],
+        "config.method=gan: it is the argument of the config file.",
+    ),
+    "smoke after the file": (
+        [RING, "--config.smoke=False"],
+        "Write --config=FILE.py:METHOD+TERM, or FILE.py:METHOD,smoke",
+    ),
+    "whole group": ([RING, "--config.training={}"], "config.training is a group. Give its keys one by one"),
+    "options of another": (
+        ["--config=configs/ring.py:mdgan_v1,smoke", "--config.algorithm.name=mdgan_v2"],
+        "config.algorithm.name=mdgan_v2 would keep config.algorithm.reconstruction_weight=0.2, the default of another",
+    ),
+    "none": ([RING, "--config.loss.name=None"], "config.loss.name must be a name, got None. Available: hinge"),
+    "no number": (
+        [RING, "--config.training.num_steps=None"],
+        "config.training.num_steps must be a whole number, got None",
+    ),
+    "no metrics": ([RING, "--config.evaluation.metrics=None"], "config.evaluation.metrics must be text, got None"),
     "no config": (
         [],
         "--config is missing. Give a config file, such as --config=configs/ring.py, or the --workdir of a run",
@@ -254,6 +286,24 @@ def test_damaged_newest_checkpoint_falls_back_and_says_so(run, runs, tmp_path, c
     for arguments in ([RING, "--config.training.sample_every_steps=0"], ["--mode=sample"]):
         assert_one_line(run(*arguments, f"--workdir={workdir}"), "None of the checkpoints in ")
         assert listing(workdir) == before
+
+
+def test_a_config_beside_a_finished_run_must_be_its_own_and_its_free_keys_are_used(run, runs, tmp_path, caplog):
+    workdir = pathlib.Path(shutil.copytree(runs / "points", tmp_path / "run"))
+    for mode in ("--mode=evaluate", "--mode=sample"):
+        command = [f"--workdir={workdir}", f"--out={tmp_path / 'x.npz'}", mode]
+        other = ["--config=configs/ring.py:gan,smoke"]
+        assert_one_line(run(*command, *other), "belongs to a run with another config: ")
+        assert_one_line(run(*command, RING, "--config.seed=3"), "another config: seed (there 0, now 3)")
+    caplog.clear()
+    changes = ["--config.evaluation.num_samples=7", "--config.evaluation.min_hits=2", "--min_hits=3"]
+    result = run(f"--workdir={workdir}", "--mode=evaluate", RING, *changes, "--config.training.log_every_steps=9")
+    assert json.loads(result.out)["num_samples"] == 7
+    (document,) = json.loads((workdir / "evaluation.json").read_text())
+    assert document["metrics"]["modes"]["min_hits"] == 3  # the flag wins
+    assert [record.getMessage() for record in caplog.records] == [
+        "training.log_every_steps changes nothing in --mode=evaluate."
+    ]
 
 
 # Samples
