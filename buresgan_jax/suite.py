@@ -1,7 +1,7 @@
 """`python -m buresgan_jax.suite`: methods x data sets x seeds in one command, with tables and pictures.
 
-    python -m buresgan_jax.suite --config=configs/suites/synthetic.py --workdir=runs/synthetic
-    python -m buresgan_jax.suite --config=configs/suites/synthetic.py --workdir=runs/synthetic \
+    python -m buresgan_jax.suite --config=suites/synthetic --workdir=runs/synthetic
+    python -m buresgan_jax.suite --config=suites/synthetic --workdir=runs/synthetic \
         --config.methods=gan,bures --config.data=ring --config.seeds=0:3 --config.overrides=training.num_steps=2000
 
 Every run has its own folder, `WORKDIR/DATA/METHOD/seed_N`, as if `buresgan_jax.main` had made it. Finished runs are
@@ -29,7 +29,7 @@ from ml_collections import config_flags
 
 from buresgan_jax import builders
 from buresgan_jax import config as config_lib
-from buresgan_jax.cli import command_flags, flag_errors
+from buresgan_jax.cli import command_flags, config_files, flag_errors
 from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import pictures, tables
@@ -55,12 +55,13 @@ def make_cells(suite, folder: pathlib.Path, workdir: pathlib.Path) -> list[Cell]
     """Makes the runs of a suite, those of the first seed first, so that a stopped suite is a complete smaller one.
 
     Args:
-        suite: Names with commas between them: `data` (files of `folder`), `methods`, `seeds`; and `overrides`, such as
-            `training.num_steps=1000 bures.weight=2`, of every run whose config has the key.
+        suite: Names with commas between them: `data` (files of `folder`, or the package's own), `methods`, `seeds`; and
+            `overrides`, such as `training.num_steps=1000 bures.weight=2`, of every run whose config has the key.
         folder: The folder of the config files.
         workdir: The suite's directory.
     """
-    files = {data: folder / f"{data}.py" for data in _names(suite, "data")}
+    _check(suite)
+    files = {data: _file(folder, data) for data in _names(suite, "data")}
     modules, methods = {data: _load(file) for data, file in files.items()}, _names(suite, "methods")
     overrides, made = _parse_overrides(suite.overrides), []
     unused = set(overrides)
@@ -95,6 +96,20 @@ def _parse_value(config, key, word):
         return config_lib.parse_value(config, key, word)
     except UserError as error:
         raise UserError(f"--config.overrides: {error}") from None
+
+
+def _check(suite):
+    """Raises UserError for a config that is no suite."""
+    for key in ("data", "methods", "seeds", "overrides"):
+        if not isinstance(suite.get(key, 0), str | None):
+            known = ", ".join(name for name in config_files.names() if name.startswith("suites/"))
+            raise UserError(f"--config is no suite: config.{key} is no text. The package has {known}.")
+
+
+def _file(folder, data):
+    """Returns the path of a data set's config: in the folder, or else in the package."""
+    paths = [each / f"{data}.py" for each in (folder, config_files.FOLDER)]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def _names(suite, key):
@@ -238,7 +253,7 @@ def update_file(file: epath.Path, text: str) -> None:
 
 def _run():
     if CONFIG.value is None or WORKDIR.value is None:
-        raise UserError("Give a suite and a folder: --config=configs/suites/synthetic.py --workdir=runs/synthetic.")
+        raise UserError("Give a suite and a folder: --config=suites/synthetic --workdir=runs/synthetic.")
     workdir = scheduler.local_folder(WORKDIR.value)
     update = None if _UPDATE.value is None else user_path(_UPDATE.value, "--update")
     if update is not None and not update.is_file():

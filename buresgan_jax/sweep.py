@@ -1,7 +1,7 @@
 """`python -m buresgan_jax.sweep`: trains one config with many seeds and settings at once and makes a table.
 
-    python -m buresgan_jax.sweep --config=configs/ring.py --workdir=runs/sweep --seeds=0:10
-    python -m buresgan_jax.sweep --config=configs/ring.py --workdir=runs/weights --seeds=0:3 \
+    python -m buresgan_jax.sweep --config=ring --workdir=runs/sweep --seeds=0:10
+    python -m buresgan_jax.sweep --config=ring --workdir=runs/weights --seeds=0:3 \
         --grid=bures.weight=0.3,1,3 --grid=optimizer.generator_learning_rate=1e-3,3e-4
 
 Each run has its own folder in the workdir, as if `buresgan_jax.main` had made it. Rerun the same command to resume.
@@ -27,7 +27,7 @@ _GRID = flags.DEFINE_multi_string("grid", [], "KEY=VALUE,VALUE,... of the config
 
 def _run():
     if CONFIG.value is None or WORKDIR.value is None:
-        raise UserError("Give a config file and a folder: --config=configs/ring.py --workdir=runs/sweep.")
+        raise UserError("Give a config file and a folder: --config=ring --workdir=runs/sweep.")
     config, workdir = CONFIG.value, scheduler.local_folder(WORKDIR.value)
     settings = grid.parse_grid(_GRID.value, config)
     file = f"--config={config_flags.get_config_filename(flags.FLAGS['config'])}"

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "buresgan_jax"
 
 # From the programs down to the errors: a module imports from its own layer's folder and from layers below.
 LAYERS = (
-    ("sweep", "suite"),
+    ("sweep", "suite", "configs"),
     ("main", "launch"),
     ("training",),
     ("builders",),

@@ -22,7 +22,7 @@ for _kind, _parser in (
 ):
     config_flags.register_flag_parser_for_type(_kind, type("OrNone", (_OrNone, _parser), {})())
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "configs/NAME.py or configs/NAME.py:METHOD.", lock_config=True)
+CONFIG = config_flags.DEFINE_config_file("config", None, "NAME or FILE.py, either with :METHOD.", lock_config=True)
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the program's output: checkpoints, metrics, pictures.")
 TOGETHER = flags.DEFINE_enum(
     "together", "auto", ["auto", "processes", "vmap"], "How to run several runs: processes or vmap."

@@ -1,7 +1,5 @@
 """Turns the errors of absl, ml_collections and config files about a wrong command line into one clear line."""
 
-import os
-import pathlib
 import re
 import sys
 import traceback
@@ -9,8 +7,8 @@ import traceback
 from absl import flags
 from ml_collections import config_dict
 
-from buresgan_jax.errors import UserError, did_you_mean
-from buresgan_jax.runtime.paths import user_path
+from buresgan_jax.cli import config_files
+from buresgan_jax.errors import UserError
 
 _REASONS = (
     (r"invalid literal for int", "it is not an integer"),
@@ -43,11 +41,7 @@ def parse(argv: list[str]) -> list[str]:
         UserError: A flag or the config file is wrong.
     """
     argv = ["--list=everything" if each in ("--list", "-list") else each for each in argv]
-    argv = [
-        re.sub(r"^(--?config=)(~.*)", lambda found: f"{found[1]}{user_path(found[2], '--config')}", each)
-        for each in argv
-    ]
-    file = _find_config_file(argv)
+    argv, file = _find_config_file(argv)
     try:
         rest = flags.FLAGS(argv)
     except Exception as error:  # flags.Error, or any error of the config file
@@ -58,20 +52,20 @@ def parse(argv: list[str]) -> list[str]:
 
 
 def _find_config_file(argv):
-    """Returns the path of the config file, which exists; None without `--config`."""
+    """Returns the arguments, with the path of the config file instead of a name, and that path or None."""
     overrides = [position for position, argument in enumerate(argv) if re.match(r"--?(no)?config\.", argument)]
     positions = [position for position, argument in enumerate(argv) if re.match(r"--?config(=|$)", argument)]
     if overrides and (not positions or overrides[0] < positions[0]):
-        raise UserError(f"{argv[overrides[0]]} needs a config file before it, such as --config=configs/ring.py.")
+        raise UserError(f"{argv[overrides[0]]} needs a config file before it, such as --config=ring.")
     if not positions:
-        return None
-    _, equals, value = argv[positions[-1]].partition("=")
-    file = (value if equals else "".join(argv[positions[-1] + 1 : positions[-1] + 2])).split(":")[0]
-    if os.path.isfile(file):
-        return file
-    others = [str(path) for path in pathlib.Path(os.path.dirname(file) or ".").glob("*.py")]
-    hint = did_you_mean(file, others, "Give a path such as configs/ring.py.")
-    raise UserError(f"Config file {file!r} does not exist.{hint}")
+        return argv, None
+    flag, equals, value = argv[positions[-1]].partition("=")
+    rest = argv[positions[-1] + 1 :]
+    if not equals:
+        value, rest = "".join(rest[:1]), rest[1:]
+    name, colon, argument = value.partition(":")
+    file = config_files.find(name)
+    return [*argv[: positions[-1]], f"{flag}={file}{colon}{argument}", *rest], file
 
 
 def _explain(error, argv, file):

@@ -44,8 +44,14 @@ def chosen(config: Mapping[str, Any]) -> dict[str, Component]:
     """The components that a config names, by key; terms by `terms.<name>`.
 
     Raises:
-        UserError: A name that stands for nothing.
+        UserError: A name that stands for nothing, or a config that is not of a run.
     """
+    for group in (*SLOTS, "terms", "evaluation"):
+        if group not in config:
+            raise UserError(
+                f"This is no config of a run: it has no {group!r}. A config file begins with "
+                "config = buresgan_jax.config.default(argument). A suite is for buresgan_jax.suite."
+            )
     found = {f"{kind}.name": catalog.find(kind, config[kind]["name"], f"config.{kind}.name") for kind in SLOTS}
     for text in config["terms"]:
         term = catalog.find("term", text, "the config's argument, METHOD+TERM,")
