@@ -1,9 +1,9 @@
 """The extractor of FID, KID and the inception score, with PyTorch's weights or random weights."""
 
 import functools
-import re
 from collections.abc import Sequence
 
+import flax
 import jax
 import numpy as np
 from etils import epath
@@ -84,6 +84,13 @@ def _like():
     return jax.eval_shape(InceptionV3().init, jax.random.key(0), image)["params"]
 
 
+def _kernels() -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the convolutions' kernels by PyTorch's names of the units."""
+    leaves = jax.tree_util.tree_leaves_with_path(_like())
+    names = {".".join(key.key for key in path): leaf.shape for path, leaf in leaves if leaf.ndim == 4}
+    return {name.removesuffix(".conv.kernel"): shape for name, shape in names.items()}
+
+
 def params_from_state_dict(arrays: dict[str, np.ndarray], source: str = "The state dict") -> dict:
     """Converts PyTorch's parameters to those of `InceptionV3`, with the batch norms folded into the convolutions.
 
@@ -95,19 +102,15 @@ def params_from_state_dict(arrays: dict[str, np.ndarray], source: str = "The sta
         UserError: The arrays belong to another network.
     """
     params = {}
-    for name in arrays:
-        if not (match := re.fullmatch(r"(?!AuxLogits)(.*)\.conv\.weight", name)):
-            continue
-        unit = match[1]
-        try:
+    try:
+        for unit in _kernels():
             folded = fold_batch_norm(arrays, f"{unit}.conv", f"{unit}.bn", _EPS)
-        except KeyError as error:
-            raise UserError(f"{source} holds the weights of another network: {error} is missing.") from error
-        *block, last = unit.split(".")
-        inner = functools.reduce(lambda tree, key: tree.setdefault(key, {}), block, params)
-        inner[last] = {"conv": {"kernel": folded["kernel"]}, "bias": folded["bias"]}
-    if "fc.weight" in arrays and "fc.bias" in arrays:
-        params |= {"fc": {"kernel": arrays["fc.weight"].T}, "bias": arrays["fc.bias"]}
+            params[*unit.split("."), "conv", "kernel"], params[*unit.split("."), "bias"] = folded.values()
+        params["fc", "kernel"], params["bias",] = arrays["fc.weight"].T, arrays["fc.bias"]
+    except (KeyError, ValueError) as error:
+        problem = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError(f"{source} holds the weights of another network: {problem}.") from error
+    params = flax.traverse_util.unflatten_dict(params)
     return check_params(params, _like(), source)
 
 
@@ -126,11 +129,7 @@ def random_state_dict(seed: int) -> dict[str, np.ndarray]:
         return random.standard_normal(shape, np.float32) * np.float32(scale)
 
     arrays = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(_like()):
-        unit = ".".join(key.key for key in path).removesuffix(".conv.kernel")
-        if leaf.ndim != 4:
-            continue
-        height, width, old, new = leaf.shape
+    for unit, (height, width, old, new) in _kernels().items():
         arrays[f"{unit}.conv.weight"] = normal(new, old, height, width, scale=np.sqrt(2 / (old * height * width)))
         arrays[f"{unit}.bn.weight"] = 1 + normal(new, scale=0.1)
         arrays[f"{unit}.bn.bias"] = normal(new, scale=0.1)

@@ -107,8 +107,9 @@ def params_from_state_dict(arrays: dict[str, np.ndarray], source: str = "The sta
             block["project"] = fold(f"{prefix}.{len(names)}", f"{prefix}.{len(names) + 1}")
             params[f"block_{number}"] = block
         params["classifier"] = {"kernel": arrays["classifier.1.weight"].T, "bias": arrays["classifier.1.bias"]}
-    except KeyError as error:
-        raise UserError(f"{source} holds the weights of another network: {error} is missing.") from error
+    except (KeyError, ValueError) as error:
+        problem = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise UserError(f"{source} holds the weights of another network: {problem}.") from error
     image = jax.ShapeDtypeStruct((1, 32, 32, 3), np.float32)
     return check_params(params, jax.eval_shape(MobileNetV2().init, jax.random.key(0), image)["params"], source)
 

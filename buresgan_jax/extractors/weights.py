@@ -12,6 +12,7 @@ import urllib.request
 from typing import NamedTuple
 
 import flax
+import jax
 import numpy as np
 from etils import epath
 
@@ -48,7 +49,7 @@ def read_weights(source: epath.PathLike, *, sha256: str | None = None) -> Weight
             as in `inception-6726825d.pth`, if there are any.
 
     Returns:
-        The arrays. For the formats see `torch_file.read_arrays`.
+        The arrays, read-only. For the formats see `torch_file.read_arrays`.
 
     Raises:
         UserError: The file does not exist, cannot be downloaded, has another sha256, or is not a weights file.
@@ -66,7 +67,7 @@ def read_weights(source: epath.PathLike, *, sha256: str | None = None) -> Weight
     try:
         return Weights(torch_file.read_arrays(content), found, str(path))
     except Exception as error:  # damaged pickles raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error)[:200].split()) or type(error).__name__
         raise UserError(
             f"{path} is not a weights file ({reason}). Give a state dict written by torch.save, or the file from the "
             "package."
@@ -91,15 +92,15 @@ def find_in_package(package: str, file: str, install: str) -> pathlib.Path:
 
 
 def check_params(params: dict, like: dict, source: str) -> dict:
-    """Checks that parameters have the shapes of the network, and returns them.
+    """Checks that parameters have the shapes of the network; returns them in its dtypes.
 
     Args:
-        params: Nested dictionaries of arrays.
+        params: Nested dictionaries of arrays of numbers.
         like: Nested dictionaries of shapes, from `jax.eval_shape` of the network's `init`.
         source: Name of the parameters in the message.
 
     Raises:
-        UserError: The parameters belong to another network.
+        UserError: The parameters belong to another network, or are not finite.
     """
     shapes, expected = (
         {name: leaf.shape for name, leaf in flax.traverse_util.flatten_dict(tree, sep="/").items()}
@@ -111,6 +112,10 @@ def check_params(params: dict, like: dict, source: str) -> dict:
             f"{source} holds the weights of another network: {wrong[0]} has shape {shapes.get(wrong[0])}, expected "
             f"{expected.get(wrong[0])}; {len(wrong)} of {len(expected)} arrays differ."
         )
+    with np.errstate(over="ignore"):  # is found below
+        params = jax.tree.map(lambda leaf, shape: np.asarray(leaf, shape.dtype), params, like)
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        raise UserError(f"{source} is damaged: it holds weights that are not finite. Download it again.")
     return params
 
 
@@ -128,12 +133,16 @@ def fold_batch_norm(arrays: dict[str, np.ndarray], conv: str, norm: str, eps: fl
 
     Raises:
         KeyError: An array is missing.
+        ValueError: An array has another shape.
     """
     kernel = arrays[f"{conv}.weight"]
     weight, bias, mean, var = (arrays[f"{norm}.{name}"] for name in ("weight", "bias", "running_mean", "running_var"))
-    scale = weight / np.sqrt(var.astype(np.float64) + eps)
-    kernel, bias = kernel.transpose(2, 3, 1, 0) * scale, bias - mean * scale
-    return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
+    if kernel.ndim != 4 or any(each.shape != kernel.shape[:1] for each in (weight, bias, mean, var)):
+        raise ValueError(f"{conv}.weight has shape {kernel.shape}, {norm}.weight {weight.shape}")
+    with np.errstate(all="ignore"):  # `check_params` finds what is not finite
+        scale = weight / np.sqrt(var.astype(np.float64) + eps)
+        kernel, bias = kernel.transpose(2, 3, 1, 0) * scale, bias - mean * scale
+        return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
 
 
 def _download(url: str, sha256: str) -> pathlib.Path:

@@ -49,6 +49,21 @@ def test_state_dict_of_another_network_is_one_clear_line():
         mobilenet.params_from_state_dict(inception_state_dict(), "it")
 
 
+def test_arrays_of_wrong_shapes_and_numbers_are_one_clear_line():
+    arrays = inception_state_dict()
+    norm = "Conv2d_1a_3x3.bn.running_var"
+    for changed, message in (
+        ({"Conv2d_1a_3x3.conv.weight": np.zeros(3)}, r"another network: Conv2d_1a_3x3\.conv\.weight has shape \(3,\)"),
+        ({norm: np.zeros((32, 2))}, "another network: Conv2d_1a_3x3"),
+        ({norm: np.full(32, -1.0)}, "it is damaged: it holds weights that are not finite"),
+        ({"fc.bias": np.full(1008, 1e300)}, "it is damaged: it holds weights that are not finite"),
+    ):
+        with pytest.raises(UserError, match=message):
+            inception.params_from_state_dict(arrays | changed, "it")
+    params = inception.params_from_state_dict(arrays | {"fc.bias": np.arange(1008)}, "it")
+    assert params["bias"].dtype == np.float32
+
+
 def test_only_the_canonical_weights_make_a_fid(tmp_path, monkeypatch):
     file, sha256 = pickled(inception_state_dict(), tmp_path)
     extractor = extractors.inception_v3(file)

@@ -140,11 +140,14 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "Ran out of input"),
-        (b"<html>not found</html>", "invalid load key"),
+        (b"", "pickle exhausted"),
+        (b"<html>not found</html>", "opcode .* unknown"),
         (pickle.dumps([1]), "of type list, not a dictionary of arrays"),
         (pickle.dumps({"a": {"b": 1}}), "a/b is of type int, not an array"),
-        ((golden.FOLDER / "state_dict_old.pth").read_bytes()[:-9], "could not broadcast|buffer"),
+        (
+            (golden.FOLDER / "state_dict_old.pth").read_bytes()[:-9],
+            "storage 93906591307184 has 39 bytes, not 12 float32 numbers",
+        ),
     ],
 )
 def test_other_files_are_one_clear_line(tmp_path, content, reason):
