@@ -1,8 +1,11 @@
 """GANs that do not collapse: the Bures distance as a diversity penalty, in JAX and Flax.
 
 This namespace is the array API: pure functions for any JAX program. It loads neither Flax nor TensorFlow and changes
-no JAX settings. To train, run `python -m buresgan_jax.main`.
+no JAX settings; `load_generator` alone loads Flax. To train, run `python -m buresgan_jax.main`, or `buresgan train`.
 """
+
+import os
+from typing import TYPE_CHECKING
 
 from buresgan_jax.runtime import signals as _signals
 
@@ -31,6 +34,9 @@ from buresgan_jax.distances import (
 )
 from buresgan_jax.penalties import bures_penalty
 
+if TYPE_CHECKING:
+    from buresgan_jax.training.trained_generator import TrainedGenerator
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -44,6 +50,7 @@ __all__ = [
     "fidelity",
     "frobenius_distance",
     "inv_sqrtm",
+    "load_generator",
     "pairwise_squared_bures_distance",
     "sqrtm",
     "squared_bures_distance",
@@ -55,3 +62,25 @@ __all__ = [
     "squared_frobenius_distance_from_features",
     "validate",
 ]
+
+
+def load_generator(
+    workdir: str | os.PathLike[str], *, checkpoint: str | int = "newest", ema: bool = True
+) -> "TrainedGenerator":
+    """Loads the generator of a run that has ended or is going on. It needs no data and writes nothing.
+
+    Args:
+        workdir: The run's directory.
+        checkpoint: `newest`, `best` (by the config's `evaluation.best_by`), or a step.
+        ema: Whether to load the averaged generator; otherwise the raw one.
+
+    Returns:
+        An object with `sample(n, seed)`, `generate(z)`, `latent_dim` and `export(path)`.
+
+    Raises:
+        ValueError: There is no run or no such checkpoint, or it is damaged. A part of the user's own that the run uses
+            cannot be imported.
+    """
+    from buresgan_jax.training.trained_generator import TrainedGenerator  # loads Flax
+
+    return TrainedGenerator(workdir, checkpoint=checkpoint, ema=ema)

@@ -7,8 +7,10 @@ import shlex
 import sys
 
 import helpers
+import numpy as np
 import pytest
 
+import buresgan_jax
 from buresgan_jax import sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -57,7 +59,10 @@ def test_own_parts_resume_and_are_sampled_from_the_workdir(folder, monkeypatch):
     out = pathlib.Path(folder / "samples.npz")
     sample = ["main", "--mode=sample", f"--workdir={folder / 'run'}", f"--out={out}"]
     assert helpers.call(monkeypatch, sample, cwd=folder) == 0
-    assert out.exists()
+    generator = buresgan_jax.load_generator(folder / "run")
+    np.testing.assert_allclose(generator.sample(64), np.load(out)["samples"], rtol=1e-5, atol=1e-5)
+    z = np.ones((3, generator.latent_dim), np.float32)
+    assert generator.generate(z).shape == (3, 2)
 
 
 @pytest.mark.parametrize(

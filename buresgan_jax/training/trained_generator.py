@@ -1,0 +1,80 @@
+"""The generator of a run, for use in other programs."""
+
+import functools
+import operator
+
+import jax
+import numpy as np
+from etils import epath
+from jax import export
+
+from buresgan_jax.distances.public import Array
+from buresgan_jax.runtime import files
+from buresgan_jax.runtime.paths import user_path
+from buresgan_jax.training import saved_run
+from buresgan_jax.training.sampling import make_sampler
+
+_PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+class TrainedGenerator:
+    """A generator with the parameters of one checkpoint.
+
+    Attributes:
+        config: The run's config.
+        step: Updates that the run had done at the checkpoint.
+        latent_dim: Dimension of z.
+    """
+
+    def __init__(self, workdir: epath.PathLike, *, checkpoint: str | int = saved_run.NEWEST, ema: bool = True):
+        """Loads it, see `buresgan_jax.load_generator`."""
+        self.config, algorithm, state = saved_run.load(workdir, checkpoint)
+        self.step = int(state.step)
+        self.latent_dim: int = self.config.latent.dim
+        self._state = jax.device_put(state)
+        self._sample = functools.partial(make_sampler(algorithm), self._state, ema=ema)
+        self._generate = jax.jit(functools.partial(algorithm.generate, ema=ema))
+
+    def sample(self, n: int, seed: int = 0) -> np.ndarray:
+        """Draws samples: those of `--mode=sample` with the same seed, up to rounding.
+
+        Args:
+            n: How many, at least 1.
+            seed: Decides z, from 0 to 2^32 - 1.
+
+        Returns:
+            Shape `[n, ...]`, float32: points, or images `[n, height, width, channels]` within [-1, 1].
+        """
+        n, seed = operator.index(n), operator.index(seed)
+        if n < 1 or not 0 <= seed < 2**32:
+            raise ValueError(f"n must be at least 1 and seed from 0 to 4294967295, got n={n} and seed={seed}.")
+        return self._sample(jax.random.key(seed), n)
+
+    def generate(self, z: Array) -> jax.Array:
+        """Maps z to samples, under any transformation of JAX. Each new number of rows compiles once.
+
+        Args:
+            z: Shape `[n, latent_dim]`, distributed as `config.latent.name` says.
+
+        Returns:
+            Shape `[n, ...]`, see `sample`.
+        """
+        if np.ndim(z) != 2 or np.shape(z)[1] != self.latent_dim:
+            raise ValueError(f"z must have shape [n, latent_dim] = [n, {self.latent_dim}], got {np.shape(z)}.")
+        return self._generate(self._state, jax.numpy.asarray(z, jax.numpy.float32))
+
+    def export(self, path: epath.PathLike) -> None:
+        """Writes `generate` to a file that needs JAX alone, on a CPU, a CUDA GPU or a TPU, for any number of rows.
+
+        Read it by `jax.export.deserialize(bytearray(open(path, "rb").read())).call(z)`, z float32. JAX promises that
+        its versions of the next six months can.
+
+        Args:
+            path: The file.
+        """
+        rows = export.symbolic_shape("n")
+        z = jax.ShapeDtypeStruct((*rows, self.latent_dim), jax.numpy.float32)
+        generate = jax.jit(functools.partial(self._generate, self._state))
+        content = export.export(generate, platforms=_PLATFORMS)(z).serialize()
+        with files.replacing(user_path(path, "path")) as file:
+            file.write(content)
