@@ -1,6 +1,6 @@
 """Samples of a generator, and pictures of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -15,19 +15,32 @@ Sampler = Callable[..., np.ndarray]
 _BATCH = 256
 
 
-def make_sampler(algorithm: Algorithm) -> Sampler:
-    """Makes `(state, key, n, *, ema) -> samples [n, ...]` on the host, drawn in batches of one compiled size."""
+def make_batches(algorithm: Algorithm) -> Callable[..., Iterator[np.ndarray]]:
+    """Makes `(state, key, n, *, ema)` -> batches of n samples in all, on the host, drawn in one compiled size."""
 
     def draw(state, key, index, ema):
         return algorithm.sample(state, jax.random.fold_in(key, index), _BATCH, ema=ema)
 
     draw = jax.jit(draw, static_argnames="ema")
 
-    def sample(state, key, n, *, ema=True):
+    def batches(state, key, n, *, ema=True):
         # Hidden for short jobs and non-interactive output.
-        numbers = progress_bar.track(range(-(-n // _BATCH)), description="samples", unit="batch")
-        batches = [np.asarray(draw(state, key, index, ema)) for index in numbers]
-        return np.concatenate(batches)[:n]
+        for index in progress_bar.track(range(-(-n // _BATCH)), description="samples", unit="batch"):
+            yield np.asarray(draw(state, key, index, ema))[: n - index * _BATCH]
+
+    return batches
+
+
+def make_sampler(algorithm: Algorithm) -> Sampler:
+    """Makes `(state, key, n, *, ema) -> samples [n, ...]` on the host."""
+    batches = make_batches(algorithm)
+
+    def sample(state, key, n, *, ema=True):
+        samples = None
+        for index, batch in enumerate(batches(state, key, n, ema=ema)):
+            samples = np.empty((n, *batch.shape[1:]), batch.dtype) if samples is None else samples
+            samples[index * _BATCH : (index + 1) * _BATCH] = batch
+        return samples
 
     return sample
 

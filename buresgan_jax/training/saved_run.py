@@ -7,18 +7,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from etils import epath
 
 from buresgan_jax import builders
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation import pictures, tables
+from buresgan_jax.evaluation import tables
 from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.runtime.paths import user_path
-from buresgan_jax.training import best_checkpoint, devices
+from buresgan_jax.training import best_checkpoint, devices, sample_files
 from buresgan_jax.training.checkpoint import Checkpointer
-from buresgan_jax.training.sampling import draw_picture, make_sampler
+from buresgan_jax.training.sampling import make_batches, make_sampler
 from buresgan_jax.training.workdir import add_evaluation, check_same_run, read_config, read_evaluations
 
 NEWEST, BEST, ALL = "newest", "best", "all"
@@ -73,14 +72,18 @@ class SavedRun:
             for step in steps:
                 yield checkpointer.restore_step(step, like)["state"]
 
+    def state(self, checkpoint: str | int = NEWEST) -> Any:
+        """Restores one checkpoint; see `states`."""
+        if checkpoint == ALL:
+            raise UserError(f"--checkpoint={ALL} is for --mode=evaluate. Give one: {NEWEST}, {BEST} or a step.")
+        (state,) = self.states(checkpoint)
+        return state
+
 
 def load(workdir: epath.PathLike, checkpoint: str | int = NEWEST):
     """Loads config, algorithm and one state of a finished or running workdir."""
-    if checkpoint == ALL:
-        raise UserError(f"--checkpoint={ALL} is for --mode=evaluate. Give one: {NEWEST}, {BEST} or a step.")
     saved = SavedRun(workdir)
-    (state,) = saved.states(checkpoint)
-    return saved.config, saved.algorithm, state
+    return saved.config, saved.algorithm, saved.state(checkpoint)
 
 
 def changes_of_run(config, overrides: Mapping[str, Any], workdir: epath.PathLike) -> dict[str, Any]:
@@ -167,38 +170,20 @@ def run_sampling(
 
     Args:
         workdir: The run's directory.
-        out: `x.png` (one picture: a grid, or a scatter of points), `x.npz` (array `samples`, images as uint8), or a
-            folder for one PNG per image.
+        out: See `sample_files.check`.
         num_samples: How many samples.
         seed: Seed of the latent draws.
         ema: Whether the averaged generator makes them; otherwise the raw one.
         checkpoint: One checkpoint, see `SavedRun.states`.
     """
-    out = user_path(out, "--out")
-    if num_samples < 1:
-        raise UserError(f"--num_samples must be at least 1, got {num_samples}.")
-    if out.suffix not in ("", ".png", ".npz"):
-        raise UserError(f"--out must be a .png file, an .npz file or a folder (no suffix), got {str(out)!r}.")
-    config, algorithm, state = load(workdir, checkpoint)
-    samples = make_sampler(algorithm)(state, jax.random.key(seed), num_samples, ema=ema)
-    title = f"{config.method}, step {int(state.step)}"
+    out, saved = user_path(out, "--out"), SavedRun(workdir)
+    description = builders.describe(saved.config)
+    sample_files.check(out, num_samples, description)
+    state = saved.state(checkpoint)
+    batches = make_batches(saved.algorithm)(state, jax.random.key(seed), num_samples, ema=ema)
     try:
-        _write_samples(out, samples, builders.describe(config), title=title)
+        sample_files.write(
+            out, batches, num_samples, description, title=f"{saved.config.method}, step {int(state.step)}"
+        )
     except OSError as error:
         raise UserError(f"Cannot write samples to {out}: {error}.") from error
-
-
-def _write_samples(out, samples, description, *, title):
-    is_points = description.kind == "points"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".png":
-        draw_picture(out, samples, description, title=title)
-    elif out.suffix == ".npz":
-        with out.open("wb") as file:
-            np.savez_compressed(file, samples=samples if is_points else pictures.to_uint8(samples))
-    elif is_points:
-        raise UserError(f"Points cannot be written as one PNG each. Give --out=x.png or --out=x.npz, got {str(out)!r}.")
-    else:
-        out.mkdir(exist_ok=True)
-        for number, image in enumerate(pictures.to_uint8(samples)):
-            pictures.save_png(out / f"{number:05d}.png", image)

@@ -147,7 +147,6 @@ MISTAKES = {
     "samples": (["--mode=sample", "--num_samples=0"], "--num_samples=0: 0 is not an integer in the range [1, "),
     "large seed": ([RING, "--config.seed=4294967296"], "config.seed must be at most 4294967295, got 4294967296."),
     "seed of samples": (["--mode=sample", "--seed=4294967296"], "not an integer in the range [0, 4294967295]."),
-    "suffix": (["--mode=sample", "--out=x.jpg"], "--out must be a .png file, an .npz file or a folder (no suffix)"),
     "no run": (["--mode=sample"], "config.json does not exist. Give the --workdir of a training run."),
     "no run to evaluate": (["--mode=evaluate"], "config.json does not exist. Give the --workdir of a training run."),
 }
@@ -325,6 +324,8 @@ def test_samples_are_written_from_a_workdir_alone(run, runs, tmp_path, name, sha
     with Image.open(tmp_path / "x.png") as picture:
         assert picture.format == "PNG"
     if name != "points":
+        again = run("--mode=sample", f"--workdir={runs / name}", f"--out={tmp_path / 'folder'}", "--num_samples=2")
+        assert_one_line(again, "is not empty (it holds 00000.png, 00001.png, ...)")
         files = sorted((tmp_path / "folder").iterdir())
         assert [file.name for file in files] == [f"{number:05d}.png" for number in range(5)]
         with Image.open(files[3]) as picture:
