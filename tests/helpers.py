@@ -1,5 +1,6 @@
 """Helpers for several tests: the command line in this process or another one, waiting, XLA's flags for tests."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -125,6 +126,21 @@ def make_config(method="gan", data_set="ring", **changes) -> config_dict.ConfigD
     config.evaluation.every_steps = 0
     config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
     return config
+
+
+def save_random_run(folder, config, steps: tuple[int, ...]) -> None:
+    """A workdir with checkpoints of these steps, which hold random positive numbers: nothing is trained."""
+    from buresgan_jax import builders
+    from buresgan_jax.training import checkpoint, devices, workdir
+
+    like = devices.state_like(builders.algorithm(config), builders.describe(config).example_shape)
+    folder.mkdir(parents=True, exist_ok=True)
+    workdir.save_config(config, folder)
+    with contextlib.closing(checkpoint.Checkpointer(folder)) as checkpointer:
+        for step in steps:
+            random = np.random.default_rng(step)
+            draw = lambda leaf: np.abs(random.normal(scale=0.05, size=leaf.shape)).astype(leaf.dtype)  # noqa: B023, E731
+            checkpointer.save(step, {"state": jax.tree.map(draw, like).replace(step=np.asarray(step, np.int32))})
 
 
 def read_metrics(workdir):

@@ -2,17 +2,17 @@
 
 import re
 
+import helpers
 import jax
 import pytest
-from helpers import ROOT
 
 from buresgan_jax.config import reference
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-TEXTS = [*PAGES, *ROOT.glob("configs/**/*.py")]
+PAGES = sorted([*helpers.ROOT.glob("*.md"), *helpers.ROOT.glob("docs/**/*.md")])
+TEXTS = [*PAGES, *helpers.ROOT.glob("configs/**/*.py")]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(helpers.ROOT)))
 def test_links_lead_to_files_and_headings(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         path, _, heading = target.partition("#")
@@ -24,7 +24,7 @@ def test_links_lead_to_files_and_headings(page):
         assert not heading or heading in [re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings]
 
 
-@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(helpers.ROOT)))
 def test_keys_on_command_lines_exist(page):
     keys = re.findall(r"--(?:config\.|grid=)(\w+(?:\.\w+)+)=", page.read_text(encoding="utf-8"))
     for key in set(keys) - {"ball.radius", "loss.sharpness", "GROUP.KEY"}:  # the user's own ones, and a placeholder
@@ -32,13 +32,15 @@ def test_keys_on_command_lines_exist(page):
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/metrics.md"])
-def test_python_examples_run(name, capsys):
+def test_python_examples_run(name, capsys, tmp_path, monkeypatch):
+    helpers.save_random_run(tmp_path / "runs" / "ring", helpers.load_config("ring", "bures,smoke"), steps=(1,))
+    monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     with jax.numpy_rank_promotion("allow"):  # JAX's default, as readers have it
-        for block in re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.S):
+        for block in re.findall(r"```python\n(.*?)```", (helpers.ROOT / name).read_text(encoding="utf-8"), flags=re.S):
             exec(compile(block, name, "exec"), namespace)
     assert "nan" not in capsys.readouterr().out
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 700
+    assert len((helpers.ROOT / "README.md").read_text(encoding="utf-8").split()) <= 700

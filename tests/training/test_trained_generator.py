@@ -1,38 +1,23 @@
 """Trained generators in other programs: from workdirs whose checkpoints hold random numbers."""
 
-import contextlib
-
 import helpers
 import jax
 import numpy as np
 import pytest
 
 import buresgan_jax
-from buresgan_jax import builders
 from buresgan_jax.evaluation import pictures
-from buresgan_jax.training import devices, saved_run, workdir
-from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training import saved_run
 
 CONFIGS = {"points": ("ring", "veegan"), "images": ("mnist", "mdgan_v1")}
 POINTS = pytest.mark.parametrize("run", ["points"], indirect=True)
-
-
-def random_state(like, step):
-    random = np.random.default_rng(step)
-    draw = lambda leaf: np.abs(random.normal(scale=0.05, size=leaf.shape)).astype(leaf.dtype)  # noqa: E731
-    return jax.tree.map(draw, like).replace(step=np.asarray(step, np.int32))
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
 def run(request, tmp_path_factory):
     """A workdir with checkpoints of the steps 3 and 7."""
     folder, (name, method) = tmp_path_factory.mktemp(request.param), CONFIGS[request.param]
-    config = helpers.load_config(name, f"{method},smoke")
-    like = devices.state_like(builders.algorithm(config), builders.describe(config).example_shape)
-    workdir.save_config(config, folder)
-    with contextlib.closing(Checkpointer(folder)) as checkpointer:
-        for step in (3, 7):
-            checkpointer.save(step, {"state": random_state(like, step)})
+    helpers.save_random_run(folder, helpers.load_config(name, f"{method},smoke"), steps=(3, 7))
     return folder
 
 
