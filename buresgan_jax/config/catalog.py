@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import traceback
 from typing import Any
 
 from buresgan_jax import algorithms, data, extractors, latents, losses, networks, penalties
@@ -75,6 +76,12 @@ def load(path: str) -> Any:
         raise UserError(
             f"Cannot import {module_name!r} of {path!r}: {error}. Run from the folder that holds it, or add that "
             "folder to PYTHONPATH."
+        ) from error
+    except Exception as error:  # of the module's own code
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise UserError(
+            f"Cannot import {module_name!r} of {path!r}: {place.filename}, line {place.lineno}: "
+            f"{type(error).__name__}: {error}"
         ) from error
     found = getattr(module, name, None)
     if found is None:
