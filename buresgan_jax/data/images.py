@@ -250,14 +250,17 @@ class _Records:
 
     def _open(self, builder: Any, split: str, decoders: dict[str, Any]) -> Any:
         try:
-            return builder.as_data_source(split=split, decoders=decoders)
+            source = builder.as_data_source(split=split, decoders=decoders)
+            if len(source) < 1:  # such as train[5:3]
+                raise ValueError("the split is empty")
+            return source
         except NotImplementedError:
             raise UserError(
                 f"{self._name!r} in {self._folder} is prepared as {builder.info.file_format.value}, which only "
                 "TensorFlow reads; array_record is needed. Prepare it in another folder: "
                 f"{prepare_command(self._name, 'FOLDER')}"
             ) from None
-        except ValueError as error:
+        except (ValueError, AssertionError, IndexError, KeyError) as error:  # TFDS lets each of them through
             raise UserError(
                 f"Cannot read split {split!r} of {self._name!r}. Use one of: {', '.join(builder.info.splits)}, or a "
                 f"part such as train[:1000]. TFDS says: {_first_line(error)}"

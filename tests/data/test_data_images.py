@@ -230,7 +230,18 @@ def test_unknown_names_and_splits_are_refused(data_dir):
         tfds_source("cifar10:9.9.9", data_dir=data_dir)
     with pytest.raises(UserError, match=rf"'own'\. .*or one that is prepared in {data_dir} \(data_dir\)\."):
         tfds_source("own", data_dir=data_dir)
-    for split in ("tran", "train[:x]", "train[:0]", ""):
+    for split in (
+        "tran",
+        "train[:x]",
+        "train[:0]",
+        "",
+        "train[5:3]",
+        "train[99:]",
+        "train[-1:0]",
+        "train[:-99]",
+        "test+",
+        "train[200%:]",
+    ):
         with pytest.raises(UserError, match=r"Cannot read split .* of 'cifar10'\. Use one of: .*train") as error:
             tfds_source("cifar10", data_dir=data_dir, split=split)
         assert "\n" not in str(error.value)
