@@ -1,12 +1,12 @@
 """Training steps on devices: the only place that applies `jax.pmap`, to a function of one device's rows of a batch."""
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 from buresgan_jax import data
 from buresgan_jax.algorithms import Algorithm, Batch, GANState
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime import memory
 
 AXIS = "batch"
 _SMALL_DATA = 16 * 2**20  # bytes; all mixtures of points
@@ -73,9 +74,14 @@ def state_like(algorithm: Algorithm, example_shape: tuple[int, ...]) -> GANState
 
 def make_tracker(algorithm: Algorithm, state: GANState, batch: Batch) -> Tracker:
     """Makes a tracker of zeros for the metrics of an algorithm that was built without an axis."""
-    _, metrics = jax.eval_shape(algorithm.update, state, batch, jax.random.key(0))
+    return trace_update(algorithm, state, batch)[0]
+
+
+def trace_update(algorithm: Algorithm, state: GANState, batch: Batch) -> tuple[Tracker, jax.extend.core.ClosedJaxpr]:
+    """Traces an update; returns a tracker of zeros for its metrics, and its program."""
+    program, (_, metrics) = jax.make_jaxpr(algorithm.update, return_shape=True)(state, batch, jax.random.key(0))
     sums = {name: np.zeros((), np.float32) for name in metrics}
-    return Tracker(sums, np.zeros((), np.int32), {name: np.zeros((), np.int32) for name in metrics})
+    return Tracker(sums, np.zeros((), np.int32), {name: np.zeros((), np.int32) for name in metrics}), program
 
 
 def make_run_steps(algorithm: Algorithm, decode: Callable, steps_per_call: int) -> Callable:
@@ -198,12 +204,14 @@ def data_memory(copies: int = 1) -> data.DataMemory:
     Args:
         copies: Number of resident data sets per device.
     """
-    device = jax.local_devices()[0]
-    stats = device.memory_stats()
-    if stats and "bytes_limit" in stats:
-        return data.DataMemory(stats["bytes_limit"] // 4 // copies, stats["bytes_limit"] // 4 // copies)
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return data.DataMemory(_SMALL_DATA // copies, host // 4 // jax.local_device_count() // copies)
+    most = device_bytes() // 4 // copies
+    return data.DataMemory(_SMALL_DATA // copies if jax.default_backend() == "cpu" else most, most)
+
+
+def device_bytes() -> int:
+    """Returns the memory of a device that this process may use; CPU devices share the host's."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return stats.get("bytes_limit") or memory.host_bytes() // jax.local_device_count()
 
 
 def choose_steps_per_call(wanted: int | None, example_shape: tuple[int, ...], bytes_per_update: int) -> int:
@@ -217,6 +225,8 @@ def choose_steps_per_call(wanted: int | None, example_shape: tuple[int, ...], by
         bytes_per_update: Size of the payload that the host sends for one update.
     """
     if wanted is not None:
+        setting, needed = f"config.training.steps_per_call={wanted}", wanted * bytes_per_update
+        memory.require(setting, "the batches of a call", needed, memory.host_bytes())
         return wanted
     if len(example_shape) == 1:
         most = 100

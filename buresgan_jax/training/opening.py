@@ -14,7 +14,7 @@ from buresgan_jax import builders, data
 from buresgan_jax import config as config_lib
 from buresgan_jax.evaluation.evaluators import best_choice
 from buresgan_jax.runtime.signals import StopSignals
-from buresgan_jax.training import best_checkpoint, devices
+from buresgan_jax.training import best_checkpoint, devices, memory
 from buresgan_jax.training.checkpoint import Checkpointer
 from buresgan_jax.training.preparation import FILE, prepared_arrays
 from buresgan_jax.training.recorder import Recorder
@@ -51,6 +51,7 @@ def open_run(
     evaluators, best = (), {}
     with contextlib.ExitStack() as stack:
         with devices.raised_together():
+            memory.check_config(config, algorithm)
             workdir = open_workdir(config, workdir, write=is_writer)
             # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
             with signals.interruptible():
@@ -107,7 +108,9 @@ def _restore(config, algorithm, example_shape, checkpointer):
     """Returns the step at which training begins, the state (None: there is no checkpoint), and the tracker."""
     like = devices.state_like(algorithm, example_shape)
     batch = devices.batch_like(algorithm, config.training.batch_size, example_shape)
-    tracker = devices.make_tracker(algorithm, like, batch)
+    memory.check_state(config, like)
+    tracker, program = devices.trace_update(algorithm, like, batch)
+    memory.check_step(config, like, program)
     restored = checkpointer.restore({"state": like, "tracker": tracker})
     if restored is None:
         return 0, None, tracker

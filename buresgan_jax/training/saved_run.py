@@ -15,7 +15,7 @@ from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
 from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.runtime.paths import user_path
-from buresgan_jax.training import best_checkpoint, devices, sample_files
+from buresgan_jax.training import best_checkpoint, devices, memory, sample_files
 from buresgan_jax.training.checkpoint import Checkpointer
 from buresgan_jax.training.sampling import make_batches, make_sampler
 from buresgan_jax.training.workdir import add_evaluation, check_same_run, read_config, read_evaluations
@@ -135,6 +135,7 @@ def run_evaluation(
             changes.setdefault(f"evaluation.{name}", None)
     config.update_from_flattened_dict(changes)
     config_lib.check(config)
+    memory.check_evaluation(config)
     read_evaluations(saved.workdir)  # a damaged file is found before the work, not after it
     num_samples, evaluators = config.evaluation.num_samples, None
     for state in saved.states(checkpoint):
