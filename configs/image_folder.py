@@ -1,4 +1,4 @@
-"""A folder of your own PNG or JPEG images. Not in the BuresGAN paper: its DCGAN family at your size.
+"""A folder of your own pictures, of any format. Not in the BuresGAN paper: its DCGAN family at your size.
 
     python -m buresgan_jax.main --config=configs/image_folder.py --workdir=runs/mine --config.data.path=FOLDER
 

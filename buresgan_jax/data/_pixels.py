@@ -20,7 +20,9 @@ from buresgan_jax.runtime.cores import available_cores
 T = TypeVar("T")
 
 MEMORY_LIMIT_BYTES = 8 * 2**30  # data sets whose decoded pixels need more are decoded batch by batch
-FORMATS = ("PNG", "JPEG")  # JPEG covers MPO, which phones write into .jpg files
+# Those of Pillow's formats that are pictures and need no other program. JPEG covers MPO, which phones write.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "QOI", "ICO", "PCX", "SGI")
+FORMATS += ("DDS", "DIB", "PSD")
 RESIZE_FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
@@ -67,6 +69,19 @@ class PixelFormat(NamedTuple):
         return self
 
 
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """Returns those of `FORMATS` that this Pillow reads; AVIF is missing in some."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@functools.cache
+def format_of_suffix() -> dict[str, str]:
+    """Maps suffixes of files, in lower case, to the format that they promise."""
+    return {suffix: name for suffix, name in Image.registered_extensions().items() if name in (*formats(), "MPO")}
+
+
 def parse_crop(word: str | int) -> str | int:
     """Turns a number of pixels, such as "108" in a config, into an integer; leaves other words as they are."""
     return int(word) if str(word).isdecimal() else word
@@ -75,11 +90,11 @@ def parse_crop(word: str | int) -> str | int:
 def read_pixels(data: bytes, pixel_format: PixelFormat) -> np.ndarray:
     """Decodes a picture of any size and color mode.
 
-    The orientation in the EXIF data is applied, transparent pictures are laid over white, and 16-bit gray is scaled to
-    8 bits.
+    The first frame of an animation is taken. The orientation in the EXIF data is applied, transparent pictures are laid
+    over white, and 16-bit gray is scaled to 8 bits.
 
     Args:
-        data: A PNG or JPEG file.
+        data: A file of one of `FORMATS`.
         pixel_format: Size and color of the image.
 
     Returns:
@@ -90,7 +105,7 @@ def read_pixels(data: bytes, pixel_format: PixelFormat) -> np.ndarray:
         UserError: The picture is smaller than the crop.
     """
     size = (pixel_format.image_size, pixel_format.image_size)
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=formats()) as image:
         image.load()
         if image.info:  # without any metadata the search for the orientation is a waste of time
             ImageOps.exif_transpose(image, in_place=True)
@@ -102,8 +117,11 @@ def read_pixels(data: bytes, pixel_format: PixelFormat) -> np.ndarray:
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I"):  # convert() would cut 16-bit values off at 255
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
+    if image.mode.startswith(("I", "F")):  # convert() would cut off at 255
+        values = np.asarray(image)
+        if values.dtype.kind == "f" or values.min() < 0 or values.max() > 2**16 - 1:
+            raise ValueError(f"gray values of 32 bits, from {values.min():g} to {values.max():g}, are not supported")
+        image = Image.fromarray((values.astype(np.uint32) // 257).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

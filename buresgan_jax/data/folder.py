@@ -1,4 +1,4 @@
-"""A folder of PNG and JPEG files of any size and color mode as a data set."""
+"""A folder of pictures of any format, size and color mode as a data set."""
 
 from collections.abc import Callable
 from typing import IO
@@ -10,17 +10,16 @@ from PIL import Image, UnidentifiedImageError
 
 from buresgan_jax import declarations
 from buresgan_jax.data import _pixels, options
+from buresgan_jax.data._listing import Listing, count, list_pictures, some
 from buresgan_jax.data.augment import with_flips
 from buresgan_jax.data.source import Description, Source, decode_images, describe_images
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime import progress_bar
 from buresgan_jax.runtime.paths import user_path
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-_KINDS = "PNG or JPEG"
-_NUM_NAMED = 3  # broken files that a message names
+_NUM_SIZES = 3  # of pictures, that a message names
 
-_PATH = declarations.Option("path", None, "folder of PNG and JPEG files, local or gs://", kind=str)
+_PATH = declarations.Option("path", None, "folder of pictures, local or gs://", kind=str)
 _ON_BROKEN = declarations.Option(
     "on_broken", "skip", "broken files: skip them with a warning, or stop with an error", choices=("skip", "error")
 )
@@ -39,12 +38,15 @@ def folder_source(
     in_memory: bool = True,
     memory_limit_bytes: int = _pixels.MEMORY_LIMIT_BYTES,
 ) -> Source:
-    """Opens all PNG and JPEG files of a folder.
+    """Opens all pictures of a folder: the formats of `_pixels.FORMATS`, such as PNG, JPEG, WebP, GIF, BMP and TIFF.
 
     Files are sorted by their paths below the folder, compared character by character, so that every machine sees the
-    same order. Hidden files and folders (names that begin with a dot) are ignored, and links to folders are not
-    followed. The orientation in EXIF data is applied, transparent pictures are laid over white, and color is converted
-    to gray or gray to color to match `channels`.
+    same order. Hidden files and folders (names that begin with a dot) are ignored. Links to folders are followed, and
+    each folder is read once. The first frame of an animation is used, the orientation in EXIF data is applied,
+    transparent pictures are laid over white, and color is converted to gray or gray to color to match `channels`.
+
+    A log line says how many pictures of which formats are used, and is a warning if anything is left out: files of
+    other kinds, broken files, and folders that cannot be read.
 
     Args:
         path: The folder, local or `gs://`.
@@ -54,8 +56,7 @@ def folder_source(
             cuts a square of that side, "none" stretches the whole picture.
         resize: `lanczos`, `bicubic`, `bilinear`, `box` or `nearest`.
         recursive: Whether to read subfolders too.
-        on_broken: How to treat files that cannot be decoded: "skip" leaves them out and reports them in one warning,
-            "error" refuses the folder.
+        on_broken: How to treat files that cannot be decoded: "skip" leaves them out, "error" refuses the folder.
         max_broken_fraction: With "skip", the folder is refused if a larger fraction of its files is broken.
         in_memory: Whether to decode all pictures now and keep them. Otherwise, or above the memory limit, only the
             headers are checked now, pictures are decoded batch by batch, and a file that turns out to be truncated
@@ -73,12 +74,14 @@ def folder_source(
     if on_broken not in ("skip", "error"):
         raise UserError(f"on_broken {on_broken!r} is unknown. Set it to skip or error.")
     root = user_path(path, "path")
-    paths = _list_pictures(root, recursive)
+    listing = list_pictures(root, recursive=recursive)
+    paths = listing.pictures
     in_memory = in_memory and len(paths) * int(np.prod(pixel_format.example_shape)) <= memory_limit_bytes
     survey = _decode_all if in_memory else _check_headers
     examples, broken = survey(paths, pixel_format)
-    _report_broken(root, paths, broken, None if on_broken == "error" else max_broken_fraction)
+    problems = _check_broken(listing, broken, None if on_broken == "error" else max_broken_fraction)
     good = np.setdiff1d(np.arange(len(paths)), list(broken))
+    _report(listing, good, problems)
 
     def fetch(indices: np.ndarray) -> np.ndarray:
         return examples[good[indices]] if in_memory else _decode_some(paths, good[indices], pixel_format)
@@ -92,7 +95,7 @@ def _describe(*, image_size: int | None, channels: int, **_) -> Description:
 
 @declarations.data(
     "image_folder",
-    "a folder of PNG and JPEG files of any size",
+    "a folder of pictures of any format and size",
     _PATH,
     options.IMAGE_SIZE,
     options.CHANNELS,
@@ -132,48 +135,27 @@ def folder_shape(path: epath.PathLike, *, any_size: bool = False) -> tuple[int |
         UserError: There is no such folder, it has no pictures, or they are not all squares of one size.
     """
     root = user_path(path, "path")
-    paths, seen = _list_pictures(root, recursive=True), {}
+    listing, seen = list_pictures(root, recursive=True), {}
+    paths = listing.pictures
 
     def look(position: int) -> None:
-        with _open(paths[position]) as file, Image.open(file, formats=_pixels.FORMATS) as image:
+        with _open(paths[position]) as file, Image.open(file, formats=_pixels.formats()) as image:
             seen[position] = (image.size, image.mode)
 
     broken = _find_broken(paths, look)
     if not seen:
-        _report_broken(root, paths, broken, 0.0)
+        _check_broken(listing, broken, 0.0)
     channels = 1 if all(mode in ("1", "L") or mode.startswith("I") for _, mode in seen.values()) else 3
     if any_size:
         return None, channels
     sizes = sorted({size for size, _ in seen.values()})
     if len(sizes) > 1 or sizes[0][0] != sizes[0][1]:
-        examples = [f"{width}x{height}" for width, height in sizes[:_NUM_NAMED]] + ["..."] * (len(sizes) > _NUM_NAMED)
+        examples = [f"{width}x{height}" for width, height in sizes[:_NUM_SIZES]] + ["..."] * (len(sizes) > _NUM_SIZES)
         raise UserError(
             f"The pictures in {str(root)!r} are not squares of one size, but {', '.join(examples)}. "
             "Give an image size in pixels to crop and resize them to."
         )
     return sizes[0][0], channels
-
-
-def _list_pictures(root: epath.Path, recursive: bool) -> list[epath.Path]:
-    if not root.exists():
-        raise UserError(f"Folder {str(root)!r} does not exist. Give the path of a folder with {_KINDS} files.")
-    if not root.is_dir():
-        raise UserError(f"{str(root)!r} is a file. Give the path of a folder with {_KINDS} files.")
-    found = []
-    for folder, subfolders, names in root.walk():
-        parts = folder.relative_to(root).parts
-        if not any(part.startswith(".") for part in parts):
-            found += [((*parts, name), folder / name) for name in names if _is_picture(name)]
-        if not recursive and subfolders:
-            break  # the root comes first
-    if not found:
-        where = "it or its subfolders" if recursive else "it (subfolders are not read: recursive is off)"
-        raise UserError(f"Folder {str(root)!r} has no pictures: no {_KINDS} files in {where}. Choose another folder.")
-    return [path for _, path in sorted(found)]
-
-
-def _is_picture(name: str) -> bool:
-    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
 
 
 def _decode_all(paths: list[epath.Path], pixel_format: _pixels.PixelFormat) -> tuple[np.ndarray, dict[int, str]]:
@@ -190,7 +172,7 @@ def _check_headers(paths: list[epath.Path], pixel_format: _pixels.PixelFormat) -
     """Maps the positions of pictures that cannot be opened to the reasons; pixels are not decoded."""
 
     def check(position: int) -> None:
-        with _open(paths[position]) as file, Image.open(file, formats=_pixels.FORMATS) as image:
+        with _open(paths[position]) as file, Image.open(file, formats=_pixels.formats()) as image:
             _pixels.crop_box(image.size, pixel_format.crop)
 
     return None, _find_broken(paths, check)
@@ -229,7 +211,7 @@ def _failure(work: Callable[[int], None], position: int, paths: list[epath.Path]
     except UserError as error:
         raise UserError(f"{str(paths[position])!r}: {error}") from error
     except UnidentifiedImageError:
-        return f"not a {_KINDS} file"
+        return "not a picture"
     except Exception as error:  # Pillow's readers raise almost anything on damaged files
         return next(iter(str(error).splitlines()), "") or type(error).__name__
     return ""
@@ -248,18 +230,26 @@ def _open(path: epath.Path) -> IO[bytes]:
         raise UserError(f"cannot be opened ({error.strerror or error}). Fix its permissions or remove it.") from error
 
 
-def _report_broken(root: epath.Path, paths: list[epath.Path], broken: dict[int, str], most: float | None) -> None:
-    """Warns about broken files; raises if more than the fraction `most` is broken, or any file if it is None."""
-    if not broken:
-        return
-    named = [f"{paths[position]} ({broken[position]})" for position in sorted(broken)[:_NUM_NAMED]]
-    listing = ", ".join(named) + (", ..." if len(broken) > _NUM_NAMED else "")
-    count = f"{len(broken)} of {len(paths)} pictures in {str(root)!r} cannot be decoded"
-    if most is None:
-        raise UserError(f"{count}: {listing}. Remove or replace them, or set on_broken to skip.")
-    if len(broken) == len(paths) or len(broken) > most * len(paths):
+def _check_broken(listing: Listing, broken: dict[int, str], most: float | None) -> list[str]:
+    """Returns what to say of broken files; raises if more than the fraction `most` is, or any if it is None."""
+    names = [f"{listing.pictures[number].relative_to(listing.root)}: {broken[number]}" for number in sorted(broken)]
+    text = f"{len(names)} of {len(listing.pictures)} pictures in {str(listing.root)!r} cannot be decoded"
+    if most is None and (names or listing.unreadable):
+        text = text if names else f"A folder in {str(listing.root)!r} cannot be read"
+        raise UserError(f"{text} ({some(names or listing.unreadable)}). Mend or remove it, or set on_broken to skip.")
+    if names and (len(names) == len(listing.pictures) or len(names) > most * len(listing.pictures)):
         raise UserError(
-            f"{count}, more than the allowed fraction of {most:g}: {listing}. Remove or replace them, or raise "
+            f"{text}, more than the allowed fraction of {most:g} ({some(names)}). Remove or replace them, or raise "
             "max_broken_fraction."
         )
-    logging.warning("%s and are skipped: %s", count, listing)
+    return [f"{count(names, 'broken picture', 'broken pictures')} ({some(names)})"] if names else []
+
+
+def _report(listing: Listing, good: np.ndarray, broken: list[str]) -> None:
+    """Says once how many pictures are used, and how many are left out and why."""
+    text = f"{listing.root}: using {count(good, 'picture', 'pictures')} ({listing.formats(good)})"
+    left_out = broken + listing.left_out()
+    if left_out:
+        logging.warning("%s. Left out: %s.", text, "; ".join(left_out))
+    else:
+        logging.info("%s.", text)

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 from pathlib import Path
@@ -74,11 +75,26 @@ def test_subfolders_are_left_out_on_request(tmp_path):
         ("LA", (0, 51), "png", (204, 204, 204)),
         ("I;16", 257 * 100, "png", (100, 100, 100)),
         ("L", 100, "jpg", (100, 100, 100)),
+        ("RGB", (10, 200, 30), "webp", (10, 200, 30)),
+        ("RGBA", (0, 0, 0, 51), "webp", (204, 204, 204)),
+        ("RGB", (10, 200, 30), "bmp", (10, 200, 30)),
+        ("RGB", (10, 200, 30), "TIFF", (10, 200, 30)),
+        ("RGBA", (0, 0, 0, 51), "tif", (204, 204, 204)),
+        ("I;16", 257 * 100, "tif", (100, 100, 100)),
+        ("I;16B", 257 * 100, "tif", (100, 100, 100)),
+        ("CMYK", (0, 255, 255, 0), "tif", RED),
+        ("L", 100, "gif", (100, 100, 100)),
+        ("RGB", (10, 200, 30), "tga", (10, 200, 30)),
+        ("RGB", (10, 200, 30), "ppm", (10, 200, 30)),
+        ("L", 100, "pgm", (100, 100, 100)),
+        ("RGB", (10, 200, 30), "jp2", (10, 200, 30)),
+        ("RGB", (10, 200, 30), "pcx", (10, 200, 30)),
+        ("RGB", (10, 200, 30), "ico", (10, 200, 30)),
         ("CMYK", (0, 255, 255, 0), "jpg", RED),
     ],
 )
 def test_every_color_mode_is_read(tmp_path, mode, color, suffix, expected, channels):
-    _save(tmp_path, f"x.{suffix}", _picture(color=color, mode=mode))
+    _save(tmp_path, f"x.{suffix}", _picture(color=color, mode=mode), **{"lossless": True} if suffix == "webp" else {})
     pixels = _only_pixels(tmp_path, channels=channels)
     assert pixels.shape == (8, 8, channels)
     if channels == 1:
@@ -109,6 +125,20 @@ def test_exif_orientation_is_applied(tmp_path, in_memory):
     pixels = _only_pixels(tmp_path, in_memory=in_memory).astype(int)
     np.testing.assert_allclose(pixels[:, 7], np.broadcast_to(GREEN, (8, 3)), atol=40)
     np.testing.assert_allclose(pixels[:, 0], np.broadcast_to(RED, (8, 3)), atol=40)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_the_first_frame_is_the_picture(tmp_path, suffix):
+    frames = [_picture(color=color) for color in (RED, GREEN, RED)]
+    _save(tmp_path, f"x.{suffix}", frames[0], save_all=True, append_images=frames[1:])
+    np.testing.assert_allclose(_only_pixels(tmp_path)[0, 0].astype(int), RED, atol=8)
+
+
+@pytest.mark.parametrize(("mode", "color"), [("F", 0.5), ("I", 70_000), ("I", -1)])
+def test_gray_values_of_an_unknown_range_are_refused(tmp_path, mode, color):
+    _save(tmp_path, "x.tif", _picture(mode=mode, color=color))
+    with pytest.raises(UserError, match=r"gray values of 32 bits, from .*, are not supported"):
+        folder_source(tmp_path, image_size=8)
 
 
 def test_pictures_of_phones_are_read(tmp_path):
@@ -191,18 +221,16 @@ def test_few_broken_pictures_are_left_out_with_one_warning(tmp_path, warnings_lo
     source = folder_source(tmp_path, image_size=8)
     assert source.num_examples == 95
     np.testing.assert_array_equal(source.fetch(np.arange(95))[:, 0, 0, 0], np.arange(95))
-    (message,) = warnings_logged
-    assert message.startswith("5 of 100 pictures")
-    assert "bad000.png (not a PNG or JPEG file), " in message
-    assert "bad002.png (image file is truncated), ..." in message
-    assert "bad003" not in message
-    assert "\n" not in message
+    named = "bad000.png: not a picture, bad001.png: not a picture, bad002.png: image file is truncated, ..."
+    assert warnings_logged == [f"{tmp_path}: using 95 pictures (95 PNG). Left out: 5 broken pictures ({named})."]
 
 
 def test_lazy_reading_finds_broken_headers_now_and_broken_pixels_later(tmp_path, warnings_logged):
     _break_some(tmp_path, num_good=95, num_broken=5)
     source = folder_source(tmp_path, image_size=8, in_memory=False)
-    assert warnings_logged[0].startswith("3 of 100 pictures")  # empty, text, cut within the header
+    assert (
+        "using 97 pictures (97 PNG). Left out: 3 broken pictures (bad000.png: " in warnings_logged[0]
+    )  # empty, text, cut within the header
     assert source.num_examples == 97
     np.testing.assert_array_equal(source.fetch(np.arange(2, 97))[:, 0, 0, 0], np.arange(95))
     with pytest.raises(UserError, match=r"Cannot decode .*bad002\.png.*Replace the file"):
@@ -212,10 +240,10 @@ def test_lazy_reading_finds_broken_headers_now_and_broken_pixels_later(tmp_path,
 @pytest.mark.parametrize(
     ("num_good", "num_broken", "options", "match"),
     [
-        (89, 11, {}, r"11 of 100 pictures .* allowed fraction of 0\.1: .*bad000.png"),
+        (89, 11, {}, r"11 of 100 pictures .* allowed fraction of 0\.1 \(bad000.png: not a picture, b"),
         (0, 3, {}, "3 of 3 pictures"),
         (0, 3, {"max_broken_fraction": 1.0}, "3 of 3 pictures"),
-        (99, 1, {"on_broken": "error"}, r"bad000\.png \(not a PNG or JPEG file\)\. Remove or replace"),
+        (99, 1, {"on_broken": "error"}, r"\(bad000\.png: not a picture\)\. Mend or remove it"),
     ],
 )
 def test_too_many_broken_pictures_are_refused(tmp_path, num_good, num_broken, options, match):
@@ -229,6 +257,60 @@ def test_picture_smaller_than_the_crop_is_named(tmp_path, in_memory):
     _save(tmp_path, "small.png", _picture())
     with pytest.raises(UserError, match=r"small\.png.*20x20 pixels out of a picture of 8x8"):
         folder_source(tmp_path, image_size=8, crop=20, in_memory=in_memory)
+
+
+def test_what_is_used_and_left_out_is_said_in_one_line(tmp_path, warnings_logged):
+    for number in range(3):
+        _save(tmp_path, f"{number}.png", _picture())
+    for name in ("a/0.webp", "a/1.WebP", "b/0.jpg", "b/1.bmp"):
+        _save(tmp_path, name, _picture())
+    assert folder_source(tmp_path, image_size=8).num_examples == 7
+    assert not warnings_logged
+    for name in ("notes.txt", "b/list.csv", "b/more.csv", "README"):
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "2.png").touch()
+    assert folder_source(tmp_path, image_size=8, max_broken_fraction=0.2).num_examples == 7
+    left_out = "1 broken picture (b/2.png: not a picture); 4 files of other kinds (.csv, .txt, README)"
+    assert warnings_logged == [f"{tmp_path}: using 7 pictures (3 PNG, 2 WEBP, 1 JPEG, 1 BMP). Left out: {left_out}."]
+
+
+def test_links_to_folders_are_followed_once(tmp_path, warnings_logged):
+    _save(tmp_path, "elsewhere/0.png", _picture(color=(1, 0, 0)))
+    _save(tmp_path, "elsewhere/deep/1.png", _picture(color=(2, 0, 0)))
+    folder = tmp_path / "pictures"
+    _save(folder, "own/2.png", _picture(color=(3, 0, 0)))
+    os.symlink(tmp_path / "elsewhere", folder / "linked")
+    os.symlink(folder / "own" / "2.png", folder / "again.png")  # links to files are pictures of their own
+    source = folder_source(folder, image_size=8)
+    np.testing.assert_array_equal(source.fetch(np.arange(4))[:, 0, 0, 0], [3, 1, 2, 3])
+    assert not warnings_logged
+    os.symlink(folder, folder / "own" / "loop")
+    os.symlink(folder / "own", folder / "a")  # before `own` in order: the name of the folder itself stays
+    os.symlink(folder / "self", folder / "self")
+    os.symlink(folder, tmp_path / "elsewhere" / "back")
+    again = folder_source(folder, image_size=8)
+    np.testing.assert_array_equal(again.fetch(np.arange(4)), source.fetch(np.arange(4)))
+    assert "1 file of another kind (self)" in warnings_logged[0]
+    assert "3 links to folders that are read already (a, own/loop, linked/back)" in warnings_logged[0]
+
+
+def test_folders_without_permission_are_left_out_with_a_word(tmp_path, monkeypatch, warnings_logged):
+    for name in ("a/0.png", "b/1.png", "2.png"):
+        _save(tmp_path, name, _picture())
+    scan = os.scandir
+
+    def scan_some(path):  # for root, every folder can be read
+        if str(path).endswith("/b"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan_some)
+    assert folder_source(tmp_path, image_size=8).num_examples == 2
+    assert "Left out: 1 folder that cannot be read (b: Permission denied)." in warnings_logged[0]
+    with pytest.raises(UserError, match=r"A folder in .* cannot be read \(b: Permission denied\)\. Mend or remove it"):
+        folder_source(tmp_path, image_size=8, on_broken="error")
+    with pytest.raises(UserError, match=r"b' cannot be read: Permission denied. Fix its permissions."):
+        folder_source(tmp_path / "b", image_size=8)
 
 
 def test_dangling_link_is_refused_by_name(tmp_path):

@@ -194,7 +194,7 @@ def test_image_folder_without_or_with_broken_pictures_is_told(run, tmp_path):
     flags = ["--config=configs/image_folder.py", f"--config.data.path={folder}", f"--workdir={tmp_path / 'new'}"]
     assert_one_line(run(*flags), "has no pictures")
     (folder / "broken.png").write_bytes(b"broken")
-    assert_one_line(run(*flags, "--config.data.on_broken=error"), "broken.png (not a PNG or JPEG file)")
+    assert_one_line(run(*flags, "--config.data.on_broken=error"), "(broken.png: not a picture)")
 
 
 # A workdir and its config
