@@ -64,8 +64,7 @@ def _run(argv):
         raise UserError("--workdir is missing. Give a folder for the run, such as --workdir=runs/ring.")
     if _MODE.value == "train" and CONFIG.value is None:
         raise UserError(
-            "--config is missing. Give a config file, such as --config=configs/ring.py, or the --workdir of a run to "
-            "resume it."
+            "--config is missing. Give a config, such as --config=ring, or the --workdir of a run to resume it."
         )
     overrides = command_flags.overrides()
     if CONFIG.value is not None:

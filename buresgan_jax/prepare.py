@@ -83,7 +83,9 @@ def prepare(name: str, *, data_dir: str | None = None, manual_dir: str | None = 
 def _import_tensorflow() -> None:
     """Makes sure that TensorFlow is installed and does not use the GPUs."""
     if importlib.util.find_spec("tensorflow") is None:
-        raise UserError("Preparing a data set needs TensorFlow. In the project's folder: pip install -e '.[prepare]'")
+        raise UserError(
+            "Preparing a data set needs TensorFlow: pip install tensorflow-cpu (on Linux; elsewhere tensorflow)."
+        )
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
@@ -173,7 +175,7 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             "Downloads an image data set and prepares it for training, once. Needs TensorFlow:\n"
-            'pip install -e ".[prepare]". Training and evaluation do not.'
+            "pip install tensorflow-cpu. Training and evaluation do not."
         ),
         epilog=f"Original files for --manual_dir, exactly as published, for machines without network:\n{files}",
     )

@@ -122,7 +122,7 @@ MISTAKES = {
     "no metrics": ([RING, "--config.evaluation.metrics=None"], "config.evaluation.metrics must be text, got None"),
     "no config": (
         [],
-        "--config is missing. Give a config file, such as --config=configs/ring.py, or the --workdir of a run",
+        "--config is missing. Give a config, such as --config=ring, or the --workdir of a run",
     ),
     "empty config": (["--config="], "Config file '' does not exist."),
     "config file": (

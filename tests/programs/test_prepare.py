@@ -60,7 +60,7 @@ def test_missing_tensorflow_is_one_line_with_the_command(capsys, tmp_path, monke
         importlib.util, "find_spec", lambda name, *rest: None if name == "tensorflow" else real_find_spec(name, *rest)
     )
     assert prepare.main(["cifar10", f"--data_dir={tmp_path}"]) == 2
-    assert _one_line(capsys, stream="err").endswith("pip install -e '.[prepare]'")
+    assert _one_line(capsys, stream="err").endswith("pip install tensorflow-cpu (on Linux; elsewhere tensorflow).")
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,8 @@ TINY = ["--config.training.num_steps=4", "--config.training.steps_per_call=2", "
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with the page's file and a copy of ring.py, from which the user runs the commands."""
+    """A folder with the page's file, from which the user runs the commands."""
     (tmp_path / "my_gan.py").write_text(re.search(r"```python\n(.*?)```", PAGE, flags=re.S)[1])
-    (tmp_path / "ring.py").write_text((helpers.ROOT / "configs" / "ring.py").read_text())
     monkeypatch.syspath_prepend(tmp_path)  # as `python -m` has the current folder
     yield tmp_path
     sys.modules.pop("my_gan", None)
@@ -32,7 +31,7 @@ def commands():
     """Program and arguments of each of the page's commands."""
     for line in re.search(r"```bash\n(.*?)```", PAGE, flags=re.S)[1].splitlines():
         _, _, program, *arguments = shlex.split(line)
-        yield program.rpartition(".")[2], [each.replace(".py:", ".py:smoke,") for each in arguments]
+        yield program.rpartition(".")[2], [each.replace("=ring:", "=ring:smoke,") for each in arguments]
 
 
 def test_the_commands_of_the_page_work(folder, monkeypatch):
@@ -52,7 +51,7 @@ def test_the_commands_of_the_page_work(folder, monkeypatch):
 
 
 def test_own_parts_resume_and_are_sampled_from_the_workdir(folder, monkeypatch):
-    run = ["main", "--config=ring.py:smoke,my_gan:twice+my_gan:on_data", f"--workdir={folder / 'run'}", *TINY]
+    run = ["main", "--config=ring:smoke,my_gan:twice+my_gan:on_data", f"--workdir={folder / 'run'}", *TINY]
     assert helpers.call(monkeypatch, run, cwd=folder) == 0
     assert helpers.call(monkeypatch, [*run, "--config.training.num_steps=6"], cwd=folder) == 0
     assert json.loads((folder / "run" / "final.json").read_text())["step"] == 6
@@ -74,7 +73,7 @@ def test_own_parts_resume_and_are_sampled_from_the_workdir(folder, monkeypatch):
     ],
 )
 def test_a_wrong_name_is_one_line(folder, monkeypatch, capfd, argument, message):
-    arguments = ["main", f"--config=ring.py:{argument}", f"--workdir={folder / 'new'}"]
+    arguments = ["main", f"--config=ring:{argument}", f"--workdir={folder / 'new'}"]
     assert helpers.call(monkeypatch, arguments, cwd=folder) == 2
     said = capfd.readouterr().err
     assert message in said
