@@ -39,6 +39,7 @@ from buresgan_jax.launch.processes import Cell, Outcome
 from buresgan_jax.runtime.paths import user_path
 from buresgan_jax.training import saved_run
 from buresgan_jax.training.sampling import make_sampler
+from buresgan_jax.training.workdir import is_final, replace_text
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _TRAIN = flags.DEFINE_bool("train", True, "Whether to run unfinished runs; --notrain only makes the tables.")
@@ -162,6 +163,8 @@ def read_results(files: Iterable[str], all_cells: Sequence[Cell], overrides: str
                     f"{row.get(_OVERRIDES, '')!r}; this suite has {cell.config.training.num_steps} and {overrides!r}."
                 )
             final = {name: value for name, value in row.items() if name not in (*cell.labels, *_NO_RESULTS)}
+            if not is_final(final):
+                raise UserError(f"--results={file}: {cell.name} has values that are no numbers.")
             found[cell.name] = Outcome("done", final)
     return found
 
@@ -183,7 +186,7 @@ def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
 def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> str:
     """Writes `results.csv` and `results.md`; returns the table."""
     rows = [{**row, _OVERRIDES: overrides} for row in processes.rows(all_cells, outcomes)]
-    (workdir / "results.csv").write_text(tables.to_csv(rows))
+    replace_text(epath.Path(workdir / scheduler.RESULTS), tables.to_csv(rows))
     order = list(dict.fromkeys(cell.labels["data"] for cell in all_cells))
     ceilings = perfect_rows(all_cells)
     rows = sorted(rows + ceilings, key=lambda row: order.index(row["data"]))

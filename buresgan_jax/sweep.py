@@ -12,6 +12,7 @@ elsewhere.
 """
 
 from absl import app, flags
+from etils import epath
 from ml_collections import config_flags
 
 from buresgan_jax.cli import command_flags, flag_errors
@@ -19,6 +20,7 @@ from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
 from buresgan_jax.launch import grid, processes, scheduler
+from buresgan_jax.training.workdir import replace_text
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _SEEDS = flags.DEFINE_string("seeds", "0:1", "Seeds, such as 0:10 (ten) or 3,5,8.")
@@ -36,7 +38,7 @@ def _run():
     workdir.mkdir(parents=True, exist_ok=True)
     outcomes = scheduler.run(all_cells, workdir, how=TOGETHER.value, jobs=JOBS.value)
     rows = processes.rows(all_cells, outcomes)
-    (workdir / "results.csv").write_text(tables.to_csv(rows))
+    replace_text(epath.Path(workdir / scheduler.RESULTS), tables.to_csv(rows))
     columns = ["seconds_per_step", *processes.metric_names(rows, all_cells[0].labels)]
     print(tables.to_markdown(rows, by=list(settings), columns=columns))
     return 0 if all(outcome.status == "done" for outcome in outcomes) else 1

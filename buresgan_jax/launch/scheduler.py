@@ -14,6 +14,7 @@ from buresgan_jax import builders
 from buresgan_jax import config as config_lib
 from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, TOGETHER, cache_arguments
 from buresgan_jax.errors import UserError
+from buresgan_jax.evaluation import tables
 from buresgan_jax.launch import processes
 from buresgan_jax.launch.processes import Cell, Outcome
 from buresgan_jax.runtime import compilation_cache, process
@@ -22,6 +23,8 @@ from buresgan_jax.runtime.signals import StoppedError, StopSignals
 from buresgan_jax.training import loop
 from buresgan_jax.training.layouts import Stacked
 from buresgan_jax.training.opening import open_run
+
+RESULTS = "results.csv"
 
 
 def call(program: Callable[[], int], argv: list[str]) -> int:
@@ -57,10 +60,14 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
 
 
 def local_folder(workdir: str) -> pathlib.Path:
-    """Returns the folder of many runs; UserError if it is remote."""
+    """Returns the folder of many runs; UserError if it is remote, or its table is something else's."""
     if "://" in workdir:
         raise UserError(f"--workdir={workdir}: many runs need a local folder.")
-    return pathlib.Path(user_path(workdir, "--workdir"))
+    folder = pathlib.Path(user_path(workdir, "--workdir"))
+    file = folder / RESULTS
+    if file.exists() and not (file.is_file() and tables.STATUS.encode() in file.read_bytes().partition(b"\n")[0]):
+        raise UserError(f"{file} is not the table of a sweep or suite. Move it away, or choose another --workdir.")
+    return folder
 
 
 def share(all_cells: Sequence[Cell], workdir: pathlib.Path) -> list[Cell]:

@@ -1,6 +1,7 @@
 """Files that are written as a whole or not at all, and checked reading of NumPy's files."""
 
 import contextlib
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO
@@ -9,6 +10,11 @@ import numpy as np
 from etils import epath
 
 SINGLE = "arr_0"  # numpy.save's one array, under the name that numpy.savez gives to the first
+
+
+def is_regular(path: epath.PathLike) -> bool:
+    """Tells whether a path is a file that can be read to its end: no folder, and no pipe, for which reading waits."""
+    return epath.Path(path).is_file() if "://" in os.fspath(path) else os.path.isfile(path)
 
 
 @contextlib.contextmanager
@@ -25,6 +31,7 @@ def replacing(path: epath.PathLike, *, suffix: str = ".tmp") -> Iterator[IO[byte
     path = epath.Path(path)
     temporary = path.with_name(path.name + suffix)
     try:
+        temporary.unlink(missing_ok=True)  # a link would be written through
         with temporary.open("wb") as file:
             yield file
         temporary.replace(path)

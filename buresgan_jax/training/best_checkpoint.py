@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 
 from buresgan_jax.errors import UserError
 from buresgan_jax.training.checkpoint import Checkpointer
-from buresgan_jax.training.workdir import replace_text
+from buresgan_jax.training.workdir import read_json, replace_text
 
 FOLDER = "best_checkpoint"
 RECORD = "best.json"
@@ -41,8 +41,9 @@ class BestCheckpoint:
         record = _read(self._file)
         # A record of an earlier version names less.
         is_alike = record.get("by") == by and self._facts | record == record | self._facts
-        if is_alike and record.get("step") in self._checkpointer.steps():
-            self._value = record["value"]
+        value = record.get("value")
+        if is_alike and record.get("step") in self._checkpointer.steps() and isinstance(value, int | float):
+            self._value = value
 
     def offer(self, step: int, values: Mapping[str, float], state: Any) -> None:
         """Keeps the state if it is better than all before; every process calls this, and process 0 decides.
@@ -85,7 +86,7 @@ def best_step(workdir: epath.Path) -> int:
 def _read(file):
     """Reads the record; empty if there is none that can be read."""
     try:
-        record = json.loads(file.read_text())
+        record = read_json(file)
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}

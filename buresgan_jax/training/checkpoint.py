@@ -9,6 +9,7 @@ another one.
 import glob
 import itertools
 import json
+import os
 import re
 import zlib
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime import files
 
 PyTree = Any
 
@@ -59,7 +61,7 @@ class Checkpointer:
             folder: The folder of the checkpoints in the workdir.
 
         Raises:
-            UserError: The folder is a file, or has entries that orbax would take for steps.
+            UserError: The folder is a file, holds a pipe, or has entries that orbax would take for steps.
         """
         self._folder = epath.Path(workdir).resolve() / folder
         if "://" not in str(workdir):
@@ -71,8 +73,7 @@ class Checkpointer:
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=keep, keep_period=keep_every_steps, cleanup_tmp_directories=True
             )
-        if self._folder.exists() and not self._folder.is_dir():
-            raise UserError(f"{self._folder} is no folder. Move it away, or choose another --workdir.")
+        _check_entries(self._folder)
         self._manager = ocp.CheckpointManager(self._folder, options=options)
         # Orbax reads other digits than 0 to 9 too, and would save no step before such a one.
         if not read_only and (others := set(self._manager.all_steps()) - set(self.steps())):
@@ -230,6 +231,15 @@ class Checkpointer:
     def _free_bad_folder(self, step):
         names = (f"{step}_{number}" if number else str(step) for number in itertools.count())
         return next(self._bad_folder / name for name in names if not (self._bad_folder / name).exists())
+
+
+def _check_entries(folder):
+    """Checks that there are only folders and files: orbax would wait for a pipe."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is no folder. Move it away, or choose another --workdir.")
+    for path, _, names in os.walk(folder) if isinstance(folder, _LocalPath) else ():
+        if others := [name for name in names if not files.is_regular(os.path.join(path, name))]:
+            raise UserError(f"{path} holds {others[0]!r}, which is no file. Move it away, or choose another --workdir.")
 
 
 def _zeros(like):

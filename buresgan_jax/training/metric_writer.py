@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorboardX
+from absl import logging
 from etils import epath
 from PIL import Image
 
-from buresgan_jax.training.workdir import replace_text
+from buresgan_jax.training.workdir import METRICS, replace_text
 
 
 class MetricWriter:
@@ -22,21 +23,20 @@ class MetricWriter:
             workdir: The run's directory.
             start_step: The step at which training begins.
         """
-        self._file = workdir / "metrics.jsonl"
-        lines = [line for line in self._read_lines() if line["step"] <= start_step]
-        replace_text(self._file, "".join(json.dumps(line) + "\n" for line in lines))
+        self._file = workdir / METRICS
+        lines = [line for step, line in self._read_lines() if step <= start_step]
+        replace_text(self._file, "".join(line + "\n" for line in lines))
         # A run that begins at step 0 draws the picture of that step again.
         purge_step = start_step + 1 if start_step else 0
         self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=purge_step)
 
     def _read_lines(self):
-        if not self._file.exists():
-            return
-        for line in self._file.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:  # the kill came in the middle of a line
-                return
+        """Returns `(step, line)` of the lines that are whole."""
+        texts = self._file.read_bytes().splitlines() if self._file.exists() else []
+        lines = [(step, text.decode()) for text in texts if (step := _step_of(text)) is not None]
+        if damaged := len(texts) - len(lines):  # one if a kill came in the middle of it
+            logging.warning("%s: %d of %d lines are damaged and left out.", self._file, damaged, len(texts))
+        return lines
 
     def write(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Adds one line and its TensorBoard scalars; `split` is `train` or `eval`."""
@@ -54,3 +54,12 @@ class MetricWriter:
     def close(self) -> None:
         """Flushes the events."""
         self._events.close()
+
+
+def _step_of(text):
+    """Returns the step of a line; None for a damaged line."""
+    try:
+        step = json.loads(text.decode())["step"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return step if isinstance(step, int) else None

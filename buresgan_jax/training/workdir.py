@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import platform
+import stat
 from collections.abc import Collection, Mapping
 from importlib import metadata
 from typing import Any
 
 import jax
+from absl import logging
 from etils import epath
 from ml_collections import config_dict
 
@@ -22,15 +24,19 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-FINAL, EVALUATION = "final.json", "evaluation.json"
+CONFIG, FINAL, EVALUATION, METRICS = "config.json", "final.json", "evaluation.json", "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+_FILES = (CONFIG, FINAL, EVALUATION, METRICS, "best.json", "prepared.npz", "digit_classifier.npz", ".lock")
+_FOLDERS = (CHECKPOINTS, "best_checkpoint", "bad_checkpoints", "samples", "tensorboard", "profile")
+_RESULTS = (FINAL, EVALUATION, METRICS, CHECKPOINTS)  # what a new run in the same workdir removes or replaces
 # The keys of final.json beside the numbers of the last evaluation.
 RUN_FACTS = ("step", "seconds", "first_step_seconds", "seconds_per_step", "device", "versions")
 
 
 def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
-    """Creates the workdir, or checks that it belongs to this config.
+    """Creates the workdir, or checks that it is one of a run, and that it belongs to this config.
 
-    A workdir without checkpoints belongs to no run: everything in it would be written again.
+    A workdir without checkpoints may have any run's config: everything in it would be written again.
 
     Args:
         config: The resolved config.
@@ -38,17 +44,46 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
         write: Whether this process writes (process 0 does).
 
     Raises:
-        UserError: The workdir cannot be written, or belongs to a run whose config differs in a key that would change
-            the training so far.
+        UserError: The workdir cannot be written, holds links or results of something else than a run, or belongs to a
+            run whose config differs in a key that would change the training so far.
     """
     workdir = user_path(workdir, "workdir")
     with _os_errors(workdir):
         if write:
             workdir.mkdir(parents=True, exist_ok=True)
-        checkpoints = workdir / "checkpoints"
-        if (workdir / "config.json").exists() and checkpoints.exists() and any(checkpoints.iterdir()):
+        _check_entries(workdir)
+        results = [name for name in _RESULTS if _has_content(workdir / name)]
+        if (workdir / CONFIG).exists():
+            read_config(workdir)
+        elif results:
+            raise UserError(
+                f"{workdir} holds {', '.join(results)}, but no {CONFIG}: it is not the workdir of a run. Choose "
+                "another --workdir."
+            )
+        if CHECKPOINTS in results:
             check_same_run(config, workdir)
     return workdir
+
+
+def _check_entries(workdir):
+    """Checks that a run would find its own files and folders, and write through no link."""
+    if "://" in str(workdir):
+        return
+    for name in (*_FILES, *_FOLDERS):
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.lstat(workdir / name).st_mode
+            if stat.S_ISLNK(mode):
+                raise UserError(
+                    f"{workdir / name} is a link, and a run writes through no link. Remove it, or choose another "
+                    "--workdir; the workdir itself may be a link."
+                )
+            if not (stat.S_ISDIR if name in _FOLDERS else stat.S_ISREG)(mode):
+                kind = "folder" if name in _FOLDERS else "file"
+                raise UserError(f"{workdir / name} is no {kind}. Move it away, or choose another --workdir.")
+
+
+def _has_content(path):
+    return path.exists() and (not path.is_dir() or any(path.iterdir()))
 
 
 def lock_workdir(workdir: epath.Path) -> contextlib.ExitStack:
@@ -90,7 +125,7 @@ def lock_workdir(workdir: epath.Path) -> contextlib.ExitStack:
 def save_config(config, workdir: epath.Path) -> None:
     """Writes `config.json`."""
     with _os_errors(workdir):
-        replace_text(workdir / "config.json", config.to_json(indent=2, sort_keys=True) + "\n")
+        replace_text(workdir / CONFIG, config.to_json(indent=2, sort_keys=True) + "\n")
 
 
 def forget_results(workdir: epath.Path, *others: str) -> None:
@@ -139,6 +174,23 @@ def add_evaluation(facts: Mapping[str, Any], entries: Mapping[str, Any], workdir
         replace_text(workdir / EVALUATION, json.dumps(documents, indent=2) + "\n")
 
 
+def read_json(file: epath.Path) -> Any:
+    """Reads a JSON file of a workdir; None if there is none.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged, or no file but, say, a pipe.
+    """
+    if not file.exists():
+        return None
+    if not files.is_regular(file):
+        raise ValueError("it is no file")
+    try:
+        return json.loads(file.read_text())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def read_evaluations(workdir: epath.Path) -> list[dict[str, Any]]:
     """Reads the documents of `evaluation.json`; none if there is no such file.
 
@@ -147,20 +199,36 @@ def read_evaluations(workdir: epath.Path) -> list[dict[str, Any]]:
     """
     file = workdir / EVALUATION
     try:
-        documents = json.loads(file.read_text()) if file.exists() else []
+        documents = read_json(file)
     except ValueError:
-        documents = None
-    if not isinstance(documents, list) or not all(isinstance(each, dict) for each in documents):
+        documents = {}
+    if documents is None:
+        return []
+    is_list = isinstance(documents, list) and all(isinstance(each, dict) for each in documents)
+    if not is_list or not all(isinstance(each.get("metrics", {}), dict) for each in documents):
         raise UserError(f"{file} is damaged. Move it away, and evaluate again.")
     return documents
 
 
 def read_final(workdir: epath.Path) -> dict[str, Any]:
-    """Reads `final.json`; empty if there is none, or only a part of one."""
+    """Reads `final.json`; empty if there is none, or a damaged one, which the end of the run replaces."""
+    file = workdir / FINAL
     try:
-        return json.loads((workdir / FINAL).read_text())
-    except (OSError, json.JSONDecodeError):
-        return {}
+        final = read_json(file)
+    except (OSError, ValueError):
+        final = []
+    if final is None or is_final(final):
+        return final or {}
+    logging.warning("%s is damaged. It is written again when the run is resumed.", file)
+    return {}
+
+
+def is_final(values: Any) -> bool:
+    """Tells whether values are results of a run, as `final.json` has them."""
+    if not isinstance(values, dict) or not isinstance(values.get("step"), int):
+        return False
+    numbers = [value for name, value in values.items() if name not in ("device", "versions")]
+    return all(isinstance(value, int | float) for value in numbers)
 
 
 def read_config(workdir: epath.Path) -> config_dict.ConfigDict:
@@ -169,28 +237,33 @@ def read_config(workdir: epath.Path) -> config_dict.ConfigDict:
     Raises:
         UserError: The file is not a config.
     """
-    file = workdir / "config.json"
+    file = workdir / CONFIG
     try:
-        saved = json.loads(file.read_text())
-        method, is_old = saved["method"], "penalty" in saved
-        if not is_old:
-            config = config_lib.default(method)
-            for kind in config_lib.SLOTS:
-                config[kind].name = saved[kind]["name"]
-            config.evaluation.metrics = saved["evaluation"]["metrics"]
-            config_lib.complete(config)
-            with config.unlocked():
-                config.update(saved)
-    except UserError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:  # not JSON, or JSON of something else
+        return _parse_config(read_json(file))
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:  # JSON of anything
         problem = " ".join(str(error).split())
-        raise UserError(f"{file} is damaged ({problem}). Restore it, or choose another --workdir.") from error
-    if is_old:
-        raise UserError(f"{file} is of an older version, whose runs cannot be resumed. Choose another --workdir.")
+        raise UserError(
+            f"{file} is damaged or not of a run ({problem}). Restore it, or choose another --workdir."
+        ) from error
+
+
+def _parse_config(saved):
+    method = saved["method"]
+    if "penalty" in saved:
+        raise UserError("It is of an older version, whose runs cannot be resumed. Choose another --workdir.")
+    config = config_lib.default(method)
+    for kind in config_lib.SLOTS:
+        config[kind].name = saved[kind]["name"]
+    config.evaluation.metrics = saved["evaluation"]["metrics"]
+    config_lib.complete(config)
+    with config.unlocked():
+        config.update(saved)
     unknown = sorted(config_lib.flatten(config).keys() - config_lib.declared(config).keys())
     if unknown:
-        raise UserError(f"{file} has unknown keys: {', '.join(unknown)}. Choose another --workdir.")
+        raise UserError(f"It has unknown keys: {', '.join(unknown)}. Choose another --workdir.")
+    config_lib.check(config)
     return config
 
 

@@ -202,7 +202,7 @@ def test_image_folder_without_or_with_broken_pictures_is_told(run, tmp_path):
 
 def test_a_workdir_of_an_older_version_is_refused_in_one_line(run, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"method": "bures", "penalty": {"name": "bures"}}))
-    assert_one_line(run("--mode=sample", f"--workdir={tmp_path}"), "config.json is of an older version")
+    assert_one_line(run("--mode=sample", f"--workdir={tmp_path}"), "config.json: It is of an older version")
 
 
 def test_other_config_is_refused_naming_the_keys_and_free_keys_may_differ(run, runs, tmp_path):
@@ -245,7 +245,7 @@ def test_a_run_is_resumed_with_its_own_config(run, tmp_path, monkeypatch):
     assert result.status == 2
     assert "another config: seed (there 0, now 7). Use another --workdir" in result.err.splitlines()[-1]
     (workdir / "config.json").write_text("{")
-    assert_one_line(run(f"--workdir={workdir}"), "config.json is damaged (")
+    assert_one_line(run(f"--workdir={workdir}"), "config.json is damaged or not of a run (")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"method": "gan", "training": 3}'])
@@ -253,7 +253,7 @@ def test_damaged_config_file_of_a_workdir_is_told(run, runs, tmp_path, text):
     workdir = pathlib.Path(shutil.copytree(runs / "points", tmp_path / "run"))
     (workdir / "config.json").write_text(text)
     for arguments in ([RING], ["--mode=sample"]):
-        assert_one_line(run(*arguments, f"--workdir={workdir}"), "config.json is damaged (")
+        assert_one_line(run(*arguments, f"--workdir={workdir}"), "config.json is damaged or not of a run (")
 
 
 def test_damaged_newest_checkpoint_falls_back_and_says_so(run, runs, tmp_path, caplog):

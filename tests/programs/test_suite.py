@@ -87,7 +87,14 @@ def test_runs_of_another_suite_are_refused(monkeypatch, tmp_path, capfd, row):
     assert f"had {row[3]} steps and the overrides {row[4]!r}; this suite has 25000 and ''" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "No such file"), ("a,b\n1,2\n", "not the results.csv of a suite")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file"),
+        ("a,b\n1,2\n", "not the results.csv of a suite"),
+        ("data,method,seed,status,step,modes\nring,gan,0,done,25000,many\n", "has values that are no numbers"),
+    ],
+)
 def test_results_that_are_none_are_told(monkeypatch, tmp_path, capfd, text, said):
     file = tmp_path / "results.csv"
     if text:

@@ -1,6 +1,7 @@
 """Checkpoints: exact round trips, and no damaged file that restores wrong numbers."""
 
 import contextlib
+import os
 import pathlib
 import shutil
 from typing import Any, NamedTuple
@@ -204,6 +205,13 @@ def test_a_file_in_place_of_the_checkpoints_is_told(tmp_path):
     for options in ({}, {"read_only": True}):
         with pytest.raises(UserError, match=r"checkpoints is no folder. Move it away"):
             restore(tmp_path, **options)
+
+
+def test_a_pipe_among_the_files_is_told(workdir):
+    os.mkfifo(workdir / "checkpoints" / "1" / "pipe")
+    for options in ({}, {"read_only": True}):
+        with pytest.raises(UserError, match=r"checkpoints/1 holds 'pipe', which is no file. Move it away"):
+            restore(workdir, **options)
 
 
 def test_a_save_cut_off_by_a_kill_is_cleaned_up(workdir):

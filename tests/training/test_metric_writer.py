@@ -30,6 +30,18 @@ def test_a_restart_drops_the_lines_of_later_steps(tmp_path):
     assert b"eval/modes" in events(tmp_path)
 
 
+def test_damaged_lines_are_left_out_with_a_word(tmp_path, caplog):
+    good = ['{"step": 1, "split": "train", "loss": NaN}', '{"step": 2, "split": "eval", "modes": 8}']
+    bad = ["[1]", "7", '{"loss": 1}', '{"step": "3"}', '{"step": 1e999}', "", "[" * 200_000]
+    lines = [good[0].encode(), b"\xff\x00\xfe", *(line.encode() for line in bad), good[1].encode()]
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines))  # a line without its end, too
+    with contextlib.closing(MetricWriter(tmp_path, start_step=2)) as writer:
+        writer.write(3, "train", {"loss": 0.5})
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert text.splitlines() == [*good, '{"step": 3, "split": "train", "loss": 0.5}']
+    assert f"metrics.jsonl: 8 of {len(lines)} lines are damaged and left out." in caplog.text
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tensorboard_shows_the_pictures(tmp_path, channels):
     file = tmp_path / "grid.png"

@@ -45,6 +45,7 @@ def finished(tmp_path_factory, caches):
     """A run of random gray pictures, evaluated at every step."""
     workdir = tmp_path_factory.mktemp("runs") / "gray"
     workdir.mkdir()
+    (workdir / "config.json").write_text(helpers.make_config().to_json())
     (workdir / "evaluation.json").write_text("[]")  # of an earlier run
     (workdir / "best.json").write_text(json.dumps({"step": 1, "by": BY, "value": -1e9}))
     with pytest.MonkeyPatch.context() as monkeypatch:
