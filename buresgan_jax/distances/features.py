@@ -14,8 +14,8 @@ from buresgan_jax.distances.public import Array, jit
 
 
 def prepare_features(
-    features: jax.Array,
-    weights: jax.Array | None = None,
+    features: Array,
+    weights: Array | None = None,
     *,
     center: bool = True,
     normalize: bool = False,

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from buresgan_jax import declarations
+from buresgan_jax.distances.public import Array
 
 _EPS = 1e-12  # under the root, whose derivative at 0 is infinite
 
 
 def gradient_penalty(
-    discriminate: Callable[[jax.Array], jax.Array], real: jax.Array, fake: jax.Array, positions: jax.Array
+    discriminate: Callable[[jax.Array], jax.Array], real: Array, fake: Array, positions: Array
 ) -> jax.Array:
     """Computes the mean squared deviation of the gradient's norm from 1, at points between real and fake samples.
 
