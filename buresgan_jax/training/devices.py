@@ -1,6 +1,5 @@
 """Training steps on devices: the only place that applies `jax.pmap`, to a function of one device's rows of a batch."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -10,7 +9,6 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax.experimental import multihost_utils
 
 from buresgan_jax import data
 from buresgan_jax.algorithms import Algorithm, Batch, GANState
@@ -21,20 +19,6 @@ AXIS = "batch"
 _SMALL_DATA = 16 * 2**20  # bytes; all mixtures of points
 _CALL_BYTES = 64 * 2**20  # limit for the batches of one call; a few calls wait in memory
 _DECODE = 2**31 - 4  # folded into a step's key for decoding, far from the numbers and splits of any update
-
-
-@contextlib.contextmanager
-def raised_together():
-    """Raises a UserError or OSError of one process in all of them, which would wait for it forever otherwise."""
-    error = None
-    try:
-        yield
-    except (UserError, OSError) as found:
-        error = found
-    if jax.process_count() > 1 and not multihost_utils.process_allgather(np.asarray(error is None)).all():
-        error = error or UserError("Another process cannot start. See the message of that process.")
-    if error is not None:
-        raise error
 
 
 @struct.dataclass

@@ -21,7 +21,7 @@ from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
 from buresgan_jax.training import devices
 from buresgan_jax.training.layouts import DataParallel, Stacked
-from buresgan_jax.training.opening import open_run
+from buresgan_jax.training.opening import agree_on_config, open_run
 from buresgan_jax.training.progress import Progress, Trace
 from buresgan_jax.training.recorder import DivergedError, Recorder
 from buresgan_jax.training.workdir import machine
@@ -56,6 +56,7 @@ def train_and_evaluate(config, workdir: epath.PathLike, *, profile: bool = False
     """
     begin = time.monotonic()
     with StopSignals(alone=jax.process_count() == 1) as signals:
+        agree_on_config(config)
         layout = devices.Layout.create(config.training.batch_size)
         opened, recorder = open_run(config, workdir, signals, rows=layout.rows)
         with contextlib.closing(recorder):

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from buresgan_jax import builders, data
+from buresgan_jax import __version__, builders, data
 from buresgan_jax import config as config_lib
 from buresgan_jax.evaluation.evaluators import best_choice
 from buresgan_jax.runtime.signals import StopSignals
@@ -19,7 +20,10 @@ from buresgan_jax.training.checkpoint import Checkpointer
 from buresgan_jax.training.preparation import FILE, prepared_arrays
 from buresgan_jax.training.recorder import Recorder
 from buresgan_jax.training.run import OpenedRun
+from buresgan_jax.training.together import agree, raised_together
 from buresgan_jax.training.workdir import forget_results, lock_workdir, open_workdir, save_config
+
+_LOCAL = ("data.path", "data.data_dir", "evaluation.classifier", "evaluation.weights")  # each host may have its own
 
 
 def open_run(
@@ -50,7 +54,7 @@ def open_run(
     is_writer, algorithm, key = jax.process_index() == 0, builders.algorithm(config), jax.random.key(config.seed)
     evaluators, best = (), {}
     with contextlib.ExitStack() as stack:
-        with devices.raised_together():
+        with raised_together():
             memory.check_config(config, algorithm)
             workdir = open_workdir(config, workdir, write=is_writer)
             # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
@@ -65,13 +69,14 @@ def open_run(
             lock = stack.enter_context(lock_workdir(workdir) if is_writer else contextlib.ExitStack())
         options = {"keep": config.training.keep_checkpoints, "keep_every_steps": config.training.keep_every_steps}
         checkpointer = Checkpointer(workdir, **options)
+        agree({"the data": _fingerprint(source), "the workdir's checkpoints": checkpointer.steps()})
         description = builders.describe(config)
         start, state, tracker = _restore(config, algorithm, description.example_shape, checkpointer)
         if state is None:
             with signals.interruptible():
                 prepared = _prepare(config, algorithm, source, workdir, is_writer)
             state = _init(algorithm, description.example_shape, key, prepared)
-        with devices.raised_together():
+        with raised_together():
             if is_writer and start == 0:  # results that lie here are another run's
                 forget_results(workdir, best_checkpoint.RECORD)
             if is_writer:
@@ -82,6 +87,24 @@ def open_run(
         recorder = Recorder(opened, checkpointer, lock, best)
         stack.pop_all()  # from now on the recorder's
     return opened, recorder
+
+
+def agree_on_config(config) -> None:
+    """Checks that all processes have the same config, but for paths, and the same versions.
+
+    Raises:
+        UserError: They differ; raised in all processes.
+    """
+    facts = {f"config.{key}": value for key, value in config_lib.flatten(json.loads(config.to_json())).items()}
+    for key in _LOCAL:
+        facts.pop(f"config.{key}", None)
+    agree({**facts, "the version of jax": jax.__version__, "the version of buresgan_jax": __version__})
+
+
+def _fingerprint(source):
+    """Returns the number of examples, their shape, and the checksum of some of them."""
+    some = source.fetch(np.linspace(0, (source.num_examples or 4) - 1, 4).astype(np.int64))
+    return [source.num_examples, list(source.example_shape), zlib.crc32(np.ascontiguousarray(some))]
 
 
 def _best_choice(config, evaluators):

@@ -15,7 +15,7 @@ from PIL import Image
 from buresgan_jax import algorithms, builders, data
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StopSignals
-from buresgan_jax.training import devices, layouts, loop
+from buresgan_jax.training import devices, layouts, loop, together
 from buresgan_jax.training.opening import open_run
 
 RATES = [1e-3, 1e38, 5e-3]  # three runs on two devices; the second diverges
@@ -94,8 +94,8 @@ def test_a_mistake_of_one_process_ends_all_of_them(monkeypatch):
     def opened(mine, *others):
         monkeypatch.setattr(jax, "process_count", lambda: 1 + len(others))
         found = lambda good: np.array([good, *(error is None for error in others)])  # noqa: E731
-        monkeypatch.setattr(devices.multihost_utils, "process_allgather", found)
-        with devices.raised_together():
+        monkeypatch.setattr(together.multihost_utils, "process_allgather", found)
+        with together.raised_together():
             if mine:
                 raise mine
 
