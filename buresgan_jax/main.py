@@ -48,9 +48,13 @@ def main(argv: list[str]) -> int:
     except loop.DivergedError as error:
         return _fail(f"Training diverged at {error}", status=1)
     except OSError as error:  # such as a full disk
-        return _fail(f"Cannot read or write: {error}. Rerun the same command to resume.", status=1)
+        return cluster.leave(_fail(f"Cannot read or write: {error}. Rerun the same command to resume.", status=1))
     except KeyboardInterrupt as error:
         return _fail(str(error) or "Interrupted.", status=128 + getattr(error, "signal_number", signal.SIGINT))
+    except Exception as error:
+        if not cluster.is_loss(error):
+            raise
+        return cluster.leave(_fail("Lost another process. Rerun the same command in all processes.", status=1))
     return 0
 
 

@@ -29,6 +29,15 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
 
 
+@pytest.fixture(autouse=True)
+def heed_signals():
+    """What this process ignores, as a job in the background does, its children would ignore too."""
+    old = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in old.items():
+        signal.signal(number, handler)
+
+
 def arguments(workdir):
     flags = [f"--config.{key}={value}" for key, value in OPTIONS.items()]
     return ["--config=configs/ring.py:bures,smoke", f"--workdir={workdir}", *flags]
@@ -49,7 +58,7 @@ def interrupted(workdir, draw, seconds):
     """A run of several interrupted processes in one workdir; returns a line per signal, with what was wrong."""
     found = []
     for _ in range(3):
-        number, delay = draw.choice(SIGNALS), draw.uniform(0.1, seconds)
+        number, delay = draw.choice(SIGNALS), draw.uniform(0.1, 0.8 * seconds)
         process = helpers.start(*arguments(workdir))
         time.sleep(delay)
         process.send_signal(number)
@@ -95,7 +104,8 @@ def test_a_terminal_that_is_closed_makes_a_run_save(tmp_path):
     workdir, whole = tmp_path / "closed", tmp_path / "whole"
     window, terminal = pty.openpty()
     command = [sys.executable, "-c", _IN_TERMINAL, os.ttyname(terminal), *arguments(workdir)]
-    process = subprocess.Popen(command, cwd=helpers.ROOT)
+    environment = {**os.environ, "XLA_FLAGS": helpers.xla_flags(1)}  # the same bits as `helpers.start`
+    process = subprocess.Popen(command, cwd=helpers.ROOT, env=environment)
     shown = b""
     with open(window, "rb", buffering=0) as screen:
         while b"step 10:" not in shown:
