@@ -1,5 +1,10 @@
 """Settings of a whole process, for programs. The library never changes them."""
 
+import functools
+import sys
+
+from absl import logging
+
 from buresgan_jax.runtime import blas, malloc, xla
 
 
@@ -12,3 +17,23 @@ def tune_for_cpu(blas_threads: int = 1) -> None:
     blas.limit_threads(blas_threads)
     xla.choose_cpu_kernels()
     malloc.keep_freed_memory()
+
+
+@functools.cache
+def leave_errors_to_the_program() -> None:
+    """Keeps orbax's threads from printing the errors that they also raise in the program, such as a full disk.
+
+    One such error is several logged tracebacks, and one more for each write that has not ended when the first fails.
+    """
+    logging.get_absl_logger().addFilter(_is_not_of_orbax)
+    others = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":  # tensorstore's call to a loop that orbax has closed
+            others(unraisable)
+
+    sys.unraisablehook = hook
+
+
+def _is_not_of_orbax(record):
+    return record.levelno < logging.converter.STANDARD_ERROR or "/orbax/" not in record.pathname.replace("\\", "/")

@@ -6,6 +6,7 @@ exactly is moved to `bad_checkpoints/`, and the step before it is used. So is a 
 another one.
 """
 
+import contextlib
 import glob
 import itertools
 import json
@@ -92,14 +93,16 @@ class Checkpointer:
         if step in self._manager.all_steps():
             return
         saved = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
-        self._manager.save(step, args=ocp.args.Composite(manifest=ocp.args.JsonSave(_manifest(items)), **saved))
+        with _os_errors(self._folder):
+            self._manager.save(step, args=ocp.args.Composite(manifest=ocp.args.JsonSave(_manifest(items)), **saved))
 
     def overwrite(self, step: int, items: Mapping[str, PyTree]) -> None:
         """Deletes this step and later ones, saves the step, and waits until it is written."""
         for old in [old for old in self._manager.all_steps() if old >= step]:
             self._manager.delete(old)
         self.save(step, items)
-        self._manager.wait_until_finished()
+        with _os_errors(self._folder):
+            self._manager.wait_until_finished()
 
     def keep_only(self, step: int) -> None:
         """Deletes all other steps."""
@@ -157,9 +160,14 @@ class Checkpointer:
         return items
 
     def close(self) -> None:
-        """Waits until everything is written."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits until everything is written.
+
+        Raises:
+            OSError: Something could not be written, such as on a full disk.
+        """
+        with _os_errors(self._folder):
+            self._manager.wait_until_finished()
+            self._manager.close()
 
     def steps(self) -> list[int]:
         """Returns all steps, including damaged ones, in ascending order."""
@@ -240,6 +248,17 @@ def _check_entries(folder):
     for path, _, names in os.walk(folder) if isinstance(folder, _LocalPath) else ():
         if others := [name for name in names if not files.is_regular(os.path.join(path, name))]:
             raise UserError(f"{path} holds {others[0]!r}, which is no file. Move it away, or choose another --workdir.")
+
+
+@contextlib.contextmanager
+def _os_errors(folder):
+    """Turns tensorstore's errors, ValueErrors that quote all settings, into the OSErrors that they come from."""
+    try:
+        yield
+    except ValueError as error:
+        if number := re.search(r"os_error_code='(\d+)'", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(folder)) from error
+        raise
 
 
 def _zeros(like):

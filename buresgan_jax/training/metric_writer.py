@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping
 
 import numpy as np
-import tensorboardX
 from absl import logging
 from etils import epath
 from PIL import Image
 
+from buresgan_jax.training.event_file import EventFile
 from buresgan_jax.training.workdir import METRICS, replace_text
 
 
@@ -28,7 +28,7 @@ class MetricWriter:
         replace_text(self._file, "".join(line + "\n" for line in lines))
         # A run that begins at step 0 draws the picture of that step again.
         purge_step = start_step + 1 if start_step else 0
-        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=purge_step)
+        self._events = EventFile(workdir / "tensorboard", purge_step=purge_step)
 
     def _read_lines(self):
         """Returns `(step, line)` of the lines that are whole."""
@@ -49,7 +49,7 @@ class MetricWriter:
         """Adds a picture from a PNG file to the TensorBoard events."""
         with Image.open(io.BytesIO(file.read_bytes())) as picture:
             image = np.asarray(picture.convert("RGB"))
-        self._events.add_image("samples", image, step, dataformats="HWC")
+        self._events.add_image("samples", image, step)
 
     def close(self) -> None:
         """Flushes the events."""

@@ -152,9 +152,6 @@ class Recorder:
 
     def close(self) -> None:
         """Waits until everything is written, and releases the lock."""
-        self._checkpointer.close()
-        if self._best:
-            self._best.close()
-        if self._writer:
-            self._writer.close()
-        self._lock.close()
+        with self._lock, contextlib.ExitStack() as stack:
+            for each in filter(None, (self._writer, self._best, self._checkpointer)):  # the last one is closed first
+                stack.callback(each.close)

@@ -1,9 +1,12 @@
 """Checkpoints: exact round trips, and no damaged file that restores wrong numbers."""
 
 import contextlib
+import errno
 import os
 import pathlib
+import resource
 import shutil
+import sys
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime import process
 from buresgan_jax.training.checkpoint import Checkpointer
 
 # What a read of a damaged file leaves behind in orbax's and tensorstore's threads is theirs.
@@ -260,3 +264,30 @@ def test_saving_does_not_see_later_changes_of_the_arrays(tmp_path):
         for leaf in jax.tree.leaves(items):
             leaf[...] = 0
     assert_items_equal(restore(tmp_path)[1], make_items(1))
+
+
+def test_a_full_disk_is_one_error_and_keeps_the_steps_before(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    process.leave_errors_to_the_program.__wrapped__()
+    random, (soft, hard) = np.random.default_rng(0), resource.getrlimit(resource.RLIMIT_FSIZE)
+    large = {"state": State(np.asarray(2), [random.normal(size=1000) for _ in range(20)])}
+    with contextlib.closing(Checkpointer(tmp_path)) as checkpointer:
+        checkpointer.save(1, make_items(1))
+
+    def save():
+        with contextlib.closing(Checkpointer(tmp_path)) as checkpointer:
+            checkpointer.save(2, large)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))  # a file that grows beyond it fails as on a full disk
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*checkpoints") as error:
+            save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.errno == errno.EFBIG
+    assert capfd.readouterr() == ("", "")
+    step, items = restore(tmp_path)
+    assert step == 1
+    assert_items_equal(items, make_items(1))
+    save()
+    assert_items_equal(restore(tmp_path, large)[1], large)

@@ -1,9 +1,12 @@
 """Metrics and pictures of a run, as lines of JSON and TensorBoard events; lines of a killed run are written again."""
 
 import contextlib
+import errno
+import threading
 
 import numpy as np
 import pytest
+import tensorboardX
 from helpers import read_metrics
 
 from buresgan_jax.evaluation import pictures
@@ -52,3 +55,16 @@ def test_tensorboard_shows_the_pictures(tmp_path, channels):
     assert b"samples" in found
     assert b"\x89PNG" in found
     assert len(found) > 70 * 40 * channels  # random pixels cannot be compressed
+
+
+def test_a_full_disk_is_an_error_of_the_write_that_fails(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    threads = threading.active_count()
+    with contextlib.closing(MetricWriter(tmp_path, start_step=0)) as writer:
+        assert threading.active_count() == threads  # one that fails would print a traceback, and let others wait
+        monkeypatch.setattr(tensorboardX.RecordWriter, "write", fail)
+        for step in range(20):
+            with pytest.raises(OSError, match="No space left"):
+                writer.write(step, "train", {"loss": 1.0})
