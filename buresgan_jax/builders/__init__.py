@@ -12,6 +12,7 @@ from buresgan_jax.builders._evaluation import evaluators as evaluators
 from buresgan_jax.builders._evaluation import perfect_samples as perfect_samples
 from buresgan_jax.builders._evaluation import shared_by_runs as shared_by_runs
 from buresgan_jax.builders._methods import algorithm as algorithm
+from buresgan_jax.builders._methods import check_batch_size as check_batch_size
 from buresgan_jax.builders._methods import game as game
 from buresgan_jax.builders._networks import discriminator as discriminator
 from buresgan_jax.builders._networks import generator as generator

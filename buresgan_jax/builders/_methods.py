@@ -22,7 +22,7 @@ def algorithm(config, axis_name: str | None = None) -> algorithms.Algorithm:
         UserError: A name that stands for nothing, a value out of range, or choices that do not go together.
     """
     config_lib.check(config)
-    _check_pack(config, 1 if axis_name is None else jax.device_count())
+    check_batch_size(config, 1 if axis_name is None else jax.device_count())
     component = config_lib.chosen(config)["algorithm.name"]
     options = component.options_in(config.algorithm)
     options |= {name: module(config, name, axis_name) for name in component.facts["modules"]}
@@ -30,14 +30,34 @@ def algorithm(config, axis_name: str | None = None) -> algorithms.Algorithm:
     return _checked(built, algorithms.Algorithm, component, "algorithms.make_algorithm(game, update)")
 
 
-def _check_pack(config, num_devices):
-    pack, size = config.discriminator.pack, config.training.batch_size
-    unit = pack * num_devices
-    if size % num_devices == 0 and size % unit:
-        raise UserError(
-            f"config.training.batch_size {size} cannot be cut into packs of {pack} on each of {num_devices} device(s). "
-            f"Set it to a multiple of {unit}, such as {max(1, round(size / unit)) * unit}."
-        )
+def check_batch_size(config, num_devices: int, num_examples: int | None = None) -> None:
+    """Checks that every device gets whole packs; or, given the size of the data set, that a batch is not larger.
+
+    Args:
+        config: The whole config, whose values are within their limits.
+        num_devices: Number of devices that share a batch.
+        num_examples: Size of the data set. Default: unknown, or endless.
+
+    Raises:
+        UserError: It is not so. The message suggests a batch size that fits devices, packs, terms and data.
+    """
+    pack, size, unit = config.discriminator.pack, config.training.batch_size, config.discriminator.pack * num_devices
+    if size % unit == 0 if num_examples is None else size <= num_examples:
+        return
+    problem = f"cannot be cut into packs of {pack} on each of {num_devices} device(s)"
+    if num_examples is not None:
+        problem = f"is more than the {num_examples} examples of the data set"
+    elif pack == 1:
+        problem = f"is not divisible by the {num_devices} devices"
+    least = -(-2 * pack // unit) * unit  # two packs, for terms that compare them
+    most = min(size, num_examples or size) // unit * unit
+    hint = f"Set it to a multiple of {unit}, such as {max(least, most)}"
+    if num_examples is not None and most < least:
+        hint = f"Use at least {least} examples"
+    raise UserError(
+        f"config.training.batch_size {size} {problem}. {hint}. A stopped run keeps its batch size: resume it with as "
+        "many examples, and on a number of devices that divides it."
+    )
 
 
 def _checked(built, kind, component, hint):

@@ -238,10 +238,7 @@ def _check_broken(listing: Listing, broken: dict[int, str], most: float | None) 
         text = text if names else f"A folder in {str(listing.root)!r} cannot be read"
         raise UserError(f"{text} ({some(names or listing.unreadable)}). Mend or remove it, or set on_broken to skip.")
     if names and (len(names) == len(listing.pictures) or len(names) > most * len(listing.pictures)):
-        raise UserError(
-            f"{text}, more than the allowed fraction of {most:g} ({some(names)}). Remove or replace them, or raise "
-            "max_broken_fraction."
-        )
+        raise UserError(f"{text}, more than the allowed fraction of {most:g} ({some(names)}). Remove or replace them.")
     return [f"{count(names, 'broken picture', 'broken pictures')} ({some(names)})"] if names else []
 
 

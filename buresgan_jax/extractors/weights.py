@@ -59,7 +59,9 @@ def read_weights(source: epath.PathLike, *, sha256: str | None = None) -> Weight
     sha256 = sha256 or (promised[1] if promised else "")
     path = user_path(_download(source, sha256) if source.startswith(_URL_SCHEMES) else source, "weights")
     if not path.is_file():
-        raise UserError(f"The weights file {path} does not exist. Give its path, or a URL.")
+        raise UserError(
+            f"The weights file {path} does not exist. Give a path or a URL by --weights or config.evaluation.weights."
+        )
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(sha256):
@@ -158,7 +160,10 @@ def _download(url: str, sha256: str) -> pathlib.Path:
             _fetch(url, file, sha256)
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"Cannot download {url} ({error}). Download it elsewhere and give its path.") from error
+        raise UserError(
+            f"Cannot download {url} ({error}). Download it elsewhere and give its path: "
+            "--weights=FILE, or config.evaluation.weights."
+        ) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)

@@ -237,10 +237,7 @@ class Layout(NamedTuple):
         """Splits the batch over all devices, in the order of the device axis."""
         devices, local = jax.device_count(), jax.local_device_count()
         if batch_size % devices:
-            raise UserError(
-                f"config.training.batch_size {batch_size} is not divisible by the {devices} devices. Set it to a "
-                f"multiple of {devices}, such as {max(1, round(batch_size / devices)) * devices}."
-            )
+            raise ValueError(f"batch_size {batch_size} is not divisible by the {devices} devices.")
         size = batch_size // jax.process_count()
         return cls(batch_size, slice(jax.process_index() * size, (jax.process_index() + 1) * size), local)
 

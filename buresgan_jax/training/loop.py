@@ -16,6 +16,8 @@ import numpy as np
 from absl import logging
 from etils import epath
 
+from buresgan_jax import builders
+from buresgan_jax import config as config_lib
 from buresgan_jax.algorithms import GANState
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
@@ -57,6 +59,8 @@ def train_and_evaluate(config, workdir: epath.PathLike, *, profile: bool = False
     begin = time.monotonic()
     with StopSignals(alone=jax.process_count() == 1) as signals:
         agree_on_config(config)
+        config_lib.check(config)
+        builders.check_batch_size(config, jax.device_count())
         layout = devices.Layout.create(config.training.batch_size)
         opened, recorder = open_run(config, workdir, signals, rows=layout.rows)
         with contextlib.closing(recorder):

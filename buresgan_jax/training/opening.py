@@ -123,7 +123,8 @@ def _make_feed(config, source, algorithm, rows, memory):
         batches_per_update=algorithm.batches_per_update,
         rows=rows,
     )
-    data.batch_indices(source.num_examples, seed=config.seed, batch_size=batch_size, batch_number=0)
+    if source.num_examples is not None:
+        builders.check_batch_size(config, jax.device_count(), source.num_examples)
     return feed
 
 

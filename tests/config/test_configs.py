@@ -1,6 +1,7 @@
 """Every config, through its networks; the README's promises about them."""
 
 import pathlib
+import re
 
 import jax
 import numpy as np
@@ -164,12 +165,38 @@ def test_pacgan_has_as_many_packs_as_other_methods_have_samples():
 def test_batches_that_packs_do_not_divide_are_refused():
     wrong = load_config("ring", "pacgan")
     wrong.discriminator.pack = 3
-    with pytest.raises(UserError, match=r"batch_size 512 cannot be cut into packs of 3 .* multiple of 3, such as 513"):
+    with pytest.raises(UserError, match=r"batch_size 512 cannot be cut into packs of 3 .* multiple of 3, such as 510"):
         builders.algorithm(wrong)
     wrong.training.batch_size = 516  # a multiple of 3 and of 4 devices, but not of both at once on each
     wrong.discriminator.pack = 2
     with pytest.raises(UserError, match="packs of 2 on each of 4 .* multiple of 8, such as 512"):
         builders.algorithm(wrong, "batch")
+
+
+@pytest.mark.parametrize("size", [1, 6, 7, 12, 13, 101])
+@pytest.mark.parametrize("pack", [1, 2, 3])
+@pytest.mark.parametrize("num_devices", [1, 3, 4])
+def test_a_suggested_batch_size_fits_devices_packs_data_and_terms(size, pack, num_devices):
+    full = load_config("ring", "bures,smoke")
+    full.training.batch_size, full.discriminator.pack = size, pack
+    for num_examples in (None, 100, 12, 4):
+        message = refusal_of_batch_size(full, num_devices, num_examples)
+        if found := re.search(r"such as (\d+)", message):
+            full.training.batch_size = int(found[1])
+            assert not refusal_of_batch_size(full, num_devices, None)
+            assert not refusal_of_batch_size(full, num_devices, num_examples or 10**9)
+            config.check(full)
+            full.training.batch_size = size
+        elif message:
+            assert int(re.search(r"Use at least (\d+) examples", message)[1]) > num_examples
+
+
+def refusal_of_batch_size(full, *args):
+    try:
+        builders.check_batch_size(full, *args)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_other_files_are_one_clear_line(tmp_path, content, reason):
 
 
 def test_missing_files_and_wrong_checksums_are_one_clear_line(tmp_path):
-    with pytest.raises(UserError, match=r"nothing\.pth does not exist\. Give its path, or a URL\.$"):
+    with pytest.raises(UserError, match=r"nothing\.pth does not exist\. Give a path or a URL by --weights or config"):
         read_weights(tmp_path / "nothing.pth")
     file = golden.FOLDER / "state_dict_new.pth"
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -184,5 +184,8 @@ def test_a_url_is_downloaded_once_and_whole(tmp_path, monkeypatch):
     first = read_weights(file.as_uri())
     file.unlink()
     assert read_weights(file.as_uri()).sha256 == first.sha256
-    with pytest.raises(UserError, match=r"^Cannot download file:.*missing\.pth \(.*\)\. Download it elsewhere"):
+    with pytest.raises(
+        UserError,
+        match=r"^Cannot download file:.*missing\.pth \(.*\)\. Download it elsewhere and give its path: --weights=FILE",
+    ):
         read_weights((tmp_path / "missing.pth").as_uri())

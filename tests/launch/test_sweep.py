@@ -213,7 +213,7 @@ def test_what_fails_under_one_vmap_is_told_and_stops_nothing(monkeypatch, tmp_pa
     arguments = [f"--workdir={tmp_path}", "--together=vmap", "--grid=training.batch_size=10004,8"]
     assert call_sweep(monkeypatch, *arguments) == 1
     out, err = capfd.readouterr()
-    assert "failed after 0 s  A batch of 10004 does not fit" in err
+    assert "failed after 0 s  config.training.batch_size 10004 is more than the 10000 examples" in err
     assert "| 10004 | 1 (1 failed) |" in out
     assert call_sweep(monkeypatch, "--workdir=gs://bucket/sweep") == 2
 

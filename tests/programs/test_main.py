@@ -135,7 +135,7 @@ MISTAKES = {
     "mode": ([RING, "--mode=trian"], "--mode=trian: value should be one of <train|evaluate|sample>."),
     "devices": ([RING, "--config.training.batch_size=6"], "batch_size 6 is not divisible by the 4 devices."),
     "steps": ([RING, "--config.training.num_steps=0"], "config.training.num_steps must be at least 1, got 0."),
-    "batch": ([RING, "--config.training.batch_size=10004"], "A batch of 10004 does not fit a data set of 10000"),
+    "batch": ([RING, "--config.training.batch_size=10004"], "is more than the 10000 examples of the data set"),
     "seed": ([RING, "--config.seed=-1"], "config.seed must be at least 0, got -1."),
     "processes": ([RING, "--num_processes=2"], "Give --coordinator_address, --num_processes and --process_id together"),
     "folder not given": (["--config=configs/image_folder.py"], "config.data.path is not set."),
