@@ -12,7 +12,6 @@ from flax import struct
 
 from buresgan_jax import data
 from buresgan_jax.algorithms import Algorithm, Batch, GANState
-from buresgan_jax.errors import UserError
 from buresgan_jax.runtime import memory
 
 AXIS = "batch"
