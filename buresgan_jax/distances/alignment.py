@@ -15,6 +15,7 @@ from buresgan_jax.distances import newton_schulz
 from buresgan_jax.distances.linalg import matmul, rounding_rtol, safe_reciprocal, unit_scale
 
 Method = Literal["svd", "eigh", "newton_schulz"]
+_SHORTEST = 0.5  # of the directions of `fast_cross_svd`: shorter ones lie in the shift of the Cholesky factor
 
 
 class Singular(NamedTuple):
@@ -26,13 +27,24 @@ class Singular(NamedTuple):
     keep: jax.Array  # [k], 0 or 1
 
 
+class FastSingular(NamedTuple):
+    """The same without the dropped directions, which are zero. Small ones are not quite orthogonal to each other."""
+
+    u: jax.Array  # [n, k]
+    s: jax.Array  # [k]
+    v: jax.Array  # [m, k]
+
+
 class Polar(NamedTuple):
     """Q as a matrix, `[n, m]`."""
 
     q: jax.Array
 
 
-def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None = None) -> Singular | Polar:
+Rotation = Singular | FastSingular | Polar
+
+
+def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None = None) -> Rotation:
     """Returns the polar factor of `X Y^T` as a constant for derivatives.
 
     The derivative rules of the functions below account for its change.
@@ -49,15 +61,10 @@ def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None
     if method == "newton_schulz":
         return _polar_by_products(x, y)
     if method == "eigh":
-        rtol = 3 * float(jnp.finfo(x.dtype).eps) ** 0.5 if rtol is None else rtol
-        u, s, v = fast_cross_svd(x, _cholesky_rows(y), rtol)
-    else:
-        rtol = rounding_rtol(min(*x.shape, y.shape[0]), x.dtype) if rtol is None else rtol
-        u, s, v = thin_cross_svd(x, y)
-    keep = s > rtol * jnp.max(s)
-    if v.shape[0] < y.shape[0]:  # v belongs to the reduced rows
-        v = matmul(y, matmul(x.T, u)) * safe_reciprocal(s, keep)[None, :]
-    return Singular(u, s, v, keep.astype(s.dtype))
+        return fast_cross_svd(x, y, 3 * float(jnp.finfo(x.dtype).eps) ** 0.5 if rtol is None else rtol)
+    rtol = rounding_rtol(min(*x.shape, y.shape[0]), x.dtype) if rtol is None else rtol
+    u, s, v = thin_cross_svd(x, y)
+    return Singular(u, s, v, (s > rtol * jnp.max(s)).astype(s.dtype))
 
 
 def _polar_by_products(x, y):
@@ -87,33 +94,39 @@ def thin_cross_svd(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, ja
     return u, s, v
 
 
-def fast_cross_svd(x: jax.Array, y: jax.Array, rtol: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+def fast_cross_svd(x: jax.Array, y: jax.Array, rtol: float) -> FastSingular:
     """Computes the triplets of `X Y^T` with `s > rtol * max(s)` by `eigh` of `(X Y^T)^T (X Y^T)`; the others are zero.
 
-    Takes half the time of an SVD. Squaring costs half the digits: triplets at `rtol` have a relative error of about
-    eps / rtol^2, so an rtol below sqrt(eps) gains nothing (all columns still have length one). Arguments and shapes are
-    those of `thin_cross_svd`, with k = m.
+    Takes half the time of an SVD. Squaring costs half the digits: directions of the size of `rtol` are inclined to each
+    other by about eps / rtol^2, and to large ones by eps / rtol, so an rtol below sqrt(eps) gains nothing (all columns
+    still have length one). Arguments and shapes are those of `thin_cross_svd`, with k = min(m, dim).
     """
-    cross = matmul(x, y.T)
+    root = None if y.shape[0] <= y.shape[1] else _cholesky_root(y)
+    cross = matmul(x, (y if root is None else root).T)
     scale = unit_scale(cross)
     cross = cross / scale
     _, v = jnp.linalg.eigh(matmul(cross.T, cross))
     us = matmul(cross, v)
     s = jnp.sqrt(jnp.sum(us**2, axis=0))  # accurate to eps of the largest, unlike the roots of the eigenvalues
     keep = s > rtol * jnp.max(s)
-    return us * safe_reciprocal(s, keep)[None, :], s * scale, v * keep.astype(s.dtype)[None, :]
+    us = us * safe_reciprocal(s, keep)[None, :]
+    if root is not None:
+        # `Y^T X u / s` would turn a small inclination towards a large direction into one that is 1 / rtol times larger.
+        v = matmul(y, jax.scipy.linalg.solve_triangular(root, v))
+        lengths = jnp.sqrt(jnp.sum(v**2, axis=0))  # below one along directions with a variance near the shift
+        keep &= lengths > _SHORTEST
+        v, s = v * safe_reciprocal(lengths, keep)[None, :], s * lengths
+    kept = keep.astype(s.dtype)
+    return FastSingular(us * kept[None, :], s * scale * kept, v * kept[None, :])
 
 
-def _cholesky_rows(x):
-    """Returns at most dim rows with nearly the same `X^T X`, `[min(n, dim), dim]`, in a fifth of the time of a QR.
+def _cholesky_root(x):
+    """Returns R `[dim, dim]` with nearly `R^T R = X^T X`, in a fifth of the time of a QR.
 
-    A shift keeps the factor finite if `X^T X` is singular. The resulting rotation is too short along directions with a
-    variance near the shift. This hardly affects `residual` and `align`, which use X itself.
+    A shift keeps the factor finite if `X^T X` is singular.
     """
-    if x.shape[0] <= x.shape[1]:
-        return x
     gram = matmul(x.T, x)
-    shift = jnp.maximum(rounding_rtol(x.shape[0], x.dtype) * jnp.trace(gram), jnp.finfo(x.dtype).tiny)
+    shift = jnp.maximum(rounding_rtol(x.shape[0], x.dtype) * jnp.linalg.norm(gram), jnp.finfo(x.dtype).tiny)
     return jnp.linalg.cholesky(gram + shift * jnp.eye(gram.shape[0], dtype=x.dtype)).T
 
 
@@ -128,7 +141,7 @@ def _reduce_rows(x):
 
 
 @jax.custom_jvp
-def residual(x: jax.Array, y: jax.Array, rotation: Singular | Polar) -> jax.Array:
+def residual(x: jax.Array, y: jax.Array, rotation: Rotation) -> jax.Array:
     r"""Computes `min ||X - Q Y||_F^2`, a scalar that is never negative.
 
     Equals :math:`\|X\|_F^2 + \|Y\|_F^2 - 2 \|X Y^T\|_*` (nuclear norm), but is computed as a sum of squares, which
@@ -139,8 +152,11 @@ def residual(x: jax.Array, y: jax.Array, rotation: Singular | Polar) -> jax.Arra
         # The second term is the part of Y that Q loses. It is rounding error if Q is orthogonal.
         return jnp.maximum(jnp.sum((x - turned) ** 2) + jnp.sum(y * (y - matmul(rotation.q.T, turned))), 0)
     coordinates = matmul(rotation.v.T, y)  # [k, dim]
+    turned = matmul(rotation.u, coordinates)
+    if isinstance(rotation, FastSingular):  # the difference of the lengths also counts how u and v are inclined
+        return jnp.maximum(jnp.sum((x - turned) ** 2) + (jnp.sum(y**2) - jnp.sum(turned**2)), 0)
     # The second term is the part of Y outside the span of v.
-    return jnp.sum((x - matmul(rotation.u, coordinates)) ** 2) + jnp.sum((y - matmul(rotation.v, coordinates)) ** 2)
+    return jnp.sum((x - turned) ** 2) + jnp.sum((y - matmul(rotation.v, coordinates)) ** 2)
 
 
 @residual.defjvp
@@ -168,12 +184,19 @@ def _nuclear_norm_jvp(primals, tangents):
 
 
 @jax.custom_jvp
-def align(x: jax.Array, y: jax.Array, rotation: Singular | Polar) -> tuple[jax.Array, jax.Array]:
+def align(x: jax.Array, y: jax.Array, rotation: Rotation) -> tuple[jax.Array, jax.Array]:
     """Returns `Q Y [n, dim]` and `Q^T X [m, dim]`, without the dropped directions."""
     if isinstance(rotation, Polar):
         return matmul(rotation.q, y), matmul(rotation.q.T, x)
-    u, _, v, keep = rotation
-    return matmul(u * keep[None, :], matmul(v.T, y)), matmul(v * keep[None, :], matmul(u.T, x))
+    u, _, v = _without_dropped(rotation)
+    return matmul(u, matmul(v.T, y)), matmul(v, matmul(u.T, x))
+
+
+def _without_dropped(rotation):
+    if isinstance(rotation, FastSingular):
+        return rotation
+    u, s, v, keep = rotation
+    return u * keep[None, :], s * keep, v * keep[None, :]
 
 
 @align.defjvp
@@ -190,14 +213,14 @@ def _align_tangent(x, y, rotation, dx, dy):
     Between kept directions `dQ_ij = (dM_ij - dM_ji) / (s_i + s_j)`. Between a kept and a dropped direction (or one
     outside the thin basis) `dQ = dM / s`, the derivative along matrices of the same rank.
     """
-    u, s, v, keep = rotation
-    u, v = u * keep[None, :], v * keep[None, :]
-    inverse = safe_reciprocal(s, keep > 0)
+    u, s, v = _without_dropped(rotation)
+    keep = s > 0
+    inverse = safe_reciprocal(s, keep)
 
     u_dm = matmul(matmul(u.T, dx), y.T) + matmul(matmul(u.T, x), dy.T)  # U^T dM, [k, m]
     dm_v = matmul(dx, matmul(y.T, v)) + matmul(x, matmul(dy.T, v))  # dM V, [n, k]
     inner = matmul(u_dm, v)  # U^T dM V, [k, k]
-    pairs = (keep[:, None] * keep[None, :]) > 0
+    pairs = keep[:, None] & keep[None, :]
     turn = (inner - inner.T) * safe_reciprocal(s[:, None] + s[None, :], pairs)
     left = (dm_v - matmul(u, inner)) * inverse[None, :]  # leaves the span of U
     right = (u_dm - matmul(inner, v.T)) * inverse[:, None]  # leaves the span of V

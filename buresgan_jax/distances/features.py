@@ -105,8 +105,9 @@ def squared_bures_distance_from_features(
         scale: `"mean"` compares covariances divided by the sum of the weights (n and m without weights); `"sum"`
             compares the sums of outer products, as the authors do.
         method: `"svd"` never squares the features and is accurate to 2e-7 of the traces in float32. `"eigh"` uses the
-            eigenvalues of the squared cross matrix and is meant for training: it takes about half the time and loses
-            singular values of `F R^T` below `rtol` (an error of up to `2 k rtol` times the largest of them).
+            eigenvalues of the squared cross matrix and is meant for training: it takes about half the time, keeps half
+            the digits and loses singular values of `F R^T` below `rtol` (an error of up to `2 k rtol` times the largest
+            of them).
             `"newton_schulz"` uses matrix products (and a QR if a batch has more rows than dim), for GPU and TPU.
             `"newton_schulz_15"` is the authors' truncated iteration. `"auto"` chooses by platform and size.
         rtol: Singular values of `F R^T` below `rtol` times the largest give no gradient (a valid subgradient). Default:

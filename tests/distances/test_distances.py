@@ -460,9 +460,45 @@ def test_eigh_is_near_svd_on_flat_spectra_of_batches_with_more_rows_than_columns
     x, y = (jnp.asarray(features(seed, n, dim, dtype=np.float32)) for seed in range(2))
     distance = functools.partial(buresgan_jax.squared_bures_distance_from_features, scale="sum")
     exact, fast = (jax.value_and_grad(functools.partial(distance, method=method))(x, y) for method in ("svd", "eigh"))
-    np.testing.assert_allclose(fast[0], exact[0], rtol=1e-2)
-    np.testing.assert_allclose(fast[1], exact[1], atol=2e-2 * np.abs(exact[1]).max())
-    assert 0 <= distance(x, x[::-1], method="eigh") <= 1e-4 * 2 * jnp.sum(x**2)
+    np.testing.assert_allclose(fast[0], exact[0], rtol=1e-5)
+    np.testing.assert_allclose(fast[1], exact[1], atol=1e-3 * np.abs(exact[1]).max())
+    assert 0 <= distance(x, x[::-1], method="eigh") <= 1e-6 * 2 * jnp.sum(x**2)
+
+
+def with_small_columns(n, m, dim, dtype):
+    """Pairs of batches, one or both with 1 or dim / 2 columns scaled by 1e-1 to 1e-8; and where no column is small."""
+    scales, counts = np.meshgrid(10.0 ** -np.arange(1, 8.1, 0.25), [1, dim // 2])
+    healthy = np.arange(dim) >= counts.reshape(-1, 1, 1)
+    columns = np.where(healthy, 1, scales.reshape(-1, 1, 1))
+    x, y = (features(seed, len(columns) * rows, dim).reshape(-1, rows, dim) for seed, rows in enumerate((n, m)))
+    x, y = x + x[..., :1], y - y[..., :1]  # columns that depend on each other
+    x, y = np.concatenate([x * columns, x, x * columns]), np.concatenate([y, y * columns, y * columns])
+    return x.astype(dtype), y.astype(dtype), np.concatenate([healthy] * 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "m", "dim"), [(4, 5, 3), (60, 50, 8), (24, 5, 6)], ids=str)
+def test_eigh_keeps_half_the_digits_beside_small_columns(x64, dtype, n, m, dim):
+    x, y, healthy = with_small_columns(n, m, dim, dtype)
+
+    def derivatives(x, y):
+        distance = functools.partial(FROM_FEATURES["bures_eigh"], center=False, scale="sum")
+        gradient = jax.grad(lambda x, y: distance(x, y).sum(), argnums=(0, 1))
+        return distance(x, y), gradient(x, y), jax.jvp(gradient, (x, y), (x + y[:, :1], y - x[:, :1]))[1]
+
+    value, gradients, second = jax.jit(derivatives)(x, y)
+    assert all(np.isfinite(array).all() for array in (*gradients, *second))
+    x, y = x.astype(float), y.astype(float)
+    u, s, v_transposed = np.linalg.svd(x @ y.swapaxes(1, 2), full_matrices=False)
+    traces = np.sum(x**2, axis=(1, 2)) + np.sum(y**2, axis=(1, 2))
+    root_eps = float(np.finfo(dtype).eps) ** 0.5
+    np.testing.assert_array_less(np.abs(value - (traces - 2 * s.sum(1))), 4 * root_eps * traces)
+    if min(n, m) > 2 * dim:  # no other direction is small
+        rotation = u @ v_transposed
+        exact = 2 * (x - rotation @ y), 2 * (y - rotation.swapaxes(1, 2) @ x)
+        for gradient, expected in zip(gradients, exact, strict=True):
+            error = np.linalg.norm((gradient - expected) * healthy, axis=(1, 2))
+            np.testing.assert_array_less(error, 10 * root_eps * traces**0.5)
 
 
 @pytest.mark.parametrize("rows", [300, 20_000])
