@@ -2,7 +2,8 @@
 
 Notation: `cov_x`, `cov_y` are symmetric positive semidefinite `[..., dim, dim]`; `x`, `y` are batches of feature
 vectors `[..., n, dim]` and `[..., m, dim]`, one example per row. Leading axes broadcast. Every squared distance has
-"squared" in its name. All functions are pure, jitted, differentiable in every array, and work in float32 and float64.
+"squared" in its name. All functions are pure, jitted, differentiable in every array, and work in float32 and float64;
+float16 and bfloat16 arrays are computed in float32, and their results and gradients have the arrays' dtype.
 
 Methods of the Bures distance (measured in docs/bures.md):
 
@@ -39,7 +40,7 @@ def squared_bures_distance(cov_x: Array, cov_y: Array, *, method: Method = "eigh
     :math:`\min_Q \|A^{1/2} - Q B^{1/2}\|_F^2` over orthogonal Q, which is never negative and does not cancel at A = B.
 
     Args:
-        cov_x: Matrix A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_x: Matrix A, symmetric positive semidefinite, shape `[..., dim, dim]`, floating dtype.
         cov_y: Matrix B, same dim and dtype. Leading axes broadcast (pairs); for all pairs of two stacks see
             `pairwise_squared_bures_distance`.
         method: `"eigh"` is the accurate one. `"svd"` needs no singular vectors for the value, which is off by up to eps
@@ -53,7 +54,7 @@ def squared_bures_distance(cov_x: Array, cov_y: Array, *, method: Method = "eigh
 
     Raises:
         ValueError: The matrices are not square, their dims differ, or the method is unknown.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         Symmetry, definiteness and finiteness are not checked (see `validate.covariances`): the symmetric part is used,
@@ -236,7 +237,7 @@ def bures_distance(cov_x: Array, cov_y: Array, *, method: Method = "eigh") -> ja
     there.
 
     Args:
-        cov_x: Symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_x: Symmetric positive semidefinite, shape `[..., dim, dim]`, floating dtype.
         cov_y: Same dim and dtype as `cov_x`; leading axes broadcast.
         method: See `squared_bures_distance`.
 
@@ -245,7 +246,7 @@ def bures_distance(cov_x: Array, cov_y: Array, *, method: Method = "eigh") -> ja
 
     Raises:
         ValueError: The matrices are not square, their dims differ, or the method is unknown.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
     """
     return linalg.safe_sqrt(squared_bures_distance(cov_x, cov_y, method=method))
 
@@ -255,7 +256,7 @@ def pairwise_squared_bures_distance(covs_x: Array, covs_y: Array, *, method: Met
     """Computes squared Bures distances between all pairs of two stacks, with one root per matrix instead of per pair.
 
     Args:
-        covs_x: Symmetric positive semidefinite, shape `[..., n, dim, dim]`, float32 or float64.
+        covs_x: Symmetric positive semidefinite, shape `[..., n, dim, dim]`, floating dtype.
         covs_y: Shape `[..., m, dim, dim]`, same dim and dtype; leading axes broadcast.
         method: See `squared_bures_distance`. `"eigh"` and `"svd"` reuse the roots.
 
@@ -264,7 +265,7 @@ def pairwise_squared_bures_distance(covs_x: Array, covs_y: Array, *, method: Met
 
     Raises:
         ValueError: The arrays are not stacks of square matrices of equal dim, or the method is unknown.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         Cost: n + m `eigh` and n m SVDs. Memory: O(m dim^2) in addition to the input; the result is computed row by row.
@@ -295,7 +296,7 @@ def fidelity(cov_x: Array, cov_y: Array, *, method: Method = "eigh") -> jax.Arra
     :math:`\mathrm{tr} A + \mathrm{tr} B - 2 F`. It is also called the root fidelity: Jozsa's fidelity is its square.
 
     Args:
-        cov_x: Matrix A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_x: Matrix A, symmetric positive semidefinite, shape `[..., dim, dim]`, floating dtype.
         cov_y: Matrix B, same dim and dtype; leading axes broadcast.
         method: See `squared_bures_distance`. `"eigh"` and `"svd"` are equal here.
 
@@ -304,7 +305,7 @@ def fidelity(cov_x: Array, cov_y: Array, *, method: Method = "eigh") -> jax.Arra
 
     Raises:
         ValueError: The matrices are not square, their dims differ, or the method is unknown.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
     checks.check_choice("method", method, METHODS)

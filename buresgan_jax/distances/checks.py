@@ -22,11 +22,12 @@ def check_array(name: str, array: jax.Array) -> None:
 
 
 def check_floating(name: str, array: jax.Array) -> None:
-    """Raises TypeError unless the array is float32 or float64."""
+    """Raises TypeError unless the array is float32 or float64, as `public.in_float32` leaves float16 and bfloat16."""
     check_array(name, array)
     if array.dtype not in (jnp.float32, jnp.float64):
         raise TypeError(
-            f"{name} must be float32 or float64, got {array.dtype}. Convert it first: {name}.astype(jnp.float32)."
+            f"{name} must be float64, float32, bfloat16 or float16, got {array.dtype}. Convert it first: "
+            f"{name}.astype(jnp.float32)."
         )
 
 

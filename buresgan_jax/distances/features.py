@@ -10,9 +10,10 @@ from buresgan_jax.distances import alignment, checks, linalg
 from buresgan_jax.distances.bures import authors_form
 from buresgan_jax.distances.linalg import matmul
 from buresgan_jax.distances.methods import METHODS, Method, Scale, by_platform
-from buresgan_jax.distances.public import Array, jit
+from buresgan_jax.distances.public import Array, in_float32, jit
 
 
+@in_float32
 def prepare_features(
     features: Array,
     weights: Array | None = None,
@@ -24,7 +25,7 @@ def prepare_features(
     """Centers, row-normalizes, weights and scales a batch, so that `F^T F` is the requested second-moment matrix.
 
     Args:
-        features: Batch of features, `[..., n, dim]`, float32 or float64.
+        features: Batch of features, `[..., n, dim]`, floating dtype.
         weights: Weights of the examples, at least 0, `[..., n]`. Default: all one.
         center: Whether to subtract the (weighted) mean of the batch.
         normalize: Whether to divide each (centered) row by its length. The length has a floor of 1e-6: a row of zeros
@@ -92,7 +93,7 @@ def squared_bures_distance_from_features(
     Procrustes residual :math:`\min_Q \|F - Q R\|_F^2` with one decomposition in the smaller of batch and feature space.
 
     Args:
-        x: Features of one batch, shape `[..., n, dim]`, float32 or float64.
+        x: Features of one batch, shape `[..., n, dim]`, floating dtype.
         y: Features of the other batch, shape `[..., m, dim]`; n and m may differ, leading axes broadcast.
         weights_x: Weights of the rows of x, at least 0, shape `[..., n]`, same dtype. Default: all one. A weight of
             exactly 0 gets no gradient through its row, although the true gradient is finite: start from small positive
@@ -120,7 +121,7 @@ def squared_bures_distance_from_features(
     Raises:
         ValueError: An array has fewer than two axes, a batch is empty, the feature dims differ, or the scale or method
             is unknown.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         Cost O(k^3 + (n + m) dim k) with k = min(n, m, dim). The gradient is `2 (F - Q R)` and is bounded everywhere; a

@@ -14,7 +14,7 @@ def squared_frobenius_distance(cov_x: Array, cov_y: Array) -> jax.Array:
     """Computes the squared Frobenius distance between two matrices, the sum of squared differences of their entries.
 
     Args:
-        cov_x: Covariance matrix, shape `[..., dim, dim]`, float32 or float64.
+        cov_x: Covariance matrix, shape `[..., dim, dim]`, floating dtype.
         cov_y: Same dim and dtype as `cov_x`; leading axes broadcast.
 
     Returns:
@@ -22,7 +22,7 @@ def squared_frobenius_distance(cov_x: Array, cov_y: Array) -> jax.Array:
 
     Raises:
         ValueError: The matrices are not square, or their dims differ.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
     return linalg.over_leading_axes(lambda a, b: jnp.sum((a - b) ** 2), "(d,d),(d,d)->()", cov_x, cov_y)
@@ -47,7 +47,7 @@ def squared_frobenius_distance_from_features(
     :math:`\|F^T F - R^T R\|^2 = \|F F^T\|^2 + \|R R^T\|^2 - 2 \|F R^T\|^2`, so that no `[dim, dim]` matrix is formed.
 
     Args:
-        x: Features of one batch, shape `[..., n, dim]`, float32 or float64.
+        x: Features of one batch, shape `[..., n, dim]`, floating dtype.
         y: Features of the other batch, shape `[..., m, dim]`; n and m may differ, leading axes broadcast.
         center: See `squared_bures_distance_from_features`.
         normalize: See `squared_bures_distance_from_features`.
@@ -60,7 +60,7 @@ def squared_frobenius_distance_from_features(
     Raises:
         ValueError: An array has fewer than two axes, a batch is empty, the feature dims differ, or the scale is
             unknown.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         Cost O((n + m) dim min(dim, n + m)).

@@ -18,7 +18,7 @@ def squared_bures_wasserstein_distance(
     It is also called the Frechet distance; on features of Inception-v3 it is the Frechet inception distance.
 
     Args:
-        mean_x: Mean, shape `[..., dim]`, float32 or float64.
+        mean_x: Mean, shape `[..., dim]`, floating dtype.
         cov_x: Covariance, symmetric positive semidefinite, shape `[..., dim, dim]`.
         mean_y: Mean of the other Gaussian, shape `[..., dim]`.
         cov_y: Covariance of the other Gaussian, shape `[..., dim, dim]`. Leading axes of all four broadcast.
@@ -29,7 +29,7 @@ def squared_bures_wasserstein_distance(
 
     Raises:
         ValueError: The shapes do not match, or the method is unknown.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
     """
     checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
     checks.check_choice("method", method, METHODS)

@@ -77,7 +77,7 @@ def bures_transport_map(cov_x: Array, cov_y: Array) -> jax.Array:
     :math:`T A T = B`.
 
     Args:
-        cov_x: Matrix A, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_x: Matrix A, symmetric positive semidefinite, shape `[..., dim, dim]`, floating dtype.
         cov_y: Matrix B, same dim and dtype; leading axes broadcast.
 
     Returns:
@@ -85,7 +85,7 @@ def bures_transport_map(cov_x: Array, cov_y: Array) -> jax.Array:
 
     Raises:
         ValueError: The matrices are not square, or their dims differ.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         For singular A the pseudo-inverse replaces the inverse: T is zero on the null space of A, and `T A T = B` holds
@@ -104,7 +104,7 @@ def bures_geodesic(cov_x: Array, cov_y: Array, t: Array | float) -> jax.Array:
     :math:`F_t^T F_t,\ F_t = (1 - t) A^{1/2} + t\,Q B^{1/2}`, which needs no inverse.
 
     Args:
-        cov_x: Matrix A at t = 0, symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64.
+        cov_x: Matrix A at t = 0, symmetric positive semidefinite, shape `[..., dim, dim]`, floating dtype.
         cov_y: Matrix B at t = 1, same dim and dtype.
         t: Position on the path, between 0 and 1, shape `[...]`. Leading axes of all three broadcast.
 
@@ -113,7 +113,7 @@ def bures_geodesic(cov_x: Array, cov_y: Array, t: Array | float) -> jax.Array:
 
     Raises:
         ValueError: The matrices are not square, or their dims differ.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         If the path is not unique (A and B are singular in different directions), the result is one of the shortest
@@ -166,7 +166,7 @@ def bures_barycenter(
     decreases the objective. No inverse is taken, so singular matrices are allowed.
 
     Args:
-        covs: Symmetric positive semidefinite, shape `[..., n, dim, dim]`, float32 or float64.
+        covs: Symmetric positive semidefinite, shape `[..., n, dim, dim]`, floating dtype.
         weights: Weights, not negative and with a positive sum, by which they are divided. Shape `[..., n]`, same dtype.
             Default: equal weights.
         max_iterations: The largest number of iterations.
@@ -178,7 +178,7 @@ def bures_barycenter(
 
     Raises:
         ValueError: The shapes do not match.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         Cost per iteration: n SVDs. Matrices that commute need two iterations, generic ones about ten. The derivative is
@@ -196,7 +196,8 @@ def bures_barycenter(
     rtol = 8 * float(jnp.finfo(covs.dtype).eps) if rtol is None else rtol
 
     def of_stack(covs, weights):
-        scale = linalg.unit_scale(covs)
+        # The zero varies over the same devices as the weights, which `jax.shard_map` wants of the start of a loop.
+        scale = linalg.unit_scale(covs) + jnp.zeros_like(weights[0])
         return scale * _barycenter(covs / scale, weights / jnp.sum(weights), max_iterations, rtol)
 
     return linalg.over_leading_axes(of_stack, "(n,d,d),(n)->(d,d)", covs, weights)
@@ -223,7 +224,8 @@ def _barycenter(covs, weights, max_iterations, rtol):
             following = step(current)
             return iteration + 1, following, jnp.linalg.norm(following - current)
 
-        return jax.lax.while_loop(go_on, advance, (0, start, jnp.asarray(jnp.inf, covs.dtype)))[1]
+        infinity = jnp.full_like(start, jnp.inf, shape=())  # varies over the devices as `start` does
+        return jax.lax.while_loop(go_on, advance, (0, start, infinity))[1]
 
     def solve(_, __):
         roots = jax.vmap(linalg.sqrtm)(covs)

@@ -75,7 +75,7 @@ def sqrtm(matrix: Array) -> jax.Array:
     r"""Computes the principal square root of symmetric positive semidefinite matrices by eigendecomposition.
 
     Args:
-        matrix: Symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64. Only its symmetric part is
+        matrix: Symmetric positive semidefinite, shape `[..., dim, dim]`, floating dtype. Only its symmetric part is
             used. Eigenvalues that rounding made negative count as zero.
 
     Returns:
@@ -83,7 +83,7 @@ def sqrtm(matrix: Array) -> jax.Array:
 
     Raises:
         ValueError: The matrices are not square.
-        TypeError: The dtype is not float32 or float64.
+        TypeError: The dtype is not floating.
 
     Note:
         Cost O(dim^3). The derivative solves the Sylvester equation `S dS + dS S = dA` in the eigenbasis, so it is exact
@@ -142,7 +142,7 @@ def inv_sqrtm(matrix: Array) -> jax.Array:
     For singular matrices it is the pseudo-inverse.
 
     Args:
-        matrix: Symmetric positive semidefinite, shape `[..., dim, dim]`, float32 or float64. Only its symmetric part is
+        matrix: Symmetric positive semidefinite, shape `[..., dim, dim]`, floating dtype. Only its symmetric part is
             used.
 
     Returns:
@@ -151,7 +151,7 @@ def inv_sqrtm(matrix: Array) -> jax.Array:
 
     Raises:
         ValueError: The matrices are not square.
-        TypeError: The dtype is not float32 or float64.
+        TypeError: The dtype is not floating.
 
     Note:
         Cost O(dim^3). On the range, the derivative is that of the inverse root; between range and null space, it is the

@@ -75,7 +75,7 @@ def roots(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     Takes 36 products in float32, 72 in float64, per shift.
     """
     eps = float(jnp.finfo(matrix.dtype).eps)
-    eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+    eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype) + jnp.zeros_like(matrix)  # see `authors_root`
     bound = _spectral_bound(matrix)
     scaled = symmetric_part(matrix) / bound
 
@@ -106,7 +106,8 @@ def authors_root(matrix: jax.Array, num_steps: int = 15) -> jax.Array:
     JAX differentiates through the steps. The iteration does not converge for eigenvalues below `1.5^(-2 num_steps)` of
     the norm: their roots are too small.
     """
-    eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+    # The zeros vary over the same devices as the matrix: `jax.shard_map` wants that of the start of a loop.
+    eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype) + jnp.zeros_like(matrix)
     squared = jnp.sum(matrix**2)
     norm = jnp.sqrt(jnp.where(squared > 0, squared, 1))
 

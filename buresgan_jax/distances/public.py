@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
@@ -28,13 +29,41 @@ def jit(function: Callable[_P, _R]) -> Callable[_P, _R]:
     kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
     options = [name for name, kind in kinds.items() if kind is inspect.Parameter.KEYWORD_ONLY]
     num_arrays = len(kinds) - len(options)
-    compiled = jax.jit(function, static_argnames=options)
+    compiled = jax.jit(in_float32(function), static_argnames=options)
 
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         if len(args) > num_arrays or str in map(type, args) or not kinds.keys() >= kwargs.keys():
             raise TypeError(_explain(function.__name__, signature, options, args, kwargs))
         return compiled(*args, **kwargs)
+
+    return call
+
+
+def in_float32(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Computes a function of float16 or bfloat16 arrays in float32. Results and gradients have the arrays' dtype.
+
+    Raises:
+        TypeError: Some arrays are float16 or bfloat16, and others are not.
+    """
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        arrays = [each for each in (*args, *kwargs.values()) if hasattr(each, "dtype")]
+        half = next((each.dtype for each in arrays if each.dtype in (jnp.float16, jnp.bfloat16)), None)
+        if half is None:
+            return function(*args, **kwargs)
+        if any(each.ndim and each.dtype != half for each in arrays):
+            dtypes = ", ".join(str(each.dtype) for each in arrays)
+            raise TypeError(
+                f"{function.__name__} needs arrays of equal dtypes, got {dtypes}. Convert them to one dtype."
+            )
+
+        def widen(each):
+            return each.astype(jnp.float32) if hasattr(each, "dtype") else each
+
+        result = function(*map(widen, args), **{name: widen(each) for name, each in kwargs.items()})
+        return result.astype(half)
 
     return call
 

@@ -14,7 +14,7 @@ def squared_bures_distance_of_diagonals(variances_x: Array, variances_y: Array) 
     """Computes the squared Bures distance between diagonal matrices: the squared difference of standard deviations.
 
     Args:
-        variances_x: Diagonal entries, at least 0, shape `[..., dim]`, float32 or float64.
+        variances_x: Diagonal entries, at least 0, shape `[..., dim]`, floating dtype.
         variances_y: Same dim and dtype; leading axes broadcast.
 
     Returns:
@@ -22,7 +22,7 @@ def squared_bures_distance_of_diagonals(variances_x: Array, variances_y: Array) 
 
     Raises:
         ValueError: The dims differ.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
     """
     checks.check_same_dtype(variances_x=variances_x, variances_y=variances_y)
     for name, array in (("variances_x", variances_x), ("variances_y", variances_y)):
@@ -44,7 +44,7 @@ def squared_bures_distance_low_rank(
     are multiples of the identity, it works in the span of the rows of F and R and forms no `[dim, dim]` matrix.
 
     Args:
-        factor_x: Factor F, shape `[..., k, dim]`, float32 or float64.
+        factor_x: Factor F, shape `[..., k, dim]`, floating dtype.
         diagonal_x: Diagonal a, at least 0, shape `[..., dim]`, or `[..., 1]` for a multiple of the identity.
         factor_y: Factor R, shape `[..., l, dim]`.
         diagonal_y: Diagonal b, with the same shapes as `diagonal_x`.
@@ -54,7 +54,7 @@ def squared_bures_distance_low_rank(
 
     Raises:
         ValueError: The shapes do not match.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         Cost O((k + l)^2 dim + (k + l)^3) if both diagonals have one entry and k + l < dim, O(dim^3) otherwise. The

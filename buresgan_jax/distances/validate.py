@@ -5,6 +5,7 @@ symmetric is replaced by its symmetric part, and negative eigenvalues count as z
 enter the program.
 """
 
+import jax.numpy as jnp
 import numpy as np
 
 from buresgan_jax.distances import checks
@@ -20,16 +21,17 @@ def covariances(*, rtol: float | None = None, **matrices) -> None:
 
     Raises:
         ValueError: A matrix is not finite, not symmetric, or has a negative eigenvalue, or the shapes do not match.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         Cost O(dim^3) per matrix, on the host.
     """
-    matrices = {name: np.asarray(matrix) for name, matrix in matrices.items()}
+    precisions = {name: np.asarray(matrix).dtype for name, matrix in matrices.items()}
+    matrices = {name: _as_array(matrix) for name, matrix in matrices.items()}
     checks.check_covariances(**matrices)
     for name, matrix in matrices.items():
         _check_finite(name, matrix)
-        tolerance = 100 * matrix.shape[-1] * np.finfo(matrix.dtype).eps if rtol is None else rtol
+        tolerance = 100 * matrix.shape[-1] * float(jnp.finfo(precisions[name]).eps) if rtol is None else rtol
         scale = np.abs(matrix).max(axis=(-2, -1))
         skew = np.abs(matrix - np.swapaxes(matrix, -2, -1)).max(axis=(-2, -1))
         _raise_at(skew > tolerance * scale, skew, f"{name} is not symmetric: entries differ from their mirror by")
@@ -42,12 +44,17 @@ def features(**batches) -> None:
 
     Raises:
         ValueError: A value is not finite, a batch is empty, or the dims differ.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
     """
-    batches = {name: np.asarray(batch) for name, batch in batches.items()}
+    batches = {name: _as_array(batch) for name, batch in batches.items()}
     checks.check_features(**batches)
     for name, batch in batches.items():
         _check_finite(name, batch)
+
+
+def _as_array(array):
+    array = np.asarray(array)
+    return array.astype(np.float32) if array.dtype in (jnp.float16, jnp.bfloat16) else array
 
 
 def _check_finite(name, array):

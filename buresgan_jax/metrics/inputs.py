@@ -4,6 +4,7 @@ Statistics are accumulated and compared in float64 by NumPy and LAPACK on the ho
 most metrics are a difference of nearly equal sums.
 """
 
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -24,7 +25,8 @@ def check_features(name: str, features: ArrayLike, *, min_samples: int = 1, lowe
             value is not finite.
     """
     features = np.asarray(features)
-    if features.ndim != 2 or not features.shape[1] or features.dtype.kind not in "fiub":
+    is_real = features.dtype.kind in "iub" or jnp.issubdtype(features.dtype, jnp.floating)  # bfloat16 is of kind V
+    if features.ndim != 2 or not features.shape[1] or not is_real:
         raise ValueError(
             f"{name} must be real numbers of shape [n, dim], one example per row; "
             f"got shape {features.shape} of {features.dtype}."
@@ -90,7 +92,7 @@ def check_images(name: str, images: ArrayLike, *, min_samples: int = 1) -> np.nd
     check_num_samples(name, len(images), min_samples)
     if images.dtype == np.uint8:
         return images.astype(np.float32) / np.float32(127.5) - 1
-    if images.dtype.kind != "f":
+    if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f"{name} must be floating within [-1, 1], or uint8, got {images.dtype}.")
     check_finite(name, images)
     lowest, highest = float(images.min()), float(images.max())

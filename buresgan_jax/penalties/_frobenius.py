@@ -6,10 +6,11 @@ import jax
 
 from buresgan_jax import declarations, distances
 from buresgan_jax.distances import checks
-from buresgan_jax.distances.public import Array
+from buresgan_jax.distances.public import Array, in_float32
 from buresgan_jax.penalties._features import MAX_SAMPLES, SCALE, check_rows, feature_rows
 
 
+@in_float32
 def frobenius_penalty(fake_features: Array, real_features: Array, *, scale: distances.Scale = "sum") -> jax.Array:
     """Computes the squared Frobenius distance between the feature covariances of a fake and a real batch.
 
@@ -25,7 +26,7 @@ def frobenius_penalty(fake_features: Array, real_features: Array, *, scale: dist
 
     Raises:
         ValueError: A batch is not `[n, dim]`, is empty, or the dims differ.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     References:
         De Meulemeester et al., "The Bures Metric for Generative Adversarial Networks", ECML-PKDD 2021.

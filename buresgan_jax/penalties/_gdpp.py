@@ -9,13 +9,14 @@ from buresgan_jax import declarations
 from buresgan_jax.declarations import Option
 from buresgan_jax.distances import checks
 from buresgan_jax.distances.linalg import matmul, rounding_tolerance, safe_reciprocal, symmetric_part
-from buresgan_jax.distances.public import Array
+from buresgan_jax.distances.public import Array, in_float32
 from buresgan_jax.penalties._features import MAX_SAMPLES, check_rows, feature_rows
 
 _MAGNITUDE_WEIGHT = 1e-4  # weight of the eigenvalues relative to the eigenvectors, from the authors
 _SMALLEST_NORM = 1e-6
 
 
+@in_float32
 def gdpp_penalty(fake_features: Array, real_features: Array, *, signed: bool = False) -> jax.Array:
     r"""Computes the difference between the spectra of the Gram matrices of a fake and a real batch.
 
@@ -34,7 +35,7 @@ def gdpp_penalty(fake_features: Array, real_features: Array, *, signed: bool = F
 
     Raises:
         ValueError: A batch is not `[n, dim]`, is empty, or their shapes differ.
-        TypeError: A dtype is not float32 or float64, or the dtypes differ.
+        TypeError: A dtype is not floating, or the dtypes differ.
 
     Note:
         The derivative of an eigenvector divides by gaps between eigenvalues. Gaps within rounding (`4 sqrt(n) eps *

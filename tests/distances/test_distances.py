@@ -314,11 +314,11 @@ def test_errors_say_what_was_got_and_what_to_do():
         buresgan_jax.bures_distance(x, x)
     with pytest.raises(ValueError, match=r"equal dim, got shapes \(3, 3\) and \(2, 2\)"):
         buresgan_jax.squared_bures_distance(np.eye(3), np.eye(2))
-    with pytest.raises(TypeError, match="must be float32 or float64, got int32"):
+    with pytest.raises(TypeError, match="must be float64, .* or float16, got int32"):
         buresgan_jax.sqrtm(np.eye(3, dtype=np.int32))
-    with pytest.raises(TypeError, match="cov_y must be float32 or float64, got float16"):
+    with pytest.raises(TypeError, match="frobenius_distance needs arrays of equal dtypes, got float32, float16"):
         buresgan_jax.frobenius_distance(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float16))
-    with pytest.raises(TypeError, match="must be float32 or float64, got complex64"):
+    with pytest.raises(TypeError, match="must be float64, .* or float16, got complex64"):
         buresgan_jax.squared_bures_distance_from_features(x.astype(np.complex64), x)
     for distance in FROM_FEATURES.values():
         with pytest.raises(ValueError, match=r"equal feature dim, got shapes \(4, 3\) and \(4, 2\)"):

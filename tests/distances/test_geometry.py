@@ -200,5 +200,5 @@ def test_errors_say_what_was_got():
     for function in (bures_transport_map, functools.partial(bures_geodesic, t=0.5)):
         with pytest.raises(ValueError, match=r"equal dim, got shapes \(3, 3\) and \(2, 2\)"):
             function(a, a[:2, :2])
-    with pytest.raises(TypeError, match="covs must be float32 or float64, got int32"):
+    with pytest.raises(TypeError, match="covs must be float64, .* or float16, got int32"):
         bures_barycenter(np.ones((2, 3, 3), np.int32))

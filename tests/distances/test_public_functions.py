@@ -112,6 +112,44 @@ def test_gradient_in_both_modes_under_pmap_checkpoint_and_debug_nans(name):
     np.testing.assert_allclose(forward, np.sum(gradient * tangent), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("replicated", [None, 0, 1])
+@pytest.mark.parametrize("name", ["bures_barycenter", "squared_bures_distance-newton_schulz_15", "roots_by_products"])
+def test_loops_are_traced_inside_shard_map_with_its_checks(name, replicated):
+    roots_by_products = (
+        functools.partial(buresgan_jax.squared_bures_distance, method="newton_schulz"),
+        2 * CASES["sqrtm"][1],
+    )
+    function, arguments = CASES.get(name, roots_by_products)
+    specs = tuple(jax.P() if index == replicated else jax.P("batch") for index in range(2))
+    gradient = jax.grad(lambda *arguments: function(*arguments).sum(), (0, 1))
+    mapped = jax.shard_map(
+        lambda x, y: gradient(x if replicated == 0 else x[0], y if replicated == 1 else y[0]),
+        mesh=jax.sharding.Mesh(np.array(jax.devices()[:2]), "batch"),
+        in_specs=specs,
+        out_specs=specs,
+    )
+    stacked = [each if spec == jax.P() else np.stack([each] * 2) for each, spec in zip(arguments, specs, strict=True)]
+    assert len(jax.eval_shape(mapped, *stacked)) == 2
+
+
+@FUNCTIONS
+def test_half_precision_goes_in_and_comes_out(name):
+    function, arguments = CASES[name]
+    arguments = [jax.ShapeDtypeStruct(argument.shape, jax.numpy.bfloat16) for argument in arguments]
+    value, gradient = jax.eval_shape(jax.value_and_grad(lambda *arguments: function(*arguments).sum()), *arguments)
+    assert value.dtype == gradient.dtype == jax.numpy.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [jax.numpy.float16, jax.numpy.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype):
+    x, y = features(0, 6).astype(dtype), features(1, 5).astype(dtype)
+    function = jax.value_and_grad(buresgan_jax.squared_bures_distance_from_features)
+    for found, expected in zip(function(x, y), function(x.astype(np.float32), y.astype(np.float32)), strict=True):
+        np.testing.assert_array_equal(found, expected.astype(dtype))
+    with pytest.raises(TypeError, match="needs arrays of equal dtypes, got .*float16, float32. Convert them to one"):
+        function(x, y.astype(np.float32))
+
+
 # Calls that do not fit
 
 

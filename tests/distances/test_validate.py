@@ -1,5 +1,6 @@
 """Checks of values: bad values are rejected, and the message names them."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -36,5 +37,12 @@ def test_bad_features_are_named():
         validate.features(x=np.ones((2, 2)), y=np.array([[0, 0], [np.inf, np.nan]]))
     with pytest.raises(ValueError, match="x must be a non-empty batch"):
         validate.features(x=np.ones((0, 2)))
-    with pytest.raises(TypeError, match="x must be float32 or float64, got int64"):
+    with pytest.raises(TypeError, match="x must be float64, .* or float16, got int64"):
         validate.features(x=np.ones((2, 2), np.int64))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16])
+def test_rounding_to_half_precision_is_no_fault(dtype):
+    x = np.random.default_rng(0).normal(size=(20, 50)).astype(np.float32)
+    validate.covariances(cov=np.cov(x.T).astype(dtype))
+    validate.features(x=x.astype(dtype))

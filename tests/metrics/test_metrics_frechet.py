@@ -167,3 +167,8 @@ def test_batches_of_another_dimension_are_refused():
     moments.add(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="dimension of earlier batches, 3, got 4"):
         moments.add(np.zeros((2, 4)))
+
+
+def test_bfloat16_features_are_real_numbers():
+    real, fake = (jnp.asarray(np.random.default_rng(seed).normal(size=(20, 3)), jnp.bfloat16) for seed in range(2))
+    assert frechet_distance(real, fake) == frechet_distance(np.asarray(real, np.float64), np.asarray(fake, np.float64))

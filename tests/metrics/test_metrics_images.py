@@ -1,5 +1,6 @@
 """Sliced Wasserstein distance and MS-SSIM: images in, floats out."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -7,6 +8,7 @@ import scipy.optimize
 from golden import metrics as golden_metrics
 
 from buresgan_jax.metrics import ms_ssim, ms_ssim_of_pairs, sliced_wasserstein
+from buresgan_jax.metrics.inputs import check_images
 from buresgan_jax.metrics.sliced_wasserstein import laplacian_pyramid, random_directions, sliced_wasserstein_distance
 
 VARIANTS = pytest.mark.parametrize("variant", ["bures_gan", "progan"])
@@ -150,3 +152,8 @@ def test_equal_images_are_similar_by_one_and_pairs_of_a_collapsed_set_too():
 def test_bad_pairs_are_one_clear_line(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_bfloat16_images_are_floating():
+    images = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 16, 16, 1)), jnp.bfloat16)
+    assert check_images("images", images).dtype == np.float32
