@@ -237,7 +237,12 @@ def algorithm(
 
 
 def data(
-    name: str, meaning: str, *options: Option, describe: Callable[..., Any], is_drawn: bool = False
+    name: str,
+    meaning: str,
+    *options: Option,
+    describe: Callable[..., Any],
+    is_drawn: bool = False,
+    fingerprint: Callable[..., str] | None = None,
 ) -> Callable[[Callable], Component]:
     """Declares a data set, a decorator of `(*, seed, **options) -> Source`.
 
@@ -247,8 +252,11 @@ def data(
         *options: Its own options.
         describe: `(**options) -> data.Description`, known without opening the data.
         is_drawn: Whether the seed decides which examples there are.
+        fingerprint: `(**options) -> text` that differs when the files of the data do, quickly found; for data in files.
+            Its free options are the places where the files may lie.
     """
-    return _declare("data", name, meaning, options, {"describe": describe, "is_drawn": is_drawn})
+    facts = {"describe": describe, "is_drawn": is_drawn, "fingerprint": fingerprint}
+    return _declare("data", name, meaning, options, facts)
 
 
 def metric(

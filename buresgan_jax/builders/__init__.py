@@ -4,6 +4,8 @@ Nothing that is built here sees the config; every builder takes plain arguments.
 `UserError` with the nearest one that it has.
 """
 
+from buresgan_jax.builders._data import data_fingerprint as data_fingerprint
+from buresgan_jax.builders._data import data_places as data_places
 from buresgan_jax.builders._data import describe as describe
 from buresgan_jax.builders._data import has_splits as has_splits
 from buresgan_jax.builders._data import source as source

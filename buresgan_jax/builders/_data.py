@@ -38,6 +38,23 @@ def source(config) -> data.Source:
     return opened
 
 
+def data_fingerprint(config) -> str | None:
+    """Returns a text that differs when the files of the training data do; None for data without files."""
+    component = _component(config)
+    fingerprint = component.facts["fingerprint"]
+    if fingerprint is None or _has_random_images(config, describe(config)):
+        return None
+    return fingerprint(**component.options_in(config.data))
+
+
+def data_places(config) -> set[str]:
+    """Returns the keys that say where the files of the training data lie."""
+    component = _component(config)
+    if component.facts["fingerprint"] is None:
+        return set()
+    return {f"data.{each.name}" for each in component.options if each.is_free and each.name in component.own_names}
+
+
 def source_key(config) -> tuple:
     """Everything that `source` depends on: configs with equal keys have equal training data."""
     is_drawn = config.smoke or _component(config).facts["is_drawn"]

@@ -1,5 +1,7 @@
 """A folder of pictures of any format, size and color mode as a data set."""
 
+import hashlib
+import os
 from collections.abc import Callable
 from typing import IO
 
@@ -19,7 +21,7 @@ from buresgan_jax.runtime.paths import user_path
 
 _NUM_SIZES = 3  # of pictures, that a message names
 
-_PATH = declarations.Option("path", None, "folder of pictures, local or gs://", kind=str)
+_PATH = declarations.Option("path", None, "folder of pictures, local or gs://", kind=str, is_free=True)
 _ON_BROKEN = declarations.Option(
     "on_broken", "skip", "broken files: skip them with a warning, or stop with an error", choices=("skip", "error")
 )
@@ -93,6 +95,16 @@ def _describe(*, image_size: int | None, channels: int, **_) -> Description:
     return describe_images(image_size, channels)
 
 
+def _fingerprint(*, path: str | None, **_) -> str:
+    root = user_path(path or ".", "config.data.path")
+    pictures, total, digest = list_pictures(root, recursive=True).pictures, 0, hashlib.sha256()
+    for picture in pictures:
+        size = picture.stat().length
+        total += size
+        digest.update(b"%s %d\n" % (os.fsencode(picture.relative_to(root)), size))
+    return f"{len(pictures)} pictures of {total:,} bytes (names and sizes {digest.hexdigest()[:12]})"
+
+
 @declarations.data(
     "image_folder",
     "a folder of pictures of any format and size",
@@ -103,6 +115,7 @@ def _describe(*, image_size: int | None, channels: int, **_) -> Description:
     _ON_BROKEN,
     options.FLIP,
     describe=_describe,
+    fingerprint=_fingerprint,
 )
 def image_folder(
     *, seed: int, path: str | None, image_size: int | None, channels: int, crop: str | int, on_broken: str, flip: bool

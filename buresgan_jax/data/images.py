@@ -81,6 +81,13 @@ def tfds_source(
     return Source(name, num_examples, shape, fetch, decode_images, labels, num_classes=num_classes)
 
 
+def tfds_fingerprint(name: str, split: str, data_dir: str | None) -> str:
+    """Returns a text with the version and the sizes of a prepared data set; see `tfds_source`."""
+    info = open_builder(name, data_dir).info
+    number = info.splits[split].num_examples
+    return f"{info.full_name}, {number} pictures in {split}, {info.dataset_size:,} bytes in all"
+
+
 def _is_labeled(split: str) -> bool:
     return "unlabelled" not in split  # that split of stl10 has the label -1 everywhere
 
@@ -91,9 +98,12 @@ def _data_set(name: str, meaning: str, num_classes: int | None = None) -> declar
     def describe(*, split: str, image_size: int | None, channels: int, **_) -> Description:
         return describe_images(image_size, channels, num_classes=num_classes if _is_labeled(split) else None)
 
+    def fingerprint(*, split: str, data_dir: str | None, **_) -> str:
+        return tfds_fingerprint(name, split, data_dir)
+
     own_options = (options.SPLIT, options.DATA_DIR, options.IMAGE_SIZE, options.CHANNELS, options.FLIP)
 
-    @declarations.data(name, meaning, *own_options, describe=describe)
+    @declarations.data(name, meaning, *own_options, describe=describe, fingerprint=fingerprint)
     def build(
         *, seed: int, split: str, data_dir: str | None, image_size: int | None, channels: int, flip: bool
     ) -> Source:
@@ -115,6 +125,10 @@ celeb_a = _data_set("celeb_a", "faces of celebrities, the centers of 178 x 218 p
 IMAGE_SETS = tuple(component.name for component in (mnist, fashion_mnist, cifar10, cifar100, stl10, celeb_a))
 
 
+def _fingerprint_any(*, base: str, split: str, data_dir: str | None, **_) -> str:
+    return tfds_fingerprint(base, split, data_dir)
+
+
 def _describe_any(*, image_size: int | None, channels: int, **_) -> Description:
     return describe_images(image_size, channels)
 
@@ -130,6 +144,7 @@ def _describe_any(*, image_size: int | None, channels: int, **_) -> Description:
     options.CROP,
     options.FLIP,
     describe=_describe_any,
+    fingerprint=_fingerprint_any,
 )
 def tfds(
     *,

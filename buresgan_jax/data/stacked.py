@@ -6,7 +6,7 @@ from buresgan_jax import declarations
 from buresgan_jax.data import options
 from buresgan_jax.data._random import Stream, random_bits
 from buresgan_jax.data.augment import with_flips
-from buresgan_jax.data.images import tfds_source
+from buresgan_jax.data.images import tfds_fingerprint, tfds_source
 from buresgan_jax.data.source import Description, Source, decode_images, describe_images
 from buresgan_jax.errors import UserError
 
@@ -82,6 +82,10 @@ def _describe(*, base: str, image_size: int | None, channels: int, **_) -> Descr
     return describe_images(image_size, channels, num_classes=_NUM_CLASSES, digits=base)
 
 
+def _fingerprint(*, base: str, split: str, data_dir: str | None, **_) -> str:
+    return tfds_fingerprint(base, split, data_dir)
+
+
 @declarations.data(
     "stacked_mnist",
     "three gray digits in the three color channels: 1000 classes",
@@ -93,6 +97,7 @@ def _describe(*, base: str, image_size: int | None, channels: int, **_) -> Descr
     options.CHANNELS,
     options.FLIP,
     describe=_describe,
+    fingerprint=_fingerprint,
     is_drawn=True,
 )
 def stacked_mnist(

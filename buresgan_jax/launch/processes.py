@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 
 from ml_collections import config_dict
 
+from buresgan_jax import builders
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
 from buresgan_jax.runtime import accelerators, signals
 from buresgan_jax.runtime.cores import available_cores
 from buresgan_jax.runtime.signals import StoppedError
 from buresgan_jax.training import workdir
+from buresgan_jax.training.data_record import check_data
 
 _POLL_SECONDS = 0.1
 _ROOT = pathlib.Path(__file__).parents[2]  # where the package is importable from, installed or not
@@ -73,6 +75,8 @@ def finished(cell: Cell) -> Outcome | None:
     if final.get("step", -1) < num_steps:
         return None
     changed = workdir.check_same_run(cell.config, cell.workdir)
+    if changed & builders.data_places(cell.config):
+        check_data(cell.config, cell.workdir)
     if final["step"] > num_steps:
         raise UserError(
             f"{cell.workdir} is already at step {final['step']}, training.num_steps is {num_steps}. Use another "

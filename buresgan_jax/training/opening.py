@@ -17,6 +17,8 @@ from buresgan_jax.evaluation.evaluators import best_choice
 from buresgan_jax.runtime.signals import StopSignals
 from buresgan_jax.training import best_checkpoint, devices, memory
 from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.data_record import FILE as DATA
+from buresgan_jax.training.data_record import check_data, save_data
 from buresgan_jax.training.preparation import FILE, prepared_arrays
 from buresgan_jax.training.recorder import Recorder
 from buresgan_jax.training.run import OpenedRun
@@ -77,16 +79,24 @@ def open_run(
                 prepared = _prepare(config, algorithm, source, workdir, is_writer)
             state = _init(algorithm, description.example_shape, key, prepared)
         with raised_together():
-            if is_writer and start == 0:  # results that lie here are another run's
-                forget_results(workdir, best_checkpoint.RECORD)
-            if is_writer:
-                save_config(config, workdir)
+            _bind(config, workdir, start, is_writer)
         opened = OpenedRun(
             config, workdir, description, algorithm, feed, key, start, state, tracker, evaluators, is_writer
         )
         recorder = Recorder(opened, checkpointer, lock, best)
         stack.pop_all()  # from now on the recorder's
     return opened, recorder
+
+
+def _bind(config, workdir, start, is_writer):
+    """Binds the workdir to the config and the data of a new run, or compares these with a resumed run's."""
+    if start:
+        check_data(config, workdir)
+    elif is_writer:  # results that lie here are another run's
+        forget_results(workdir, best_checkpoint.RECORD, DATA)
+    if is_writer:
+        save_data(config, workdir)
+        save_config(config, workdir)
 
 
 def agree_on_config(config) -> None:
@@ -146,6 +156,7 @@ def _prepare(config, algorithm, source, workdir, is_writer):
     """What the algorithm makes of the data before its first step."""
     free = config_lib.free_keys(config)
     facts = {key: value for key, value in config_lib.flatten(json.loads(config.to_json())).items() if key not in free}
+    facts["data"] = builders.data_fingerprint(config)
     compute = functools.partial(algorithm.prepare, source, config.seed)
     return prepared_arrays(algorithm.prepared_like, compute, workdir / FILE, facts, is_writer=is_writer)
 

@@ -95,14 +95,14 @@ def changes_of_run(config, overrides: Mapping[str, Any], workdir: epath.PathLike
         workdir: The run's directory.
 
     Returns:
-        The overrides that evaluation or sampling may use: those of free keys, and of the place of the data.
+        The overrides that evaluation or sampling may use: those of free keys.
 
     Raises:
         UserError: The workdir holds no run, or one whose config differs in another key.
     """
     saved = SavedRun(workdir)
-    free = {*config_lib.free_keys(config), "data.path"}
-    check_same_run(config, saved.workdir, free)
+    check_same_run(config, saved.workdir)
+    free = config_lib.free_keys(config)
     return {key: value for key, value in overrides.items() if key in free}
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -26,7 +26,7 @@ except ImportError:  # Windows
 
 CONFIG, FINAL, EVALUATION, METRICS = "config.json", "final.json", "evaluation.json", "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
-_FILES = (CONFIG, FINAL, EVALUATION, METRICS, "best.json", "prepared.npz", "digit_classifier.npz", ".lock")
+_FILES = (CONFIG, FINAL, EVALUATION, METRICS, "best.json", "data.json", "prepared.npz", "digit_classifier.npz", ".lock")
 _FOLDERS = (CHECKPOINTS, "best_checkpoint", "bad_checkpoints", "samples", "tensorboard", "profile")
 _RESULTS = (FINAL, EVALUATION, METRICS, CHECKPOINTS)  # what a new run in the same workdir removes or replaces
 # The keys of final.json beside the numbers of the last evaluation.
@@ -275,13 +275,12 @@ def _os_errors(workdir):
         raise UserError(f"Cannot write to workdir {workdir}: {error}. Choose another --workdir.") from error
 
 
-def check_same_run(config, workdir: epath.Path, free: Collection[str] | None = None) -> set[str]:
+def check_same_run(config, workdir: epath.Path) -> set[str]:
     """Checks that a workdir's `config.json` differs from a config in free keys only.
 
     Args:
         config: The resolved config.
         workdir: The run's directory.
-        free: The keys in which they may differ. Default: the free keys.
 
     Returns:
         The keys in which they differ.
@@ -291,7 +290,7 @@ def check_same_run(config, workdir: epath.Path, free: Collection[str] | None = N
     """
     old, new = (config_lib.flatten(json.loads(each.to_json())) for each in (read_config(workdir), config))
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    if fixed := sorted(changed - set(config_lib.free_keys(config) if free is None else free)):
+    if fixed := sorted(changed - config_lib.free_keys(config)):
         differences = ", ".join(f"{key} (there {old.get(key)!r}, now {new.get(key)!r})" for key in fixed)
         raise UserError(
             f"Workdir {workdir} belongs to a run with another config: {differences}. Use another --workdir, or the "

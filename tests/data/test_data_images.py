@@ -72,6 +72,16 @@ def test_pictures_and_labels_belong_together(data_dir, in_memory):
     np.testing.assert_array_equal(source.fetch(np.array([5, 5, 0])), pictures[[5, 5, 0]])
 
 
+def test_a_prepared_set_is_known_by_its_version_and_sizes(data_dir):
+    config = load_config("stl10", "gan")
+    config.data.data_dir = data_dir
+    found = builders.data_fingerprint(config)
+    assert found.startswith("stl10/1.0.0, 12 pictures in unlabelled, ")
+    config.data.split = "train[:5]"
+    assert " 5 pictures in train[:5], " in builders.data_fingerprint(config)
+    assert builders.data_places(config) == {"data.data_dir"}
+
+
 def test_splits_are_told_apart(data_dir):
     test_set = tfds_source("cifar10", data_dir=data_dir, split="test")
     expected = {_pixels("cifar10", index).tobytes() for index in range(100, 112)}
