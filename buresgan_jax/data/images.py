@@ -185,13 +185,20 @@ def open_builder(name: str, data_dir: str | None) -> Any:
         return tfds.builder(name, data_dir=data_dir)
     except ImportError as error:
         raise UserError(f"{name!r} needs another package: {_first_line(error)}") from error
-    except (ValueError, AssertionError) as error:  # AssertionError: there is no such version
+    except Exception as error:  # TFDS raises nearly anything on damaged files; AssertionError: no such version
+        folder = f"in {data_dir}" if data_dir else "in TFDS's own folder"
         known, base = tfds.list_builders(with_community_datasets=False), name.partition("/")[0].partition(":")[0]
+        is_unknown = isinstance(error, AssertionError | tfds.core.DatasetNotFoundError) or "BuilderConfig" in str(error)
+        if not is_unknown or "DatasetInfo" in str(error):
+            fix = f"Remove that folder and run: {prepare_command(name, data_dir)}" if base in known else "Restore it."
+            reason = _first_line(error).rpartition('}": ')[2].rstrip(".")
+            raise UserError(
+                f"{name!r} {folder} is damaged: its dataset_info.json or features.json cannot be used ({reason}). {fix}"
+            ) from error
         if base in known:
             names = [f"{base}/{config}" for config in tfds.builder_cls(base).builder_configs]
             hint = did_you_mean(name, names, f"TFDS says: {_first_line(error)}")
             raise UserError(f"Unknown image set {name!r}.{hint}") from error
-        folder = f"in {data_dir}" if data_dir else "in TFDS's own folder"
         raise UserError(
             f"Unknown image set {name!r}.{did_you_mean(name, known)} Use one of: {', '.join(IMAGE_SETS)}; another TFDS "
             f"data set, see https://www.tensorflow.org/datasets/catalog; or one that is prepared {folder} (data_dir)."

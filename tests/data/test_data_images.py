@@ -294,6 +294,24 @@ def test_damaged_data_are_refused(data_dir, tmp_path, how):
         _all(tfds_source("cifar10", data_dir=str(tmp_path)))
 
 
+@pytest.mark.parametrize("name", ["cifar10", "mine"])  # TFDS knows only the first
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"{}", b"\x80", b"[" * 100_000])
+def test_damaged_information_is_told(data_dir, tmp_path, name, content):
+    (old,) = Path(data_dir).glob("cifar10/*")
+    new = tmp_path / name / old.name
+    new.mkdir(parents=True)
+    for path in old.iterdir():
+        text = path.read_bytes()
+        if path.suffix == ".json":
+            text = text.replace(b'"cifar10"', f'"{name}"'.encode())
+        (new / path.name.replace("cifar10", name)).write_bytes(text)
+    assert tfds_source(name, data_dir=str(tmp_path)).num_examples == 12
+    (new / "dataset_info.json").write_bytes(content)
+    fix = "Remove that folder and run: python -m buresgan_jax.prepare cifar10" if name == "cifar10" else "Restore it."
+    with pytest.raises(UserError, match=rf"^'{name}' in .* is damaged: its dataset_info.json .* cannot.*\. {fix}"):
+        tfds_source(name, data_dir=str(tmp_path))
+
+
 def test_other_file_formats_are_refused(data_dir, tmp_path):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
     (path,) = tmp_path.glob("cifar10/*/dataset_info.json")
