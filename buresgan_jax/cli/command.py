@@ -3,6 +3,7 @@
 import runpy
 import sys
 
+from buresgan_jax import __version__
 from buresgan_jax.errors import did_you_mean
 
 # Module, its first arguments, meaning.
@@ -23,12 +24,15 @@ def main() -> int:
     """Runs the program that the first argument names, as `python -m` would.
 
     Returns:
-        The exit status, if no program was run: 0 for `--help`, 2 for a wrong name. A program exits by itself.
+        The exit status, if no program was run: 0, or 2 for a wrong name. A program exits by itself.
     """
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("--help", "-help", "-h", "help"):
         lines = [f"  {each:17} {meaning}" for each, (_, _, meaning) in COMMANDS.items()]
         print("\n".join(["usage: buresgan COMMAND [OPTIONS]", "", *lines, "", "buresgan COMMAND --help: its options"]))
+        return 0
+    if name == "--version":
+        print(__version__)
         return 0
     if name not in COMMANDS:
         hint = did_you_mean(name, COMMANDS, "buresgan --help lists all.")

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import buresgan_jax
 from buresgan_jax.cli import command
 
 
@@ -43,10 +44,12 @@ def test_each_command_is_a_program(call, words, program):
     assert importlib.util.find_spec(f"buresgan_jax.{module}")
 
 
-def test_help_and_a_wrong_name(call, capsys):
+def test_help_version_and_a_wrong_name(call, capsys):
     for words in ([], ["--help"]):
         assert call(*words) == (0, [])
         said = capsys.readouterr().out
         assert all(f"\n  {name} " in said for name in command.COMMANDS)
+    assert call("--version") == (0, [])
+    assert capsys.readouterr().out == f"{buresgan_jax.__version__}\n"
     assert call("trian") == (2, [])
     assert capsys.readouterr().err == "There is no command 'trian'. Did you mean 'train'?\n"
