@@ -13,16 +13,36 @@ def user_path(path: epath.PathLike, name: str) -> epath.Path:
     A shell leaves `--workdir=~/runs` as it is, so programs must expand it.
 
     Args:
-        path: The path, local or remote (`gs://...`).
+        path: The path, local or `gs://BUCKET/...`, which is looked up once.
         name: The flag, key or argument that holds it, for messages.
 
     Raises:
-        UserError: The path is empty, or there is no such home folder.
+        UserError: The path is empty, there is no such home folder, or the path is remote and cannot be reached.
     """
     text = os.fspath(path)
     if not text or "\0" in text:
         raise UserError(f"{name} is {text!r}, which is no path. Give a file or folder.")
+    if "://" in text:
+        return _reached(text, name)
     expanded = os.path.expanduser(text)
     if expanded.startswith("~"):
         raise UserError(f"{name} is {text!r}: there is no such home folder. If that is its name, write ./{text}.")
     return epath.Path(expanded)
+
+
+def _reached(text, name):
+    if not text.startswith("gs://"):  # orbax writes checkpoints to no other store
+        raise UserError(
+            f"{name} is {text!r}. Give a local path, or gs://BUCKET/FOLDER: other addresses cannot be used."
+        )
+    path = epath.Path(text)
+    try:
+        path.exists()
+    except ImportError as error:
+        raise UserError(f'{name} is {text!r}, which needs gcsfs: pip install -e ".[gcs]".') from error
+    except Exception as error:  # no network, no credentials, no such bucket: each library has errors of its own
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{name} {text!r} cannot be reached ({problem}). Check the address, network and login."
+        ) from error
+    return path

@@ -3,6 +3,7 @@
 import helpers
 import numpy as np
 import pytest
+from etils import epath
 
 from buresgan_jax import data, prepare, suite
 from buresgan_jax.cli import flag_errors
@@ -29,8 +30,32 @@ def home(tmp_path, monkeypatch):
 def test_the_home_folder_is_put_in_and_other_paths_stay(home):
     assert str(user_path("~/runs", "workdir")) == f"{home}/runs"
     assert str(user_path("~", "workdir")) == str(home)
-    for path in ("runs/~", "./~", "/a/~b", "gs://bucket/~"):
+    for path in ("runs/~", "./~", "/a/~b"):
         assert str(user_path(path, "workdir")) == path.removeprefix("./")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ImportError("Please install gcsfs"), r"workdir is 'gs://bucket/run', which needs gcsfs: pip install -e "),
+        (RuntimeError("no\nlogin"), r"workdir 'gs://bucket/run' cannot be reached \(no login\). Check the address"),
+    ],
+)
+def test_a_remote_path_that_cannot_be_reached_is_refused_at_once(monkeypatch, error, message):
+    def exists(path):
+        raise error
+
+    monkeypatch.setattr(type(epath.Path("gs://bucket")), "exists", exists)
+    with pytest.raises(UserError, match=message):
+        user_path("gs://bucket/run", "workdir")
+
+
+def test_a_remote_path_that_can_be_reached_is_taken_and_other_stores_are_refused(monkeypatch):
+    monkeypatch.setattr(type(epath.Path("gs://bucket")), "exists", lambda path: False)
+    assert str(user_path("gs://bucket/~", "workdir")) == "gs://bucket/~"
+    for path in ("s3://bucket/run", "http://host/run", "/a/b://c"):
+        with pytest.raises(UserError, match=f"--out is '{path}'. Give a local path, or gs://BUCKET/FOLDER"):
+            user_path(path, "--out")
 
 
 @pytest.mark.parametrize(
