@@ -14,7 +14,7 @@ from buresgan_jax.cli.evaluation_flags import CHECKPOINT, EMA, OUT, SEED
 from buresgan_jax.config import reference
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import options as evaluation_options
-from buresgan_jax.runtime import compilation_cache, process
+from buresgan_jax.runtime import compilation_cache, memory, process
 from buresgan_jax.training import loop, saved_config, saved_run
 
 evaluation_flags.define_changes(evaluation_options.OF_SAVED_RUNS)
@@ -53,6 +53,8 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt as error:
         return _fail(str(error) or "Interrupted.", status=128 + getattr(error, "signal_number", signal.SIGINT))
     except Exception as error:
+        if message := memory.exhausted(error):
+            return cluster.leave(_fail(message))
         if not cluster.is_loss(error):
             raise
         return cluster.leave(_fail("Lost another process. Rerun the same command in all processes.", status=1))

@@ -17,7 +17,7 @@ from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
 from buresgan_jax.launch import processes
 from buresgan_jax.launch.processes import Cell, Outcome
-from buresgan_jax.runtime import compilation_cache, process
+from buresgan_jax.runtime import compilation_cache, memory, process
 from buresgan_jax.runtime.paths import user_path
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
 from buresgan_jax.training import loop
@@ -55,6 +55,11 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
     except OSError as error:  # such as a full disk
         print(f"Cannot read or write: {error}. Rerun the same command to resume.", file=sys.stderr)
         return 1
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not memory.exhausted(error):
+            raise
+        print(memory.exhausted(error), file=sys.stderr)
+        return 2
     except KeyboardInterrupt as error:
         print(error, file=sys.stderr)
         return 128 + getattr(error, "signal_number", signal.SIGINT)

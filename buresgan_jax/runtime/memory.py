@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+import jax
+
 from buresgan_jax.errors import UserError
 
 # A container's limit, by version 2 of Linux's control groups: bytes, or "max".
@@ -16,6 +18,18 @@ def host_bytes() -> int:
         return min(machine, int(_LIMIT.read_text()))
     except (OSError, ValueError):  # no such file, or "max"
         return machine
+
+
+def exhausted(error: Exception) -> str:
+    """What an error of NumPy or JAX says of memory that could not be allocated; empty for other errors."""
+    text = next(iter(str(error).splitlines()), "")
+    is_device = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in text
+    if not is_device and not isinstance(error, MemoryError):
+        return ""
+    return (
+        f"Out of memory ({text.rstrip('.')}). Set smaller networks or a smaller config.training.batch_size, or end "
+        "other processes."
+    )
 
 
 def require(setting: str, what: str, needed: int, there: int) -> None:

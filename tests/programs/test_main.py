@@ -7,11 +7,14 @@ import pty
 import shutil
 
 import helpers
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from buresgan_jax import config as config_lib
+from buresgan_jax import sweep
+from buresgan_jax.launch import scheduler
 from buresgan_jax.training import loop
 
 RING = "--config=configs/ring.py:smoke"
@@ -74,6 +77,25 @@ def test_none_is_taken_where_a_key_may_be_none(run, monkeypatch, tmp_path):
     given, none = (config_lib.flatten(config) for config in configs)
     assert {key: given[key] for key in keys} == keys
     assert {key: none[key] for key in keys} == dict.fromkeys(keys)
+
+
+@pytest.mark.parametrize("program", ["main", "sweep"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7.28 TiB."),
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nBuffers:"),
+    ],
+)
+def test_memory_that_ends_in_the_middle_is_one_line(monkeypatch, tmp_path, capfd, program, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(loop, "train_and_evaluate", fail)
+    monkeypatch.setattr(scheduler, "run", fail)
+    argv = [program, RING, f"--workdir={tmp_path}"]
+    status = helpers.call(monkeypatch, argv, {"main": None, "sweep": sweep.main}[program])
+    assert_one_line(helpers.Result(status, *capfd.readouterr()), "Out of memory (")
 
 
 MISTAKES = {
