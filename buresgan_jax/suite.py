@@ -211,7 +211,8 @@ def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> 
         "Mean (standard deviation, divisor n) over the runs that are done. Numbers `ema_...` are those of the averaged "
         f"generator, the others those of the raw one. {_PERFECT}: draws from the data's own distribution."
     )
-    (workdir / "results.md").write_text("\n".join([f"# {workdir.name}", "", *lines, "", note, "", table, ""]))
+    text = "\n".join([f"# {workdir.name}", "", *lines, "", note, "", table, ""])
+    replace_text(epath.Path(workdir / "results.md"), text)
     return table
 
 
@@ -248,7 +249,7 @@ def update_file(file: epath.Path, text: str) -> None:
     new, count = re.subn(r"(<!-- results -->\n).*?(<!-- /results -->)", rf"\g<1>\n{text}\n\n\g<2>", old, flags=re.S)
     if not count:
         raise UserError(f"--update={file}: it has no <!-- results --> and <!-- /results --> lines.")
-    file.write_text(new)
+    replace_text(file, new)
 
 
 # Command line

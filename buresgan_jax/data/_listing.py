@@ -100,10 +100,13 @@ def _walk_local(listing: Listing, recursive: bool) -> Iterator[tuple[str, ...]]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if not os.path.isdir(entry.path):
+            if os.path.isdir(entry.path):
+                if recursive:
+                    (links if entry.is_symlink() else folders).append((*parts, entry.name))
+            elif os.path.isfile(entry.path) or not os.path.exists(entry.path):  # a dangling link is told when opened
                 yield (*parts, entry.name)
-            elif recursive:
-                (links if entry.is_symlink() else folders).append((*parts, entry.name))
+            else:
+                listing.others.append(entry.name)  # such as a pipe, whose reader would wait
 
 
 def _walk_remote(listing: Listing, recursive: bool) -> Iterator[tuple[str, ...]]:

@@ -57,6 +57,8 @@ def read_arrays(
         OSError: The file cannot be opened.
         ValueError: It is damaged, encrypted, of an unknown compression, or holds something else than plain arrays.
     """
+    if os.path.exists(path) and not os.path.isdir(path) and not is_regular(path):
+        raise ValueError("it is no file but a pipe or a device")
     with epath.Path(path).open("rb") as file:
         try:
             is_single = file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX

@@ -268,9 +268,10 @@ def test_what_is_used_and_left_out_is_said_in_one_line(tmp_path, warnings_logged
     assert not warnings_logged
     for name in ("notes.txt", "b/list.csv", "b/more.csv", "README"):
         (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "b" / "2.png").touch()
     assert folder_source(tmp_path, image_size=8, max_broken_fraction=0.2).num_examples == 7
-    left_out = "1 broken picture (b/2.png: not a picture); 4 files of other kinds (.csv, .txt, README)"
+    left_out = "1 broken picture (b/2.png: not a picture); 5 files of other kinds (.csv, .png, .txt, ...)"
     assert warnings_logged == [f"{tmp_path}: using 7 pictures (3 PNG, 2 WEBP, 1 JPEG, 1 BMP). Left out: {left_out}."]
 
 

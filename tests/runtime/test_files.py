@@ -1,6 +1,7 @@
 """Files that are replaced as a whole, and NumPy's files that are damaged or something else."""
 
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -50,6 +51,12 @@ DAMAGED = {
 def test_a_damaged_file_is_a_value_error_of_one_line(tmp_path, name):
     (tmp_path / "x.npz").write_bytes(DAMAGED[name])
     with pytest.raises(ValueError, match=r"^.+$"):
+        files.read_arrays(tmp_path / "x.npz")
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "x.npz")
+    with pytest.raises(ValueError, match="no file but a pipe"):
         files.read_arrays(tmp_path / "x.npz")
 
 
