@@ -49,7 +49,7 @@ _LABELS = ("data", "method")
 _OVERRIDES = "overrides"  # a column: the overrides of the run
 _NO_RESULTS = (tables.STATUS, "message", _OVERRIDES)
 _PERFECT = "(perfect samples)"
-_NUM_POINTS, _NUM_IMAGES = 2_500, 64  # in a picture
+_NUM_POINTS, _NUM_IMAGES = 2_500, 36  # in a picture
 
 
 def make_cells(suite, folder: pathlib.Path, workdir: pathlib.Path) -> list[Cell]:
@@ -219,7 +219,7 @@ def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> 
 def write_pictures(all_cells, outcomes, path: pathlib.Path) -> None:
     """Draws samples of the raw generator, of the first finished seed of every method.
 
-    There is a row per data set and a column per method; runs on other machines have no samples here.
+    There is a row per data set, broken into lines, and a panel per method; runs on other machines have no samples here.
     """
     first = {}
     for cell, outcome in zip(all_cells, outcomes, strict=True):
@@ -237,7 +237,8 @@ def _panel(cell):
     number = _NUM_IMAGES if description.kind == "images" else _NUM_POINTS
     samples = make_sampler(algorithm)(state, jax.random.key(0), number, ema=False)
     if description.kind == "images":
-        return pictures.Panel(image=pictures.image_grid(samples))
+        modes = processes.finished(cell).final.get("modes")
+        return pictures.Panel(image=pictures.image_grid(samples), caption="" if modes is None else f"{modes} modes")
     truth = description.mixture
     modes = {} if truth is None else {"means": pictures.in_plane(truth.means), "std": truth.std}
     return pictures.Panel(points=pictures.in_plane(samples), **modes)

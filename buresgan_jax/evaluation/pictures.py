@@ -12,6 +12,7 @@ from etils import epath
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -19,6 +20,8 @@ from buresgan_jax import data
 from buresgan_jax.runtime import files
 
 _MIN_CELL_SIZE = 64
+_MAX_COLUMNS = 5  # of a gallery
+_LEGEND = {"frameon": False, "fontsize": 9, "handletextpad": 0.2, "columnspacing": 1.2}
 _GRAY, _BLUE, _ORANGE, _RED = "#9aa0a6", "#1f77b4", "#e8710a", "#c5221f"
 
 
@@ -88,15 +91,15 @@ def scatter(
     std: float | None = None,
     title: str | None = None,
 ) -> None:
-    """Draws two-dimensional samples over the true modes and writes the picture as PNG.
+    """Draws two-dimensional samples over the true modes, with a legend, and writes the picture as PNG.
 
     Size and limits depend on `means`, or else on `real`, and not on `samples`: pictures of a training run make an
     animation. With `means` and `std`, samples within three standard deviations of a mean are blue, others orange, and
-    modes that no sample reaches have a red circle.
+    modes that no sample reaches have a red circle. Their numbers are below the picture.
 
     Args:
         path: A local path or a URL; missing folders are made.
-        samples: Shape `[n, 2]`. Those outside the limits are counted in the picture.
+        samples: Shape `[n, 2]`. Those outside the limits are counted below the picture.
         real: Samples of the data, shape `[m, 2]`, drawn in gray below.
         means: Means of the data's modes, shape `[modes, 2]`.
         std: Standard deviation of the modes; a circle of three of them is drawn around each mean.
@@ -108,13 +111,16 @@ def scatter(
     samples, real, means = (
         _check_points(name, x) for name, x in (("samples", samples), ("real", real), ("means", means))
     )
-    figure = Figure(figsize=(6.0, 6.0), dpi=120)
-    axes = figure.add_axes((0.07, 0.05, 0.9, 0.9))
+    figure = Figure(figsize=(6.0, 6.6), dpi=120)
+    axes = figure.add_axes((0.1, 0.14, 0.87, 0.791))
     if real is not None:
         axes.scatter(*real.T, s=4, color=_GRAY, alpha=0.35, linewidths=0)
-    _draw_samples(axes, samples, means, std, size=7)
-    _frame(axes, samples, next(x for x in (means, real, samples) if x is not None), 3 * (std or 0.0))
+    numbers = _draw_samples(axes, samples, means, std, size=7)
+    numbers += _frame(axes, samples, next(x for x in (means, real, samples) if x is not None), 3 * (std or 0.0))
     axes.set_title(title or "")
+    axes.set_xlabel(", ".join(numbers))
+    kinds = {"data": real is not None, "samples": std is None, "quality": std is not None, "modes": means is not None}
+    figure.legend(handles=_legend(**kinds), loc="lower center", ncols=5, **_LEGEND)
     _write_figure(path, figure)
 
 
@@ -123,12 +129,14 @@ class Panel(NamedTuple):
 
     Attributes:
         image: uint8, shape `[height, width, 1 or 3]`.
+        caption: The text below an image. Numbers of modes are written below points.
         points: Shape `[n, 2]`.
         means: Means of the modes, shape `[modes, 2]`.
         std: Standard deviation of the modes.
     """
 
     image: np.ndarray | None = None
+    caption: str = ""
     points: np.ndarray | None = None
     means: np.ndarray | None = None
     std: float | None = None
@@ -139,27 +147,48 @@ def gallery(
 ) -> None:
     """Draws panels in rows and columns, colored as in `scatter`, and writes the picture as PNG.
 
+    A row of more than five panels is broken into lines of equal lengths.
+
     Args:
         path: A local path or a URL; missing folders are made.
         panels: `[rows][columns]`; None leaves a place empty.
-        rows: The text on the left of each row.
-        columns: The text above each column.
+        rows: The text on the left of each line.
+        columns: The text above each panel.
     """
-    figure = Figure(figsize=(2.2 * len(columns) + 0.4, 2.2 * len(rows) + 0.4), dpi=110, layout="constrained")
-    all_axes = figure.subplots(len(rows), len(columns), squeeze=False)
-    for row_axes, row_panels, row in zip(all_axes, panels, rows, strict=True):
-        row_axes[0].set_ylabel(row)
-        for axes, panel in zip(row_axes, row_panels, strict=True):
-            axes.set(xticks=[], yticks=[])
-            if panel is not None and panel.image is not None:
-                axes.imshow(panel.image.squeeze(), cmap="gray")
-            elif panel is not None:
-                _draw_samples(axes, panel.points, panel.means, panel.std, size=2)
-                reference = panel.points if panel.means is None else panel.means
-                _frame(axes, panel.points, reference, 3 * (panel.std or 0.0))
-    for axes, column in zip(all_axes[0], columns, strict=True):
-        axes.set_title(column, fontsize=9)
+    lines_per_row = -(-len(columns) // _MAX_COLUMNS)
+    width, num_lines = -(-len(columns) // lines_per_row), lines_per_row * len(rows)
+    has_points = any(panel is not None and panel.points is not None for row_panels in panels for panel in row_panels)
+    height = 2.75 * num_lines + (0.15 + 0.22 * -(-4 // width)) * has_points
+    figure = Figure(figsize=(2.2 * width + 0.4, height), dpi=110, layout="constrained")
+    all_axes = figure.subplots(num_lines, width, squeeze=False)
+    for axes in all_axes.flat:
+        axes.set_axis_off()
+        axes.set_box_aspect(1)
+    for number, (row, row_panels) in enumerate(zip(rows, panels, strict=True)):
+        lines = all_axes[number * lines_per_row : (number + 1) * lines_per_row]
+        for axes in lines[:, 0]:
+            axes.text(-0.05, 0.5, row, transform=axes.transAxes, rotation=90, ha="right", va="center")
+        for axes, panel, column in zip(lines.flat, row_panels, columns, strict=False):
+            axes.set_title(column, fontsize=9)
+            if panel is not None:
+                _draw_panel(axes, panel)
+    if has_points:
+        handles = _legend(data=False, samples=False, quality=True, modes=True)
+        figure.legend(handles=handles, loc="outside lower center", ncols=width, **_LEGEND)
     _write_figure(path, figure)
+
+
+def _draw_panel(axes, panel: Panel) -> None:
+    axes.set_axis_on()
+    axes.set(xticks=[], yticks=[])
+    if panel.image is not None:
+        axes.imshow(panel.image.squeeze(), cmap="gray")
+        numbers = [panel.caption]
+    else:
+        numbers = _draw_samples(axes, panel.points, panel.means, panel.std, size=2)
+        reference = panel.points if panel.means is None else panel.means
+        numbers += _frame(axes, panel.points, reference, 3 * (panel.std or 0.0))
+    axes.set_xlabel("\n".join(numbers), fontsize=8)
 
 
 def in_plane(points: np.ndarray) -> np.ndarray:
@@ -198,11 +227,29 @@ def _check_points(name: str, points: ArrayLike | None) -> np.ndarray | None:
     return points
 
 
+def _legend(*, data: bool, samples: bool, quality: bool, modes: bool) -> list[Line2D]:
+    """Returns the legend's entries of what a picture can hold."""
+
+    def entry(label, **style):
+        return Line2D([], [], linestyle="none", label=label, **style)
+
+    entries = [entry("data", marker=".", color=_GRAY)] if data else []
+    entries += [entry("sample", marker=".", color=_BLUE)] if samples else []
+    if quality:
+        entries += [entry("within 3 std of a mode", marker=".", color=_BLUE)]
+        entries += [entry("elsewhere", marker=".", color=_ORANGE)]
+    entries += [entry("mode", marker="+", color="black", alpha=0.6)] if modes else []
+    if quality:
+        missed = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "markeredgecolor": _RED}
+        entries += [entry("mode not reached", **missed)]
+    return entries
+
+
 def _draw_modes(axes, samples: np.ndarray, means: np.ndarray, std: float | None) -> np.ndarray:
-    """Draws a cross for each mean and, with `std`, a circle. Returns which samples are within a circle."""
+    """Draws a cross for each mean and, with `std`, a circle. Returns which samples are in which circle."""
     axes.scatter(*means.T, s=60, marker="+", color="black", alpha=0.6, linewidths=0.8, zorder=2)
     if std is None:
-        return np.ones(len(samples), bool)
+        return np.ones((len(samples), len(means)), bool)
     inside = np.linalg.norm(samples[:, None] - means[None], axis=-1) <= 3 * std
     diameters, angles = np.full(len(means), 6 * std), np.zeros(len(means))
     circles = EllipseCollection(
@@ -212,18 +259,22 @@ def _draw_modes(axes, samples: np.ndarray, means: np.ndarray, std: float | None)
     axes.add_collection(circles)
     missed = means[~inside.any(0)]
     axes.scatter(*missed.T, s=260, facecolors="none", edgecolors=_RED, linewidths=1.5, zorder=5)
-    return inside.any(1)
+    return inside
 
 
-def _draw_samples(axes, samples: np.ndarray, means: np.ndarray | None, std: float | None, *, size: float) -> None:
-    """Draws samples: blue within three standard deviations of a mean, orange elsewhere."""
-    good = np.ones(len(samples), bool) if means is None else _draw_modes(axes, samples, means, std)
+def _draw_samples(axes, samples: np.ndarray, means: np.ndarray | None, std: float | None, *, size: float) -> list[str]:
+    """Draws samples, blue within three standard deviations of a mean and orange elsewhere; returns their numbers."""
+    inside = np.ones((len(samples), 1), bool) if means is None else _draw_modes(axes, samples, means, std)
+    good = inside.any(1)
     axes.scatter(*samples[~good].T, s=size, color=_ORANGE, alpha=0.5, linewidths=0, zorder=3)
     axes.scatter(*samples[good].T, s=size, color=_BLUE, alpha=0.5, linewidths=0, zorder=4)
+    if std is None:
+        return []
+    return [f"{inside.any(0).sum()} of {len(means)} modes, {100 * good.mean():.1f} % near one"]
 
 
-def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> None:
-    """Sets square limits around the reference points, and writes how many samples lie outside."""
+def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> list[str]:
+    """Sets square limits around the reference points; returns how many samples lie outside, if any do."""
     reference = reference[np.isfinite(reference).all(1)]
     low, high = (reference.min(0), reference.max(0)) if len(reference) else (np.zeros(2), np.zeros(2))
     # A single point has no extent of its own.
@@ -231,10 +282,7 @@ def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> N
     axes.set(xlim=center[0] + reach * np.array([-1, 1]), ylim=center[1] + reach * np.array([-1, 1]), aspect="equal")
     axes.grid(visible=True, alpha=0.2, linewidth=0.5)
     num_outside = int((~(np.abs(samples - center) <= reach).all(1)).sum())
-    if num_outside:
-        axes.text(
-            0.99, 0.01, f"{num_outside} of {len(samples)} outside", transform=axes.transAxes, ha="right", color=_ORANGE
-        )
+    return [f"{num_outside} of {len(samples)} outside the picture"] if num_outside else []
 
 
 def _write_figure(path: epath.PathLike, figure: Figure) -> None:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax.evaluation.pictures import image_grid, save_png, scatter
+from buresgan_jax.evaluation import pictures
+from buresgan_jax.evaluation.pictures import Panel, gallery, image_grid, save_png, scatter
 
 _MEANS = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
 
@@ -62,7 +63,7 @@ def test_scatters_of_one_run_have_one_size_and_one_frame(tmp_path):
     random = np.random.default_rng(0)
     narrow = _scatter(tmp_path / "a.png", 0.01 * random.normal(size=(50, 2)), means=_MEANS, std=0.1, title="step 1")
     wide = _scatter(tmp_path / "b.png", 9 * random.normal(size=(50, 2)), means=_MEANS, std=0.1)
-    assert narrow.shape == wide.shape == (720, 720, 3)
+    assert narrow.shape == wide.shape == (792, 720, 3)
     # The frame (the left axis and its labels) lies in the first tenth of the picture.
     np.testing.assert_array_equal(narrow[80:, :60], wide[80:, :60])
 
@@ -74,12 +75,67 @@ def test_scatter_colors_samples_by_quality_and_circles_missed_modes(tmp_path):
     def is_blue(pixels):
         return (pixels[..., 2] > pixels[..., 0] + 60).any()
 
-    good = _scatter(tmp_path / "good.png", np.repeat(_MEANS, 20, axis=0), means=_MEANS, std=0.1)
-    bad = _scatter(tmp_path / "bad.png", np.full((20, 2), 1.0), means=_MEANS, std=0.1)
+    pairs = ("good", np.repeat(_MEANS, 20, axis=0)), ("bad", np.full((20, 2), 1.0))
+    good, bad = (_scatter(tmp_path / f"{name}.png", x, means=_MEANS, std=0.1)[:-50] for name, x in pairs)  # no legend
     assert is_blue(good)
     assert not is_blue(bad)
     assert is_red(bad)
     assert not is_red(good)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are written, none of which cuts anything off."""
+    figures = []
+
+    class Canvas(pictures.FigureCanvasAgg):
+        def print_png(self, file):
+            super().print_png(file)
+            figures.append(self.figure)
+            box, size = self.figure.get_tightbbox(), self.figure.get_size_inches()
+            assert (box.min >= 0).all(), box
+            assert (box.max <= size).all(), (box, size)
+
+    monkeypatch.setattr(pictures, "FigureCanvasAgg", Canvas)
+    return figures
+
+
+def _legend(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+_QUALITY = ["within 3 std of a mode", "elsewhere", "mode", "mode not reached"]
+
+
+def test_scatter_has_a_legend_and_numbers_of_modes_and_samples(tmp_path, drawn):
+    samples = np.concatenate([np.repeat(_MEANS[:2], 3, axis=0), [[0.9, 0.9], [90, 0]]])
+    scatter(tmp_path / "a.png", samples, means=_MEANS, std=0.1, real=_MEANS, title="bures, step 25000")
+    assert drawn[0].axes[0].get_xlabel() == "2 of 3 modes, 75.0 % near one, 1 of 8 outside the picture"
+    assert _legend(drawn[0]) == ["data", *_QUALITY]
+    scatter(tmp_path / "b.png", samples[:6], real=_MEANS)
+    assert drawn[1].axes[0].get_xlabel() == ""
+    assert _legend(drawn[1]) == ["data", "sample"]
+
+
+@pytest.mark.parametrize(("num_columns", "width"), [(1, 1), (5, 5), (12, 4)])
+def test_galleries_have_lines_of_at_most_five_panels(tmp_path, drawn, num_columns, width):
+    names = [f"alternating_{i}" for i in range(num_columns)]
+    panels = [[Panel(points=_MEANS[: 1 + i % 3], means=_MEANS, std=0.1) for i in range(num_columns)] for _ in range(2)]
+    panels[1][-1] = None
+    gallery(tmp_path / "a.png", panels, rows=["ring", "unbalanced_grid"], columns=names)
+    shown = [axes for axes in drawn[0].axes if axes.get_title()]
+    assert [axes.get_title() for axes in shown] == names * 2
+    labels = [f"{1 + i % 3} of 3 modes, 100.0 % near one" for i in range(num_columns)]
+    assert [axes.get_xlabel() for axes in shown] == [*labels, *labels[:-1], ""]
+    assert len({round(axes.get_position().x0, 3) for axes in shown}) == width
+    assert _legend(drawn[0]) == _QUALITY
+
+
+def test_galleries_of_images_have_captions(tmp_path, drawn):
+    grids = [image_grid(np.zeros((4, 8, 8, channels))) for channels in (1, 3)]
+    gallery(tmp_path / "a.png", [[Panel(image=x, caption="7 modes") for x in grids]], rows=["a"], columns=["b", "c"])
+    assert [axes.get_xlabel() for axes in drawn[0].axes] == ["7 modes"] * 2
+    assert _legend(drawn[0]) == []
 
 
 def test_scatter_needs_samples_only_and_survives_nan(tmp_path):
