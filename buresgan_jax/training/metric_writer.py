@@ -45,11 +45,12 @@ class MetricWriter:
         for name, value in values.items():
             self._events.add_scalar(f"{split}/{name}", value, step)
 
-    def write_picture(self, step: int, file: epath.Path) -> None:
-        """Adds a picture from a PNG file to the TensorBoard events."""
+    def write_picture(self, step: int, file: epath.Path, name: str) -> None:
+        """Adds a picture from a PNG file to the TensorBoard events, which show it at once."""
         with Image.open(io.BytesIO(file.read_bytes())) as picture:
             image = np.asarray(picture.convert("RGB"))
-        self._events.add_image("samples", image, step)
+        self._events.add_image(name, image, step)
+        self._events.flush()
 
     def close(self) -> None:
         """Flushes the events."""

@@ -84,6 +84,9 @@ def open_run(
             config, workdir, description, algorithm, feed, key, start, state, tracker, evaluators, is_writer
         )
         recorder = Recorder(opened, checkpointer, lock, best)
+        with raised_together():
+            if start == 0:
+                recorder.draw_real(source)
         stack.pop_all()  # from now on the recorder's
     return opened, recorder
 

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from etils import epath
 
+from buresgan_jax import data
 from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.training.best_checkpoint import BestCheckpoint
 from buresgan_jax.training.checkpoint import Checkpointer
@@ -127,13 +129,28 @@ class Recorder:
         """Writes a picture of samples, always of the same z, as PNG and for TensorBoard; returns the file's path."""
         if not self.is_writer:
             return None
-        n = _NUM_DRAWN if self._description.kind == "images" else self.config.evaluation.num_samples
-        samples = self._sampler(state, jax.random.fold_in(self._key, 2**31 - 3), n, ema=True)
-        folder = self.workdir / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"step_{step:08d}.png"
-        draw_picture(path, samples, self._description, title=f"{self.config.method}, step {step}")
-        self._writer.write_picture(step, path)
+        samples = self._sampler(state, jax.random.fold_in(self._key, 2**31 - 3), self._num_drawn, ema=True)
+        title = f"{self.config.method}, step {step}"
+        return self._write_picture(step, "samples", samples, f"step_{step:08d}.png", title)
+
+    def draw_real(self, source: data.Source) -> None:
+        """Writes a picture of random examples of the data, unless pictures show the data's modes anyway."""
+        if not self.is_writer or self._description.mixture is not None:
+            return
+        index = np.arange(self._num_drawn)
+        if (n := source.num_examples) is not None:
+            index = np.random.default_rng(self.config.seed).choice(n, min(n, self._num_drawn), replace=False)
+        examples = np.asarray(source.decode(jnp.asarray(source.fetch(index))))
+        self._write_picture(0, "real", examples, "real.png", f"{source.name}: examples")
+
+    @property
+    def _num_drawn(self):
+        return _NUM_DRAWN if self._description.kind == "images" else self.config.evaluation.num_samples
+
+    def _write_picture(self, step, name, samples, file, title):
+        path = self.workdir / "samples" / file
+        draw_picture(path, samples, self._description, title=title)
+        self._writer.write_picture(step, path, name)
         return path
 
     def finish(self, values: Mapping[str, Any], *, write: bool) -> None:

@@ -2,15 +2,21 @@
 
 import contextlib
 import errno
+import io
 import threading
 
 import numpy as np
 import pytest
 import tensorboardX
-from helpers import read_metrics
+from helpers import make_config, read_metrics
+from PIL import Image
+from tensorboardX.proto import event_pb2
 
+from buresgan_jax import builders
 from buresgan_jax.evaluation import pictures
+from buresgan_jax.runtime.signals import StopSignals
 from buresgan_jax.training.metric_writer import MetricWriter
+from buresgan_jax.training.opening import open_run
 
 
 def events(workdir):
@@ -45,16 +51,32 @@ def test_damaged_lines_are_left_out_with_a_word(tmp_path, caplog):
     assert f"metrics.jsonl: 8 of {len(lines)} lines are damaged and left out." in caplog.text
 
 
+def tensorboard_pictures(workdir):
+    """The pictures as TensorBoard reads them: `{(tag, step): array}`. A record is its length, a CRC, bytes, a CRC."""
+    found = {}
+    for file in sorted((workdir / "tensorboard").iterdir()):
+        content, start = file.read_bytes(), 0
+        while start < len(content):
+            length = int.from_bytes(content[start : start + 8], "little")
+            event = event_pb2.Event.FromString(content[start + 12 : start + 12 + length])
+            start += length + 16
+            for value in event.summary.value:
+                if value.HasField("image"):
+                    with Image.open(io.BytesIO(value.image.encoded_image_string)) as picture:
+                        assert (value.image.height, value.image.width) == picture.size[::-1]
+                        found[value.tag, event.step] = np.asarray(picture)
+    return found
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-def test_tensorboard_shows_the_pictures(tmp_path, channels):
-    file = tmp_path / "grid.png"
-    pictures.save_png(file, np.random.default_rng(0).integers(0, 256, (70, 40, channels), dtype=np.uint8))
+def test_tensorboard_gets_the_pictures_at_once(tmp_path, channels):
+    file, array = tmp_path / "grid.png", np.random.default_rng(0).integers(0, 256, (70, 40, channels), dtype=np.uint8)
+    pictures.save_png(file, array)
     with contextlib.closing(MetricWriter(tmp_path, start_step=0)) as writer:
-        writer.write_picture(5, file)
-    found = events(tmp_path)
-    assert b"samples" in found
-    assert b"\x89PNG" in found
-    assert len(found) > 70 * 40 * channels  # random pixels cannot be compressed
+        writer.write_picture(5, file, "samples")
+        (picture,) = tensorboard_pictures(tmp_path).items()  # before the file is closed
+    assert picture[0] == ("samples", 5)
+    np.testing.assert_array_equal(picture[1], np.broadcast_to(array, (70, 40, 3)))
 
 
 def test_a_full_disk_is_an_error_of_the_write_that_fails(tmp_path, monkeypatch):
@@ -68,3 +90,20 @@ def test_a_full_disk_is_an_error_of_the_write_that_fails(tmp_path, monkeypatch):
         for step in range(20):
             with pytest.raises(OSError, match="No space left"):
                 writer.write(step, "train", {"loss": 1.0})
+
+
+def test_a_new_run_draws_different_examples_of_its_images(tmp_path):
+    config = make_config(data_set="mnist")
+    with StopSignals(alone=True) as signals:
+        _, recorder = open_run(config, tmp_path, signals, rows=slice(0, config.training.batch_size))
+        recorder.close()
+    with Image.open(tmp_path / "samples" / "real.png") as picture:
+        grid = np.asarray(picture)
+    np.testing.assert_array_equal(tensorboard_pictures(tmp_path)["real", 0][..., 0], grid)
+    source = builders.source(config)
+    known = {example.tobytes() for example in source.fetch(np.arange(source.num_examples))}
+    size, enlarged = 28, 3 * 28
+    rows, columns = (length // (enlarged + 2) for length in grid.shape)
+    cells = grid[2:, 2:].reshape(rows, enlarged + 2, columns, enlarged + 2)[:, :enlarged:3, :, :enlarged:3]
+    cells = cells.swapaxes(1, 2).reshape(-1, size * size)[: len(known)]
+    assert {cell.tobytes() for cell in cells} == known  # there are fewer than 64
