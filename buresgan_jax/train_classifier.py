@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from buresgan_jax.cli.arguments import Parser, whole_number
 from buresgan_jax.declarations import MOST_SEED
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation.classifier_training import train_and_save
+from buresgan_jax.evaluation.classifier_training import train_on_tfds
+from buresgan_jax.evaluation.digit_classifier import save_classifier
 from buresgan_jax.runtime import compilation_cache, process
 
 
@@ -41,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
     try:
         compilation_cache.enable()
-        print(json.dumps(train_and_save(flags.data, flags.out, **options).metadata))
+        classifier = train_on_tfds(flags.data, **options)
+        save_classifier(classifier, flags.out)
+        print(json.dumps(classifier.metadata))
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

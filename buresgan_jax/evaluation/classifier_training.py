@@ -139,12 +139,11 @@ def _score(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> tu
     return float(losses.mean()), float((logits.argmax(1) == labels).mean())
 
 
-def train_and_save(name: str, file: epath.PathLike, *, data_dir: str | None = None, **options: Any) -> Classifier:
-    """Trains a classifier of a prepared TFDS set and writes its file.
+def train_on_tfds(name: str, *, data_dir: str | None = None, **options: Any) -> Classifier:
+    """Trains a classifier of a prepared TFDS set.
 
     Args:
         name: Name of the set, `mnist` or `fashion_mnist`.
-        file: The weights file to write.
         data_dir: Where the set was prepared. Default: TFDS's own folder.
         **options: Options of `train_classifier`.
 
@@ -155,9 +154,7 @@ def train_and_save(name: str, file: epath.PathLike, *, data_dir: str | None = No
         UserError: The set is unknown, not prepared, or has no labels.
     """
     train, test = (tfds_source(name, split=split, data_dir=data_dir) for split in ("train", "test"))
-    classifier = train_classifier(train, test, **options)
-    save_classifier(classifier, file)
-    return classifier
+    return train_classifier(train, test, **options)
 
 
 def classifier_when_needed(name: str, file: epath.PathLike, *, data_dir: str | None = None) -> Callable[[], Classifier]:
@@ -181,6 +178,11 @@ def classifier_when_needed(name: str, file: epath.PathLike, *, data_dir: str | N
     @functools.cache
     def train():
         logging.warning("Training the classifier of %s for %s: a few minutes on a CPU core.", name, file)
-        return train_and_save(name, file, data_dir=data_dir)
+        classifier = train_on_tfds(name, data_dir=data_dir)
+        try:
+            save_classifier(classifier, file)
+        except OSError as error:  # such as the workdir of somebody else
+            logging.warning("The classifier cannot be kept: %s. Name another file as evaluation.classifier.", error)
+        return classifier
 
     return train

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+from absl import logging
 from etils import epath
 
 from buresgan_jax import builders
@@ -116,7 +117,7 @@ def run_evaluation(
     """Evaluates the averaged and the raw generator of checkpoints, one after the other.
 
     The numbers are also added to `evaluation.json` in the workdir, each with how it was made, and shown as a table on
-    standard error.
+    standard error. A workdir that cannot be written is evaluated too: a warning says that nothing was stored.
 
     Args:
         workdir: The run's directory.
@@ -144,7 +145,10 @@ def run_evaluation(
         entries = dict(evaluate(evaluators, functools.partial(sampler, state, key, num_samples)))
         print(f"step {facts['step']}\n{tables.of_entries(entries)}", file=sys.stderr, flush=True)
         settings = {name: value for each in evaluators for name, value in each.settings.items()}
-        add_evaluation({**facts, **settings}, entries, saved.workdir)
+        try:
+            add_evaluation({**facts, **settings}, entries, saved.workdir)
+        except OSError as error:
+            logging.warning("The numbers were not stored in %s: %s.", saved.workdir, error)
         yield {**facts, **{name: entry["value"] for name, entry in entries.items()}}
 
 

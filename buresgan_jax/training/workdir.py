@@ -164,14 +164,14 @@ def add_evaluation(facts: Mapping[str, Any], entries: Mapping[str, Any], workdir
         workdir: The run's directory.
 
     Raises:
-        UserError: The file is damaged, or cannot be written.
+        OSError: The file cannot be written.
+        UserError: It is damaged.
     """
     documents, facts = read_evaluations(workdir), json.loads(json.dumps(facts))
     same = next((each for each in documents if facts.items() <= each.items()), {})
     documents = [each for each in documents if each is not same]
     documents.append({**facts, "metrics": same.get("metrics", {}) | entries})
-    with _os_errors(workdir):
-        replace_text(workdir / EVALUATION, json.dumps(documents, indent=2) + "\n")
+    replace_text(workdir / EVALUATION, json.dumps(documents, indent=2) + "\n")
 
 
 def read_json(file: epath.Path) -> Any:

@@ -212,12 +212,11 @@ def config(monkeypatch):
 def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypatch):
     trainings = []
 
-    def train_and_save(name, file, *, data_dir):
+    def train_on_tfds(name, *, data_dir):
         trainings.append((name, data_dir))
-        digit_classifier.save_classifier(_trained(), file)
         return _trained()
 
-    monkeypatch.setattr(classifier_training, "train_and_save", train_and_save)
+    monkeypatch.setattr(classifier_training, "train_on_tfds", train_on_tfds)
     stacks = stacked_source(_digits(), num_examples=500, seed=config.seed)
     real = np.asarray(decode_images(stacks.fetch(np.arange(300))))
     collapsed = np.broadcast_to(real[:1], real.shape)
@@ -241,6 +240,14 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
     evaluator(real[:2])
     assert trainings == [("mnist", None)] * 2
     assert (tmp_path / "shared.npz").exists()
+
+
+def test_a_classifier_that_cannot_be_kept_is_used(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(classifier_training, "train_on_tfds", lambda *_, **__: _trained())
+    (tmp_path / "file").touch()
+    find = classifier_training.classifier_when_needed("mnist", tmp_path / "file" / "classifier.npz")
+    assert find().metadata == find().metadata == _trained().metadata
+    assert caplog.text.count("The classifier cannot be kept: ") == 1
 
 
 def test_a_classifier_of_other_data_is_refused_before_training(config, tmp_path):

@@ -13,6 +13,7 @@ from buresgan_jax import builders, metrics
 from buresgan_jax.evaluation.image_evaluator import METRIC_OPTIONS, SHARED_OPTIONS
 from buresgan_jax.extractors import pixels
 from buresgan_jax.training import recorder, sampling, saved_run
+from buresgan_jax.training import workdir as workdir_module
 from buresgan_jax.training.workdir import read_final
 
 BY = "ema_kernel_distance_pixels"
@@ -74,7 +75,7 @@ def test_training_evaluates_the_average_and_keeps_the_best(finished):
     assert json.loads((finished / "final.json").read_text())[BY] == found[5][BY]
 
 
-def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches):
+def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, monkeypatch, caplog):
     workdir = pathlib.Path(shutil.copytree(finished, tmp_path / "run"))
     result = run("--mode=evaluate", f"--workdir={workdir}", "--metrics=frechet_distance,kernel_distance")
     assert result.status == 0, result.err
@@ -99,6 +100,17 @@ def test_evaluate_says_how_each_number_was_made(finished, run, tmp_path, caches)
     assert [each["num_neighbors"] for each in found] == [5, 2]
     (workdir / "evaluation.json").write_text("{")
     assert "evaluation.json is damaged. Move it away" in run("--mode=evaluate", f"--workdir={workdir}").err
+    (workdir / "evaluation.json").unlink()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workdir_module, "replace_text", refuse)
+        again = run("--mode=evaluate", f"--workdir={workdir}", "--metrics=frechet_distance")
+    assert (again.status, json.loads(again.out)["step"]) == (0, 5)
+    assert f"The numbers were not stored in {workdir}: [Errno 13] Permission denied." in caplog.text
+    assert not (workdir / "evaluation.json").exists()
 
     config, algorithm, state = saved_run.load(workdir)
     key = jax.random.key(0)
