@@ -16,6 +16,7 @@ from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation.classifier_training import train_on_tfds
 from buresgan_jax.evaluation.digit_classifier import save_classifier
 from buresgan_jax.runtime import compilation_cache, process
+from buresgan_jax.runtime.paths import user_path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     process.tune_for_cpu()
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
     try:
+        if (out := user_path(flags.out, "--out")).is_dir():
+            raise UserError(f"--out={out} is a folder. Give a file.")
         compilation_cache.enable()
         classifier = train_on_tfds(flags.data, **options)
         save_classifier(classifier, flags.out)

@@ -25,7 +25,7 @@ from buresgan_jax.evaluation.image_metrics import METRICS
 from buresgan_jax.evaluation.summaries import Summary, summarize
 from buresgan_jax.extractors import EXTRACTORS, named_extractor
 from buresgan_jax.runtime import compilation_cache, files, process
-from buresgan_jax.runtime.paths import user_path
+from buresgan_jax.runtime.paths import check_file, user_path
 
 
 def _range(word):
@@ -85,8 +85,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(flags):
     for name in ("out", "save_statistics"):
         path = getattr(flags, name)
-        if path is not None and not user_path(path, f"--{name}").parent.is_dir():
-            raise UserError(f"The folder of --{name}={path} does not exist. Create it, or give another file.")
+        if path is not None:
+            check_file(user_path(path, f"--{name}"), f"--{name}")
     extractor = named_extractor(flags.extractor, flags.weights, flags.resizer)
     names = image_metrics.metric_names(flags.metrics or "", flags.extractor)
     if flags.fake and not names:

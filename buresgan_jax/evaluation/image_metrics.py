@@ -23,7 +23,7 @@ from buresgan_jax.metrics import inputs
 _NUM_BINS, _NUM_PAIRS, _NUM_SUBSETS = 100, 1000, 100
 
 _SUBSET_SIZE = Option(
-    "subset_size", 1000, "images in each of the 100 subsets of kernel_distance", least=2, is_free=True, smoke=8
+    "subset_size", 1000, "most images in each of the 100 subsets of kernel_distance", least=2, is_free=True, smoke=8
 )
 _NUM_SPLITS = Option(
     "num_splits", 10, "splits of inception_score and inception_variance", least=1, is_free=True, smoke=2

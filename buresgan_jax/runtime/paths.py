@@ -7,6 +7,22 @@ from etils import epath
 from buresgan_jax.errors import UserError
 
 
+def check_file(path: epath.Path, name: str) -> None:
+    """Checks that a file can be written under a path, before the work whose result it will hold.
+
+    Args:
+        path: The path.
+        name: The flag that holds it, for messages.
+
+    Raises:
+        UserError: It is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise UserError(f"{name}={path} is a folder. Give a file.")
+    if not path.parent.is_dir():
+        raise UserError(f"The folder of {name}={path} does not exist. Create it, or give another file.")
+
+
 def user_path(path: epath.PathLike, name: str) -> epath.Path:
     """Returns a path whose first `~` or `~USER` is replaced by the home folder.
 

@@ -32,6 +32,8 @@ def check(out: epath.Path, num_samples: int, description: data.Description) -> N
         raise UserError(f"--num_samples must be at least 1, got {num_samples}.")
     if out.suffix not in ("", ".png", ".npz"):
         raise UserError(f"--out must be a .png file, an .npz file or a folder (no suffix), got {str(out)!r}.")
+    if out.suffix and out.is_dir():
+        raise UserError(f"--out={out} is a folder. Give a file, or a folder without a suffix.")
     is_images = description.kind == "images"
     if out.suffix == ".png" and is_images:
         cell = pictures.image_grid(np.zeros((1, *description.example_shape), np.uint8)).shape

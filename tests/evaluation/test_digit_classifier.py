@@ -184,6 +184,9 @@ def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path
     assert json.loads(capsys.readouterr().out) == {"num_epochs": 2, "seed": 3}
     assert asked == [("mnist", "train", "there"), ("mnist", "test", "there")]
     assert file.exists()
+    assert train_classifier.main(["--data=mnist", f"--out={tmp_path}"]) == 2
+    assert capsys.readouterr().err == f"--out={tmp_path} is a folder. Give a file.\n"
+    assert len(asked) == 2  # before the data are read
     monkeypatch.undo()
     assert train_classifier.main(["--data=mnist", f"--out={file}", f"--data_dir={tmp_path}"]) == 2
     assert capsys.readouterr().err.count("\n") == 1

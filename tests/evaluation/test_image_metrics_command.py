@@ -110,6 +110,7 @@ MISTAKES = {
     "NaN": (["--range=0,nan"], "argument --range: it must be two increasing numbers such as 0,1, got 0,nan."),
     "saved": (["--save_statistics=/none/x.npz"], "The folder of --save_statistics=/none/x.npz does not exist."),
     "out": (["--out=/none/x.json"], "The folder of --out=/none/x.json does not exist."),
+    "out is a folder": (["--out=/"], "--out=/ is a folder. Give a file."),
     "flag": (["--metric=x"], "unrecognized arguments: --metric=x."),
 }
 

@@ -88,11 +88,13 @@ def test_a_folder_with_files_is_refused(tmp_path):
     ("out", "num", "description", "message"),
     [
         ("x.jpg", 4, IMAGES, "--out must be a .png file, an .npz file or a folder"),
+        ("folder.npz", 4, IMAGES, "folder.npz is a folder. Give a file, or a folder without a suffix."),
         ("x.npz", 0, IMAGES, "--num_samples must be at least 1, got 0."),
         ("folder", 4, POINTS, "Points cannot be written as one PNG each."),
         ("x.png", 50_000, data.Description((64, 64, 3)), "One picture holds at most 14513 images of this size, --num_"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before(tmp_path, out, num, description, message):
+    (tmp_path / "folder.npz").mkdir()
     with pytest.raises(UserError, match=message):
         sample_files.check(user_path(tmp_path / out, "out"), num, description)
