@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     """Runs the chosen mode and returns the exit status."""
     logging.set_verbosity(logging.WARNING)
     process.tune_for_cpu(_BLAS_THREADS.value)
-    process.leave_errors_to_the_program()
+    process.quiet_libraries()
     try:
         _run(argv)
     except UserError as error:

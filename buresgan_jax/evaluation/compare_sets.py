@@ -156,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     flags = parse(arguments)
     process.tune_for_cpu()
+    process.quiet_libraries()
     try:
         compilation_cache.enable()
         entries = _run(flags)

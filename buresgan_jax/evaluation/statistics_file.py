@@ -55,7 +55,8 @@ def load(path: str, extractor: Extractor) -> Summary | None:
         moments = metrics.GaussianStatistics(int(arrays.get("num_images", 0)), arrays["mu"], arrays["sigma"])
         made_by = {name: facts[name] for name in _made_by(extractor) if name in facts}
         shape = tuple(facts["image_shape"]) if "image_shape" in facts else None
-    except (OSError, ValueError, TypeError) as error:
+        name = str(facts.get("name", path))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}. Give another file.") from error
     mean, cov = np.shape(moments.mean), np.shape(moments.cov)
     if (mean, cov) != ((extractor.dim,), (extractor.dim, extractor.dim)) or made_by.items() - _made_by(
@@ -66,7 +67,7 @@ def load(path: str, extractor: Extractor) -> Summary | None:
             f"{extractor.name!r} has dimension {extractor.dim}, and is {_made_by(extractor)}. Choose the --extractor, "
             "--weights and --resizer that made them."
         )
-    return Summary(str(facts.get("name", path)), moments.num_samples or None, shape, None, {"moments": moments})
+    return Summary(name, moments.num_samples or None, shape, None, {"moments": moments})
 
 
 def _choose(names):

@@ -40,7 +40,7 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
     """
     logging.set_verbosity(logging.WARNING)
     process.tune_for_cpu()
-    process.leave_errors_to_the_program()
+    process.quiet_libraries()
     try:
         if argv[1:]:
             raise UserError(f"Unexpected arguments: {' '.join(argv[1:])}. Options are written --name=value.")

@@ -1,7 +1,9 @@
 """Settings of a whole process, for programs. The library never changes them."""
 
 import functools
+import logging as std_logging
 import sys
+import warnings
 
 from absl import logging
 
@@ -20,11 +22,14 @@ def tune_for_cpu(blas_threads: int = 1) -> None:
 
 
 @functools.cache
-def leave_errors_to_the_program() -> None:
-    """Keeps orbax's threads from printing the errors that they also raise in the program, such as a full disk.
+def quiet_libraries() -> None:
+    """Keeps libraries from printing what the program says itself, in one line.
 
-    One such error is several logged tracebacks, and one more for each write that has not ended when the first fails.
+    Orbax's threads log the errors that they also raise, such as a full disk: several tracebacks, and one more for each
+    write that has not ended when the first fails. Pillow warns of flaws of pictures that it can or cannot read.
     """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    std_logging.getLogger("PIL").setLevel(std_logging.CRITICAL)
     logging.get_absl_logger().addFilter(_is_not_of_orbax)
     others = sys.unraisablehook
 

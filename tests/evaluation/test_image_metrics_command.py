@@ -205,6 +205,11 @@ def test_statistics_take_the_place_of_the_real_set(run, places, tmp_path, monkey
         status, out, err = run(*arguments)
         assert (status, out, err.count("\n")) == (2, "", 1), err
         assert message in err
+    for number, damage in enumerate(({"facts": "[1]"}, {"facts": "{"}, {"facts": '{"image_shape": 7}'}, {"mu": 7})):
+        with np.load(statistics) as arrays:
+            np.savez(tmp_path / f"{number}.npz", **{**arrays, **damage})
+        status, out, err = run(f"--real={tmp_path / f'{number}.npz'}", fake, frechet)
+        assert (status, out, err.count("\n")) == (2, "", 1), err
     monkeypatch.setitem(extractors.EXTRACTORS, "pixels", lambda: PIXELS._replace(resizer="other"))
     status, _, err = run(f"--real={statistics}", fake, frechet)
     assert (status, err.count("\n")) == (2, 1)

@@ -268,7 +268,7 @@ def test_saving_does_not_see_later_changes_of_the_arrays(tmp_path):
 
 def test_a_full_disk_is_one_error_and_keeps_the_steps_before(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-    process.leave_errors_to_the_program.__wrapped__()
+    process.quiet_libraries.__wrapped__()
     random, (soft, hard) = np.random.default_rng(0), resource.getrlimit(resource.RLIMIT_FSIZE)
     large = {"state": State(np.asarray(2), [random.normal(size=1000) for _ in range(20)])}
     with contextlib.closing(Checkpointer(tmp_path)) as checkpointer:
