@@ -33,11 +33,14 @@ def user_path(path: epath.PathLike, name: str) -> epath.Path:
         name: The flag, key or argument that holds it, for messages.
 
     Raises:
-        UserError: The path is empty, there is no such home folder, or the path is remote and cannot be reached.
+        UserError: The path is empty or not UTF-8, there is no such home folder, or the path is remote and cannot be
+            reached.
     """
     text = os.fspath(path)
     if not text or "\0" in text:
         raise UserError(f"{name} is {text!r}, which is no path. Give a file or folder.")
+    if any("\udc80" <= letter <= "\udcff" for letter in text):  # how Python writes such bytes
+        raise UserError(f"{name} is {text!r}, which is not UTF-8. Orbax and TensorBoard cannot use it: rename it.")
     if "://" in text:
         return _reached(text, name)
     expanded = os.path.expanduser(text)

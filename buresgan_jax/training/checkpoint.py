@@ -62,7 +62,7 @@ class Checkpointer:
             folder: The folder of the checkpoints in the workdir.
 
         Raises:
-            UserError: The folder is a file, holds a pipe, or has entries that orbax would take for steps.
+            UserError: The folder is a file, holds a pipe or link, or has entries that orbax would take for steps.
         """
         self._folder = epath.Path(workdir).resolve() / folder
         if "://" not in str(workdir):
@@ -74,7 +74,7 @@ class Checkpointer:
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=keep, keep_period=keep_every_steps, cleanup_tmp_directories=True
             )
-        _check_entries(self._folder)
+        _check_entries(self._folder, read_only)
         self._manager = ocp.CheckpointManager(self._folder, options=options)
         # Orbax reads other digits than 0 to 9 too, and would save no step before such a one.
         if not read_only and (others := set(self._manager.all_steps()) - set(self.steps())):
@@ -241,13 +241,17 @@ class Checkpointer:
         return next(self._bad_folder / name for name in names if not (self._bad_folder / name).exists())
 
 
-def _check_entries(folder):
-    """Checks that there are only folders and files: orbax would wait for a pipe."""
+def _check_entries(folder, read_only):
+    """Checks that there are only folders and files: orbax would wait for a pipe, and delete what a link leads to."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is no folder. Move it away, or choose another --workdir.")
-    for path, _, names in os.walk(folder) if isinstance(folder, _LocalPath) else ():
-        if others := [name for name in names if not files.is_regular(os.path.join(path, name))]:
-            raise UserError(f"{path} holds {others[0]!r}, which is no file. Move it away, or choose another --workdir.")
+    for path, folders, names in os.walk(folder) if isinstance(folder, _LocalPath) else ():
+        links = [] if read_only else [name for name in folders if os.path.islink(os.path.join(path, name))]
+        entries = [os.path.join(path, name) for name in names]
+        others = [entry for entry in entries if not files.is_regular(entry) and os.path.lexists(entry)]
+        for each in [*links, *map(os.path.basename, others)]:
+            problem = f"{path} holds {each!r}, which is a link or pipe"
+            raise UserError(f"{problem}. Move it away, or choose another --workdir.")
 
 
 @contextlib.contextmanager

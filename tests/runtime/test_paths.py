@@ -62,6 +62,7 @@ def test_a_remote_path_that_can_be_reached_is_taken_and_other_stores_are_refused
     ("path", "message"),
     [
         ("", "--out is '', which is no path. Give a file or folder."),
+        ("a\udcff", r"--out is 'a\udcff', which is not UTF-8."),
         ("a\0b", r"--out is 'a\x00b', which is no path."),
         (
             "~nobody_of_this_name/x",

@@ -63,6 +63,19 @@ def test_larger_can_be_better_and_a_metric_made_otherwise_begins_anew(tmp_path):
     assert kept(tmp_path) == ([5], 5)
 
 
+def test_a_best_checkpoint_under_the_number_of_another_step_is_refused(tmp_path):
+    offer(tmp_path, {2: 3.0})
+    (tmp_path / "best_checkpoint" / "2").rename(tmp_path / "best_checkpoint" / "9")
+    record = json.loads((tmp_path / "best.json").read_text())
+    (tmp_path / "best.json").write_text(json.dumps(record | {"step": 9}))
+    with pytest.raises(UserError, match=r"Checkpoint 9 in .* cannot be restored \(ValueError: it holds step 2\)"):
+        kept(tmp_path)
+    for value in ("low", None, [1]):
+        (tmp_path / "best.json").write_text(json.dumps(record | {"step": 9, "value": value}))
+        offer(tmp_path, {10: 5.0})  # the record does not count
+        assert kept(tmp_path)[1] == 10
+
+
 @pytest.mark.parametrize("moment", ["record", "cleaning"])
 def test_a_kill_leaves_a_record_and_its_checkpoint(tmp_path, monkeypatch, moment):
     offer(tmp_path, {1: 5.0})

@@ -211,10 +211,16 @@ def test_a_file_in_place_of_the_checkpoints_is_told(tmp_path):
             restore(tmp_path, **options)
 
 
-def test_a_pipe_among_the_files_is_told(workdir):
-    os.mkfifo(workdir / "checkpoints" / "1" / "pipe")
+def test_a_pipe_or_a_link_among_the_files_is_told(workdir, tmp_path):
+    step = workdir / "checkpoints" / "1"
+    step.rename(tmp_path / "elsewhere")
+    step.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"checkpoints holds '1', which is a link or pipe. Move it away"):
+        restore(workdir)
+    assert restore(workdir, read_only=True)[0] == 2
+    os.mkfifo(workdir / "checkpoints" / "2" / "pipe")
     for options in ({}, {"read_only": True}):
-        with pytest.raises(UserError, match=r"checkpoints/1 holds 'pipe', which is no file. Move it away"):
+        with pytest.raises(UserError, match=r" holds '.*', which is a link or pipe. Move it away"):
             restore(workdir, **options)
 
 
