@@ -45,10 +45,8 @@ def folder_source(
     Files are sorted by their paths below the folder, compared character by character, so that every machine sees the
     same order. Hidden files and folders (names that begin with a dot) are ignored. Links to folders are followed, and
     each folder is read once. The first frame of an animation is used, the orientation in EXIF data is applied,
-    transparent pictures are laid over white, and color is converted to gray or gray to color to match `channels`.
-
-    A log line says how many pictures of which formats are used, and is a warning if anything is left out: files of
-    other kinds, broken files, and folders that cannot be read.
+    transparent pictures are laid over white, and color is converted to gray or gray to color to match `channels`. A log
+    line, a warning if files or folders are left out, says how many pictures of which formats are used.
 
     Args:
         path: The folder, local or `gs://`.

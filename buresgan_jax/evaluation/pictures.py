@@ -20,6 +20,7 @@ from buresgan_jax import data
 from buresgan_jax.runtime import files
 
 _MIN_CELL_SIZE = 64
+_BATCH = 256
 _MAX_COLUMNS = 5  # of a gallery
 _LEGEND = {"frameon": False, "fontsize": 9, "handletextpad": 0.2, "columnspacing": 1.2}
 _GRAY, _BLUE, _ORANGE, _RED = "#9aa0a6", "#1f77b4", "#e8710a", "#c5221f"
@@ -213,9 +214,12 @@ def to_uint8(images: ArrayLike) -> np.ndarray:
         return images
     if images.dtype.kind in "biuc":
         raise ValueError(f"pictures need floating images in [-1, 1] or uint8; got {images.dtype}.")
-    # JAX's bfloat16 is of no NumPy kind, hence the exclusion above. A NaN is drawn black.
-    images = np.nan_to_num(images.astype(np.float32), nan=-1.0)
-    return data.encode_images(np.clip(images, -1.0, 1.0))
+    pixels = np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), _BATCH):  # the steps in between take several times the memory of the images
+        # JAX's bfloat16 is of no NumPy kind, hence the exclusion above. A NaN is drawn black.
+        part = np.nan_to_num(images[start : start + _BATCH].astype(np.float32), nan=-1.0)
+        pixels[start : start + _BATCH] = data.encode_images(np.clip(part, -1.0, 1.0))
+    return pixels
 
 
 def _check_points(name: str, points: ArrayLike | None) -> np.ndarray | None:

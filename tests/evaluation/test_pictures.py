@@ -167,3 +167,10 @@ def test_other_errors_say_what_was_got(tmp_path):
     with pytest.raises(ValueError, match=r"real of shape \[n, 2\], n >= 1; got \(3, 3\)"):
         scatter(tmp_path / "a.png", np.zeros((3, 2)), real=np.zeros((3, 3)))
     assert not list(tmp_path.iterdir())
+
+
+def test_many_images_become_pixels_in_parts():
+    images = np.random.default_rng(0).uniform(-1.1, 1.1, (600, 2, 2, 3)).astype(np.float32)
+    images[300, 0, 0] = np.nan
+    expected = np.rint((np.clip(np.nan_to_num(images, nan=-1), -1, 1) + 1) * np.float32(127.5)).astype(np.uint8)
+    np.testing.assert_array_equal(pictures.to_uint8(images), expected)
