@@ -127,6 +127,8 @@ class _Loop:
         if self.start >= self.last:
             logging.warning("The run is already at step %d, config.training.num_steps is %d.", self.start, self.last)
             self.evaluate(self.start, write=False)
+        else:
+            self.announce()
         if self.start == 0:
             self.draw(0)
         intervals = [options.log_every_steps, options.checkpoint_every_steps, options.sample_every_steps]
@@ -149,6 +151,20 @@ class _Loop:
                     message = f"{name}: stopped at step {stop}, saved in {self.parallel.where}. Run it again to resume."
                     raise StoppedError(message, self.stop_signal)
         self.finish()
+
+    def announce(self):
+        """Says what begins, and what the wait is for."""
+        config, recorder, runs = self.config, self.recorders[0], ""
+        if len(self.recorders) > 1:
+            runs = f"{len(self.recorders)} runs of "
+        number = "endless" if recorder.num_examples is None else f"{recorder.num_examples:,}"
+        data = f"{number} {'pictures' if recorder.is_of_images else 'points'} of {config.data.name}"
+        self.progress.say(f"{runs}{config.method}: {data}, {config.training.batch_size} per batch")
+        if self.start:
+            self.progress.say(f"resuming at step {self.start}")
+        time_needed = "about a minute" if recorder.is_of_images else "some seconds"
+        kept = ", kept for the next" if jax.config.jax_compilation_cache_dir else ""
+        self.progress.say(f"compiling, {time_needed} the first time{kept}")
 
     def wait_for_calls(self, but=0):
         """Waits until at most `but` calls are still running."""

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import json
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -71,7 +70,7 @@ def open_run(
             lock = stack.enter_context(lock_workdir(workdir) if is_writer else contextlib.ExitStack())
         options = {"keep": config.training.keep_checkpoints, "keep_every_steps": config.training.keep_every_steps}
         checkpointer = Checkpointer(workdir, **options)
-        agree({"the data": _fingerprint(source), "the workdir's checkpoints": checkpointer.steps()})
+        _agree_on_files(config, source, checkpointer)
         description = builders.describe(config)
         start, state, tracker = _restore(config, algorithm, description.example_shape, checkpointer)
         if state is None:
@@ -80,9 +79,8 @@ def open_run(
             state = _init(algorithm, description.example_shape, key, prepared)
         with raised_together():
             _bind(config, workdir, start, is_writer)
-        opened = OpenedRun(
-            config, workdir, description, algorithm, feed, key, start, state, tracker, evaluators, is_writer
-        )
+        begun = (start, state, tracker, evaluators, is_writer)
+        opened = OpenedRun(config, workdir, description, source.num_examples, algorithm, feed, key, *begun)
         recorder = Recorder(opened, checkpointer, lock, best)
         with raised_together():
             if start == 0:
@@ -114,10 +112,10 @@ def agree_on_config(config) -> None:
     agree({**facts, "the version of jax": jax.__version__, "the version of buresgan_jax": __version__})
 
 
-def _fingerprint(source):
-    """Returns the number of examples, their shape, and the checksum of some of them."""
-    some = source.fetch(np.linspace(0, (source.num_examples or 4) - 1, 4).astype(np.int64))
-    return [source.num_examples, list(source.example_shape), zlib.crc32(np.ascontiguousarray(some))]
+def _agree_on_files(config, source, checkpointer):
+    if jax.process_count() > 1:
+        facts = [source.num_examples, builders.data_fingerprint(config)]
+        agree({"the data": facts, "the workdir's checkpoints": checkpointer.steps()})
 
 
 def _best_choice(config, evaluators):

@@ -13,7 +13,7 @@ from etils import epath
 
 
 class Progress:
-    """Shows a live line on a terminal, and plain lines elsewhere."""
+    """Shows a live line on a terminal, with the metrics below it, and plain lines elsewhere."""
 
     def __init__(self, start: int, stop: int, *, show: bool):
         """Begins the live line.
@@ -25,10 +25,11 @@ class Progress:
         """
         self._live = show and sys.stderr.isatty()
         self._plain = show and not self._live
-        self._start, self._stop, self._begin = start, stop, None
+        self._stop, self._begin = stop, None
         known = self._live and all(os.get_terminal_size(sys.stderr.fileno()))
-        size = {"dynamic_ncols": True} if known else {"ncols": 100, "nrows": 20}  # on 0 x 0 tqdm would show nothing
-        self._bar = tqdm.tqdm(total=stop, initial=start, unit="step", smoothing=0.1, disable=not self._live, **size)
+        self._size = {"dynamic_ncols": True} if known else {"ncols": 100, "nrows": 20}  # tqdm shows nothing on 0 x 0
+        options = {"unit": "step", "smoothing": 0.1, "disable": not self._live, **self._size}
+        self._bar, self._below = tqdm.tqdm(total=stop, initial=start, **options), []
 
     def step(self, step: int) -> None:
         """Notes that this many steps are done."""
@@ -38,10 +39,22 @@ class Progress:
 
     def report(self, step: int, values: Mapping[str, float]) -> None:
         """Shows metrics."""
-        text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        self._bar.set_postfix_str(text, refresh=False)
+        words = [f"{name} {value:.4g}" for name, value in values.items()]
         if self._plain:
-            self.say(f"step {step}/{self._stop}  {self._speed(step)}{text}")
+            self.say(f"step {step}/{self._stop}  {self._speed(step)}{'  '.join(words)}")
+        elif self._live:
+            self._show_below(_lines(words, self._width()))
+
+    def _show_below(self, lines):
+        """Shows lines below the live line, in place of the former ones."""
+        while len(self._below) < len(lines):
+            position = len(self._below) + 1
+            self._below.append(tqdm.tqdm(position=position, bar_format="{desc}", leave=False, **self._size))
+        for number, line in enumerate(self._below):
+            line.set_description_str(lines[number] if number < len(lines) else "")
+
+    def _width(self):
+        return self._size.get("ncols") or os.get_terminal_size(sys.stderr.fileno()).columns
 
     def _speed(self, step):
         seconds, first = time.monotonic() - self._begin[0], self._begin[1]
@@ -52,14 +65,28 @@ class Progress:
         return f"{rate:.3g} steps/s  {left} left  "
 
     def say(self, text: str) -> None:
-        """Shows a line of text above the live line."""
+        """Shows a text above the live line, in lines that fit the terminal."""
+        if self._live:
+            text = "\n  ".join(_lines(text.split("  "), self._width() - 2))
         if self._live or self._plain:
             with contextlib.suppress(OSError):  # a terminal that was closed
                 self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
         """Ends the live line."""
-        self._bar.close()
+        for line in (*self._below, self._bar):
+            line.close()
+
+
+def _lines(words, width):
+    """Joins words, with two spaces between them, to lines of less than a width where they are short enough."""
+    lines = []
+    for word in words:
+        if lines and len(lines[-1]) + len(word) + 2 < width:
+            lines[-1] += f"  {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 class Trace:

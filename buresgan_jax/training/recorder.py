@@ -37,6 +37,8 @@ class Recorder:
         config: The resolved config.
         workdir: The run's directory.
         start: The step at which training begins.
+        num_examples: Number of training examples; None: endless.
+        is_of_images: Whether the examples are images.
         is_writer: Whether this process writes.
         evaluated: The numbers of the last evaluation.
         evaluation_error: Why the last evaluation that failed did so; None if none did.
@@ -57,6 +59,7 @@ class Recorder:
         """
         self.config, self.workdir, self.start = opened.config, opened.workdir, opened.start
         self.is_writer, self._description = opened.is_writer, opened.description
+        self.num_examples, self.is_of_images = opened.num_examples, opened.description.kind == "images"
         self._key, self._evaluators, self._sampler = opened.key, opened.evaluators, make_sampler(opened.algorithm)
         self._checkpointer, self._lock, self._saved_step = checkpointer, lock, opened.start
         self.evaluated, self.evaluation_error, self.final = {}, None, {}
@@ -145,7 +148,7 @@ class Recorder:
 
     @property
     def _num_drawn(self):
-        return _NUM_DRAWN if self._description.kind == "images" else self.config.evaluation.num_samples
+        return _NUM_DRAWN if self.is_of_images else self.config.evaluation.num_samples
 
     def _write_picture(self, step, name, samples, file, title):
         path = self.workdir / "samples" / file

@@ -20,6 +20,7 @@ class OpenedRun:
         config: The resolved config.
         workdir: The run's directory.
         description: What is known of the data.
+        num_examples: Number of training examples; None: endless.
         algorithm: The algorithm, built for one device.
         feed: The training data. Whoever has taken them to the devices drops the run, and the host's memory is free.
         key: The key from which the key of every step comes.
@@ -33,6 +34,7 @@ class OpenedRun:
     config: Any
     workdir: epath.Path
     description: data.Description
+    num_examples: int | None
     algorithm: Algorithm
     feed: data.Feed
     key: jax.Array

@@ -145,6 +145,9 @@ def test_more_steps_go_on_from_a_finished_run(uninterrupted, tmp_path, capfd):
     free = {"training__log_every_steps": 3, "training__keep_checkpoints": 1, "evaluation__num_samples": 32}
     state = loop.train_and_evaluate(make_config("alternating_bures", **free), tmp_path)
     assert_same(state, uninterrupted[1])
+    said = capfd.readouterr().err.splitlines()
+    assert said[0].startswith("alternating_bures: endless points of ring, 8 per batch")
+    assert said[1:3] == ["resuming at step 5", "compiling, some seconds the first time"]
     assert [line["step"] for line in read_metrics(tmp_path) if line["split"] == "train"] == [4, 5, 6, 9, 12]
 
 
