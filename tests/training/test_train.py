@@ -147,7 +147,8 @@ def test_more_steps_go_on_from_a_finished_run(uninterrupted, tmp_path, capfd):
     assert_same(state, uninterrupted[1])
     said = capfd.readouterr().err.splitlines()
     assert said[0].startswith("alternating_bures: endless points of ring, 8 per batch")
-    assert said[1:3] == ["resuming at step 5", "compiling, some seconds the first time"]
+    assert said[1] == "resuming at step 5"
+    assert said[2].startswith("compiling, some seconds the first time")
     assert [line["step"] for line in read_metrics(tmp_path) if line["split"] == "train"] == [4, 5, 6, 9, 12]
 
 
