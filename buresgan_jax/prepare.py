@@ -7,6 +7,7 @@ TensorFlow.
 import argparse
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -194,9 +195,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Arguments without the program's name. Default: those of the process.
 
     Returns:
-        Exit status: 0, or 2 for an error that the user can fix, reported in one line on standard error.
+        Exit status: 0; 2 for an error that the user can fix, reported in one line on standard error; 130 for Ctrl-C.
     """
     flags = _parse_arguments(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that TFDS removes what is half written
     # These silence TensorFlow's startup messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -205,6 +207,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 

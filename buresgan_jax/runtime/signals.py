@@ -29,9 +29,10 @@ def is_program() -> bool:
 
     Only there may a signal end the process at once. Elsewhere, such as in a notebook, it raises an exception.
     """
-    words = itertools.pairwise(sys.orig_argv)
-    is_module = next((name for option, name in words if option == "-m"), "").split(".")[0] == "buresgan_jax"
-    return is_module or os.path.basename(sys.argv[0] if sys.argv else "") == "buresgan"
+    words = sys.orig_argv  # `sys.argv` changes: to "-m" while the package is imported, to the module's file later
+    modules = [name for option, name in itertools.pairwise(words) if option == "-m"]
+    is_script = any(os.path.basename(word) == "buresgan" for word in words[:2])
+    return is_script or modules[:1] == ["buresgan_jax"] or "".join(modules[:1]).startswith("buresgan_jax.")
 
 
 def end_programs_in_one_line() -> None:

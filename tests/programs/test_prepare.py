@@ -122,3 +122,12 @@ def test_mnist_is_prepared_from_its_original_files(capsys, tmp_path):
     assert "Prepared mnist 3.0.1 (train 60,000, test 10,000 pictures)" in capsys.readouterr().out
     assert prepare.main(arguments) == 0
     assert "Already prepared: mnist" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare, "prepare", interrupted)
+    assert prepare.main(["mnist"]) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"

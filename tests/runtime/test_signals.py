@@ -22,6 +22,23 @@ def hangup():
     signal.signal(signal.SIGHUP, old)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("python -m buresgan_jax.main --mode=sample", True),
+        ("python -u -m buresgan_jax.sweep", True),
+        ("/usr/bin/python /home/me/bin/buresgan train", True),
+        ("python -m pytest -m buresgan_jax.main", False),
+        ("python -m buresgan_jax_tools.main", False),
+        ("python mine.py buresgan", False),
+        ("python -c pass", False),
+    ],
+)
+def test_programs_of_the_package_are_told_from_others(monkeypatch, words, expected):
+    monkeypatch.setattr(sys, "orig_argv", words.split())
+    assert signals.is_program() == expected
+
+
 def send(number):
     os.kill(os.getpid(), number)
 
