@@ -10,6 +10,7 @@ from functools import partial
 import helpers
 import jax
 import numpy as np
+import pytest
 from helpers import assert_close_parameters, assert_same
 
 from buresgan_jax import builders, data
@@ -174,3 +175,44 @@ def test_two_processes_are_one_and_stop_together(tmp_path):
     }
     steps = [line["step"] for line in read_metrics(workdir) if line["split"] == "train"]
     assert steps == list(range(30, checkpoints(workdir)[-1] + 1, 30))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_lost_process_is_named_in_one_line_by_the_other(tmp_path, victim):
+    workdir = tmp_path / "pair"
+    pair = start_pair(workdir, training__checkpoint_every_steps=3, training__num_steps=10**6)
+    wait_for_checkpoint(workdir, pair, timeout=240)
+    pair[victim].kill()
+    result = helpers.finish(pair[1 - victim], timeout=120)
+    helpers.finish(pair[victim])
+    assert result.status == 1, result
+    message = f"Lost process {victim}: it was killed or cannot be reached. Rerun the same command in all processes"
+    lines = result.err.splitlines()
+    assert lines[-1].startswith(message)
+    assert not [line for line in lines if "Traceback" in line or "coordination" in line or "Check failure" in line]
+
+
+@pytest.mark.slow
+def test_two_processes_with_different_configs_both_refuse(tmp_path):
+    cluster = [f"--coordinator_address=localhost:{free_port()}", "--num_processes=2"]
+    pair = [start(tmp_path, *cluster, f"--process_id={rank}", seed=rank) for rank in range(2)]
+    for result in [helpers.finish(process, timeout=240) for process in pair]:
+        assert result.status == 2, result
+        assert result.err.splitlines()[-1].startswith(
+            "Processes 0 and 1 do not train the same run; they differ in config.seed"
+        )
+    assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rank", "status", "message"),
+    [(0, 1, "Not all processes have joined within 2 s"), (1, 2, "Process 0 does not answer at localhost:")],
+)
+def test_absent_processes_are_one_line(tmp_path, rank, status, message):
+    cluster = [f"--coordinator_address=localhost:{free_port()}", "--num_processes=2", "--connect_timeout=2"]
+    result = helpers.finish(start(tmp_path, *cluster, f"--process_id={rank}"))
+    assert result.status == status, result
+    (line,) = result.err.splitlines()
+    assert line.startswith(message)
