@@ -119,7 +119,7 @@ def scatter(
     numbers = _draw_samples(axes, samples, means, std, size=7)
     numbers += _frame(axes, samples, next(x for x in (means, real, samples) if x is not None), 3 * (std or 0.0))
     axes.set_title(title or "")
-    axes.set_xlabel(", ".join(numbers))
+    axes.set_xlabel(", ".join(numbers), fontsize=9)
     kinds = {"data": real is not None, "samples": std is None, "quality": std is not None, "modes": means is not None}
     figure.legend(handles=_legend(**kinds), loc="lower center", ncols=5, **_LEGEND)
     _write_figure(path, figure)
@@ -159,7 +159,7 @@ def gallery(
     lines_per_row = -(-len(columns) // _MAX_COLUMNS)
     width, num_lines = -(-len(columns) // lines_per_row), lines_per_row * len(rows)
     has_points = any(panel is not None and panel.points is not None for row_panels in panels for panel in row_panels)
-    height = 2.75 * num_lines + (0.15 + 0.22 * -(-4 // width)) * has_points
+    height = 2.9 * num_lines + (0.15 + 0.22 * -(-4 // width)) * has_points
     figure = Figure(figsize=(2.2 * width + 0.4, height), dpi=110, layout="constrained")
     all_axes = figure.subplots(num_lines, width, squeeze=False)
     for axes in all_axes.flat:
@@ -274,7 +274,7 @@ def _draw_samples(axes, samples: np.ndarray, means: np.ndarray | None, std: floa
     axes.scatter(*samples[good].T, s=size, color=_BLUE, alpha=0.5, linewidths=0, zorder=4)
     if std is None:
         return []
-    return [f"{inside.any(0).sum()} of {len(means)} modes, {100 * good.mean():.1f} % near one"]
+    return [f"{inside.any(0).sum()} of {len(means)} modes reached", f"{100 * good.mean():.1f} % near a mode"]
 
 
 def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> list[str]:

@@ -110,11 +110,12 @@ _QUALITY = ["within 3 std of a mode", "elsewhere", "mode", "mode not reached"]
 def test_scatter_has_a_legend_and_numbers_of_modes_and_samples(tmp_path, drawn):
     samples = np.concatenate([np.repeat(_MEANS[:2], 3, axis=0), [[0.9, 0.9], [90, 0]]])
     scatter(tmp_path / "a.png", samples, means=_MEANS, std=0.1, real=_MEANS, title="bures, step 25000")
-    assert drawn[0].axes[0].get_xlabel() == "2 of 3 modes, 75.0 % near one, 1 of 8 outside the picture"
+    assert drawn[0].axes[0].get_xlabel() == "2 of 3 modes reached, 75.0 % near a mode, 1 of 8 outside the picture"
     assert _legend(drawn[0]) == ["data", *_QUALITY]
     scatter(tmp_path / "b.png", samples[:6], real=_MEANS)
     assert drawn[1].axes[0].get_xlabel() == ""
     assert _legend(drawn[1]) == ["data", "sample"]
+    scatter(tmp_path / "c.png", np.full((10_000, 2), 90), means=10 * np.tile(_MEANS, (10, 1)), std=0.1)  # a long text
 
 
 @pytest.mark.parametrize(("num_columns", "width"), [(1, 1), (5, 5), (12, 4)])
@@ -125,7 +126,7 @@ def test_galleries_have_lines_of_at_most_five_panels(tmp_path, drawn, num_column
     gallery(tmp_path / "a.png", panels, rows=["ring", "unbalanced_grid"], columns=names)
     shown = [axes for axes in drawn[0].axes if axes.get_title()]
     assert [axes.get_title() for axes in shown] == names * 2
-    labels = [f"{1 + i % 3} of 3 modes, 100.0 % near one" for i in range(num_columns)]
+    labels = [f"{1 + i % 3} of 3 modes reached\n100.0 % near a mode" for i in range(num_columns)]
     assert [axes.get_xlabel() for axes in shown] == [*labels, *labels[:-1], ""]
     assert len({round(axes.get_position().x0, 3) for axes in shown}) == width
     assert _legend(drawn[0]) == _QUALITY
