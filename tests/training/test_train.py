@@ -249,7 +249,7 @@ def test_evaluation_counts_samples_that_are_not_finite():
         ({"generator__base_filters": 0}, "config.generator.base_filters must be at least 1, got 0"),
         ({"generator__hidden": (8, 0)}, r"config.generator.hidden must be the widths .* got \(8, 0\)"),
         ({"discriminator__hidden": ()}, r"config.discriminator.hidden must be the widths .* got \(\)"),
-        ({"training__batch_size": 20_004, "data__num_examples": 100}, "config.training.batch_size 20004 is more than the 100 examples"),
+        ({"training__batch_size": 20_004, "data__num_examples": 100}, "batch_size 20004 is more than the 100 examples"),
         ({"data__resident": True}, "data.resident=True needs a finite data set, but 'ring' is endless"),
     ],
 )
