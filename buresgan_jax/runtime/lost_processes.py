@@ -14,6 +14,8 @@ import signal
 import sys
 import threading
 
+from absl import logging
+
 _HEADER = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ (\S+):\d+\] ")  # of a line of the C++ log
 _OF_SERVICE = ("client.h", "service.cc", "coordination_service.cc", "coordination_service_agent.cc")
 _FATAL = "JAX distributed service detected fatal errors"
@@ -33,6 +35,7 @@ def watch(connecting_to: str | None, seconds: int) -> None:
     os.close(pipe)
     sys.stderr = open(shown, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115 (for good)
     faulthandler.enable(sys.stderr)
+    logging.get_absl_handler().python_handler.setStream(sys.stderr)  # at once, not through the thread
     # abort() calls a handler first. This one, of C, sleeps for as many seconds as the signal's number, 6: enough for
     # the thread, which ends the process meanwhile.
     libc = ctypes.CDLL(None)
