@@ -69,8 +69,9 @@ def finished(cell: Cell) -> Outcome | None:
     """Returns the outcome of a cell that is done and was evaluated as its config says; None for any other cell.
 
     Raises:
-        UserError: The cell's workdir belongs to a run of another config, or to a longer run.
+        UserError: The cell's workdir belongs to a run of another config or other data or to a longer run, or has links.
     """
+    workdir.check_entries(cell.workdir)
     final, num_steps = workdir.read_final(cell.workdir), cell.config.training.num_steps
     if final.get("step", -1) < num_steps:
         return None

@@ -26,7 +26,18 @@ except ImportError:  # Windows
 
 CONFIG, FINAL, EVALUATION, METRICS = "config.json", "final.json", "evaluation.json", "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
-_FILES = (CONFIG, FINAL, EVALUATION, METRICS, "best.json", "data.json", "prepared.npz", "digit_classifier.npz", ".lock")
+_FILES = (
+    CONFIG,
+    FINAL,
+    EVALUATION,
+    METRICS,
+    "best.json",
+    "data.json",
+    "prepared.npz",
+    "digit_classifier.npz",
+    "log.txt",
+    ".lock",
+)
 _FOLDERS = (CHECKPOINTS, "best_checkpoint", "bad_checkpoints", "samples", "tensorboard", "profile")
 _RESULTS = (FINAL, EVALUATION, METRICS, CHECKPOINTS)  # what a new run in the same workdir removes or replaces
 # The keys of final.json beside the numbers of the last evaluation.
@@ -51,7 +62,7 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
     with _os_errors(workdir):
         if write:
             workdir.mkdir(parents=True, exist_ok=True)
-        _check_entries(workdir)
+        check_entries(workdir)
         results = [name for name in _RESULTS if _has_content(workdir / name)]
         if (workdir / CONFIG).exists():
             read_config(workdir)
@@ -65,8 +76,15 @@ def open_workdir(config, workdir: epath.PathLike, *, write: bool) -> epath.Path:
     return workdir
 
 
-def _check_entries(workdir):
-    """Checks that a run would find its own files and folders, and write through no link."""
+def check_entries(workdir: epath.PathLike) -> None:
+    """Checks that a run would find its own files and folders, and write through no link.
+
+    Args:
+        workdir: The run's directory, which may not exist yet.
+
+    Raises:
+        UserError: A name that a run uses is a link, or another kind of entry.
+    """
     if "://" in str(workdir):
         return
     for name in (*_FILES, *_FOLDERS):

@@ -64,7 +64,9 @@ def test_a_table_of_something_else_is_refused_by_many_runs(tmp_path):
             scheduler.local_folder(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["config.json", "final.json", "metrics.jsonl", ".lock", "checkpoints", "samples"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "final.json", "metrics.jsonl", "log.txt", ".lock", "checkpoints", "samples"]
+)
 def test_nothing_is_written_through_a_link(config, saved, tmp_path_factory, name):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     target = elsewhere / name
@@ -78,6 +80,8 @@ def test_nothing_is_written_through_a_link(config, saved, tmp_path_factory, name
     before = contents(elsewhere)
     with pytest.raises(UserError, match=f"{name} is a link, and a run writes through no link. Remove it, or choose"):
         workdir.open_workdir(config, saved, write=True)
+    with pytest.raises(UserError, match="is a link"):
+        processes.finished(processes.Cell({"seed": 0}, saved, (), config))
     (saved / name).unlink()
     (saved / name).symlink_to(elsewhere / "none")
     with pytest.raises(UserError, match="is a link"):
