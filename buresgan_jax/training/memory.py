@@ -43,7 +43,7 @@ def check_config(config, algorithm: Algorithm) -> None:
 def check_evaluation(config) -> None:
     """Checks that the samples of an evaluation fit; raises UserError like `check_config`."""
     shape, number = builders.describe(config).example_shape, config.evaluation.num_samples
-    needed = number * int(np.prod(shape, dtype=object)) * _FLOAT
+    needed = 2 * number * int(np.prod(shape, dtype=object)) * _FLOAT  # in batches, and joined
     _require(config, "the samples of an evaluation", needed, memory.host_bytes(), "evaluation.num_samples")
 
 

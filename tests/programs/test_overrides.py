@@ -39,7 +39,9 @@ def overrides(name, group):
     known = () if name == "ring" else read_keys("ring", group)
     for key, option in read_keys(name, group).items():
         if key not in known:
-            yield from (f"--config.{key}={word}" for word in _WORDS[option.value_type])
+            words = _WORDS[option.value_type]
+            is_endless = key == "training.num_steps"  # 2^31 - 1 steps are allowed
+            yield from (f"--config.{key}={word}" for word in words if not (is_endless and word == _HUGE[2]))
             yield from (f"--config.{key}x=1", f"--config.{key}.x=1", f"--config.{key}")
     if group and name == "ring":
         yield from (f"--config.{group}={word}" for word in ("1", "{}", "None", "{'a': 1}"))

@@ -28,11 +28,11 @@ def check(config):
         ("generator.hidden", (2**31 - 1, 2**31 - 1), "the networks with Adam's moments and averages"),
         ("discriminator.output_dim", 2**31 - 1, "the networks with Adam's moments and averages"),
         ("data.num_examples", 2**31 - 1, "the examples and their order"),
-        ("evaluation.num_samples", 2**31 - 1, "the samples of an evaluation"),
+        ("evaluation.num_samples", 10**7, "the samples of an evaluation"),
     ],
 )
 def test_a_size_beyond_memory_names_its_key_the_need_and_what_there_is(monkeypatch, key, value, what):
-    monkeypatch.setattr(machine, "host_bytes", lambda: 4 * 2**30)
+    monkeypatch.setattr(machine, "host_bytes", lambda: 2**27)
     config = helpers.make_config("bures", **{key.replace(".", "__"): value})
     with pytest.raises(UserError, match=rf"config.{key}=.* is too large: {what}.* need .* GiB, and there are"):
         check(config)
