@@ -58,6 +58,12 @@ def find_rotation(x: jax.Array, y: jax.Array, method: Method, rtol: float | None
             `"svd"`; 3 * sqrt(eps) for `"eigh"`. Not used by `"newton_schulz"`.
     """
     x, y = jax.lax.stop_gradient((x, y))
+    scale_x, scale_y = unit_scale(x), unit_scale(y)
+    rotation = _find_rotation(x / scale_x, y / scale_y, method, rtol)
+    return rotation if isinstance(rotation, Polar) else rotation._replace(s=rotation.s * scale_x * scale_y)
+
+
+def _find_rotation(x, y, method, rtol):
     if method == "newton_schulz":
         return _polar_by_products(x, y)
     if method == "eigh":

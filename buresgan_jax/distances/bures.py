@@ -87,17 +87,17 @@ def squared_bures_of_pair(cov_x, cov_y, method):
     """Computes `squared_bures_distance` of two matrices without checks."""
     if method == "auto":
         return by_platform(squared_bures_of_pair, cov_x.shape[0], "eigh", cov_x, cov_y)
-    scale = linalg.unit_scale(cov_x, cov_y)
-    cov_x, cov_y = cov_x / scale, cov_y / scale
     if method == "newton_schulz_15":
-        return scale * authors_form(jnp.trace(cov_x) + jnp.trace(cov_y), matmul(cov_x, cov_y))
+        exponents = linalg.unit_exponent(cov_x), linalg.unit_exponent(cov_y)
+        root = linalg.homogeneous(lambda x, y: authors_fidelity(matmul(x, y)), (0.5, 0.5), exponents, cov_x, cov_y)
+        return jnp.trace(cov_x) + jnp.trace(cov_y) - 2 * root
     if method == "newton_schulz":
-        return scale * _squared_bures_by_products(cov_x, cov_y, _find_by_products(cov_x, cov_y))
-    return scale * _squared_bures_of_factors((cov_x, _factor(cov_x)), (cov_y, _factor(cov_y)), method)
+        return _squared_bures_by_products(cov_x, cov_y, _find_by_products(cov_x, cov_y))
+    return _squared_bures_of_factors((cov_x, _factor(cov_x)), (cov_y, _factor(cov_y)), method)
 
 
 class _Factor(NamedTuple):
-    """A factor `A = rows^T rows` with `rows = diag(roots) basis^T`: the square root up to a rotation.
+    """A factor `A = 2^exponent rows^T rows` with `rows = diag(roots) basis^T`: the square root up to a rotation.
 
     It is a constant for derivatives. The rules below account for its change.
     """
@@ -105,12 +105,21 @@ class _Factor(NamedTuple):
     rows: jax.Array
     roots: jax.Array
     basis: jax.Array
+    exponent: jax.Array  # each matrix has its own, so that nothing is lost between matrices of very different scales
 
 
 def _factor(cov):
-    eigenvalues, basis = jnp.linalg.eigh(jax.lax.stop_gradient(cov))
+    exponent = linalg.unit_exponent(cov)
+    eigenvalues, basis = jnp.linalg.eigh(jax.lax.stop_gradient(cov) / linalg.power_of_two(exponent, cov.dtype))
     roots = jnp.sqrt(jnp.maximum(eigenvalues, 0))
-    return _Factor(roots[:, None] * basis.T, roots, basis)
+    return _Factor(roots[:, None] * basis.T, roots, basis, exponent)
+
+
+def _common_scale(exponent_x, exponent_y, dtype):
+    """Returns the larger power of two, and the roots of both relative to it."""
+    larger = jnp.maximum(exponent_x, exponent_y)
+    root_x, root_y = (linalg.root_of_power_of_two(each - larger, dtype) for each in (exponent_x, exponent_y))
+    return linalg.power_of_two(larger, dtype), root_x, root_y
 
 
 def _squared_bures_of_factors(x, y, method):
@@ -122,7 +131,8 @@ def _squared_bures_of_factors(x, y, method):
 
 @jax.custom_jvp
 def _residual_form(x, y, rotation):
-    return jnp.sum((x[1].rows - matmul(rotation.u, matmul(rotation.v.T, y[1].rows))) ** 2)
+    scale, root_x, root_y = _common_scale(x[1].exponent, y[1].exponent, x[1].rows.dtype)
+    return scale * jnp.sum((root_x * x[1].rows - root_y * matmul(rotation.u, matmul(rotation.v.T, y[1].rows))) ** 2)
 
 
 @_residual_form.defjvp
@@ -133,8 +143,9 @@ def _residual_form_jvp(primals, tangents):
 
 @jax.custom_jvp
 def _nuclear_form(x, y):
-    traces = jnp.sum(x[1].rows ** 2) + jnp.sum(y[1].rows ** 2)
-    return jnp.maximum(traces - 2 * alignment.nuclear_norm(x[1].rows, y[1].rows), 0)
+    scale, root_x, root_y = _common_scale(x[1].exponent, y[1].exponent, x[1].rows.dtype)
+    traces = root_x**2 * jnp.sum(x[1].rows ** 2) + root_y**2 * jnp.sum(y[1].rows ** 2)
+    return scale * jnp.maximum(traces - 2 * root_x * root_y * alignment.nuclear_norm(x[1].rows, y[1].rows), 0)
 
 
 @_nuclear_form.defjvp
@@ -155,6 +166,9 @@ def _gradients(x, y, rotation):
     """Returns `I - T` in A and in B."""
     (_, factor_x), (_, factor_y) = x, y
     y_aligned, x_aligned = alignment.align(factor_x.rows, factor_y.rows, rotation)
+    ratio = factor_y.exponent - factor_x.exponent
+    y_aligned = linalg.root_of_power_of_two(ratio, y_aligned.dtype) * y_aligned
+    x_aligned = linalg.root_of_power_of_two(-ratio, x_aligned.dtype) * x_aligned
     return _gradient(factor_x, y_aligned), _gradient(factor_y, x_aligned)
 
 
@@ -183,23 +197,27 @@ def _transport_tangents(cov_x, cov_y, tangent_x, tangent_y):
     return there, geometry.transport_tangent(cov_y, cov_x, tangent_y, tangent_x)
 
 
-def authors_form(traces, product):
-    """Computes the squared distance from the sum of the traces and `A B`, by the authors' truncated iteration."""
-    return traces - 2 * jnp.trace(newton_schulz.authors_root(product))
+def authors_fidelity(product):
+    """Computes the fidelity of A and B from `A B`, by the authors' truncated iteration."""
+    return jnp.trace(newton_schulz.authors_root(product))
 
 
 def _find_by_products(cov_x, cov_y):
-    """Returns roots, inverse roots and rotation, as constants for derivatives."""
-    cov_x, cov_y = jax.lax.stop_gradient((cov_x, cov_y))
-    x, y = newton_schulz.roots(cov_x), newton_schulz.roots(cov_y)
-    return x, y, alignment.find_rotation(x[0], y[0], "newton_schulz")
+    """Returns roots and inverse roots of the scaled matrices, their exponents, and the rotation, as constants."""
+    exponents = linalg.unit_exponent(cov_x), linalg.unit_exponent(cov_y)
+    x, y = (
+        newton_schulz.roots(jax.lax.stop_gradient(cov) / linalg.power_of_two(exponent, cov.dtype))
+        for cov, exponent in zip((cov_x, cov_y), exponents, strict=True)
+    )
+    return x, y, exponents, alignment.find_rotation(x[0], y[0], "newton_schulz")
 
 
 @jax.custom_jvp
 def _squared_bures_by_products(cov_x, cov_y, found):
     del cov_x, cov_y
-    (root_x, _), (root_y, _), rotation = found
-    return alignment.residual(root_x, root_y, rotation)
+    (root_x, _), (root_y, _), exponents, rotation = found
+    scale, scale_x, scale_y = _common_scale(*exponents, root_x.dtype)
+    return scale * alignment.residual(scale_x * root_x, scale_y * root_y, rotation)
 
 
 @_squared_bures_by_products.defjvp
@@ -214,13 +232,15 @@ def _squared_bures_by_products_jvp(primals, tangents):
 def _transport_maps_by_products(cov_x, cov_y, found):
     """Returns the transport maps from A to B and from B to A."""
     del cov_x, cov_y
-    (root_x, inverse_x), (root_y, inverse_y), (q,) = found
+    (root_x, inverse_x), (root_y, inverse_y), (exponent_x, exponent_y), (q,) = found
     cross = matmul(root_x, root_y)
+    ratio = exponent_y - exponent_x
 
-    def transport(inverse, product):  # the product is symmetric up to rounding
-        return matmul(matmul(inverse, linalg.symmetric_part(product)), inverse)
+    def transport(inverse, product, ratio):  # the product is symmetric up to rounding
+        scale = linalg.root_of_power_of_two(ratio, product.dtype)
+        return scale * matmul(matmul(inverse, linalg.symmetric_part(product)), inverse)
 
-    return transport(inverse_x, matmul(cross, q.T)), transport(inverse_y, matmul(q.T, cross))
+    return transport(inverse_x, matmul(cross, q.T), ratio), transport(inverse_y, matmul(q.T, cross), -ratio)
 
 
 @_transport_maps_by_products.defjvp
@@ -278,12 +298,11 @@ def pairwise_squared_bures_distance(covs_x: Array, covs_y: Array, *, method: Met
         )
 
     def of_stacks(covs_x, covs_y):
-        scale = linalg.unit_scale(covs_x, covs_y)
-        stacks, function = (covs_x / scale, covs_y / scale), squared_bures_of_pair
+        stacks, function = (covs_x, covs_y), squared_bures_of_pair
         if method in ("eigh", "svd"):
             stacks, function = tuple((stack, jax.vmap(_factor)(stack)) for stack in stacks), _squared_bures_of_factors
         one_to_all = jax.vmap(functools.partial(function, method=method), (None, 0))
-        return scale * jax.lax.map(lambda one: one_to_all(one, stacks[1]), stacks[0])
+        return jax.lax.map(lambda one: one_to_all(one, stacks[1]), stacks[0])
 
     return linalg.over_leading_axes(of_stacks, "(n,d,d),(m,d,d)->(n,m)", covs_x, covs_y)
 
@@ -313,10 +332,13 @@ def fidelity(cov_x: Array, cov_y: Array, *, method: Method = "eigh") -> jax.Arra
     def of_pair(cov_x, cov_y, method=method):
         if method == "auto":
             return by_platform(of_pair, cov_x.shape[0], "eigh", cov_x, cov_y)
-        if method.startswith("newton"):
-            squared = squared_bures_of_pair(cov_x, cov_y, method)
-            return (jnp.trace(cov_x) + jnp.trace(cov_y) - squared) / 2
-        scale = linalg.unit_scale(cov_x, cov_y)
-        return scale * alignment.nuclear_norm(linalg.sqrtm(cov_x / scale), linalg.sqrtm(cov_y / scale))
+        exponents = linalg.unit_exponent(cov_x), linalg.unit_exponent(cov_y)
+        return linalg.homogeneous(functools.partial(_fidelity, method=method), (0.5, 0.5), exponents, cov_x, cov_y)
 
     return linalg.over_leading_axes(of_pair, "(d,d),(d,d)->()", cov_x, cov_y)
+
+
+def _fidelity(cov_x, cov_y, method):
+    if method.startswith("newton"):
+        return (jnp.trace(cov_x) + jnp.trace(cov_y) - squared_bures_of_pair(cov_x, cov_y, method)) / 2
+    return alignment.nuclear_norm(linalg.sqrtm(cov_x), linalg.sqrtm(cov_y))

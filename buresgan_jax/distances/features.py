@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from buresgan_jax.distances import alignment, checks, linalg
-from buresgan_jax.distances.bures import authors_form
+from buresgan_jax.distances.bures import authors_fidelity
 from buresgan_jax.distances.linalg import matmul
 from buresgan_jax.distances.methods import METHODS, Method, Scale, by_platform
 from buresgan_jax.distances.public import Array, in_float32, jit
+
+_SHORTEST_ROW = 1e-6  # what a shorter row is divided by
 
 
 @in_float32
@@ -41,13 +43,17 @@ def prepare_features(
         total = jnp.sum(weights, axis=-1)[..., None, None]
         total = jnp.where(total > 0, total, 1)
         weights = weights[..., None]
-    if center and weights is None:
-        features = features - jnp.mean(features, axis=-2, keepdims=True)
-    elif center:
-        features = features - jnp.sum(weights * features, axis=-2, keepdims=True) / total
+    if center:  # the sum of what is divided already: sums of the largest numbers overflow
+        features = features - jnp.sum(
+            features / n if weights is None else weights / total * features, -2, keepdims=True
+        )
     if normalize:
+        # Squares of the largest numbers overflow. A power of two for each row is exact, and a constant for derivatives.
+        peaks = jnp.max(jnp.abs(jax.lax.stop_gradient(features)), axis=-1, keepdims=True)
+        unit = linalg.power_of_two(jnp.frexp(jnp.maximum(peaks, _SHORTEST_ROW))[1] - 1, features.dtype)
+        features = features / unit
         squared_norms = jnp.sum(features**2, axis=-1, keepdims=True)
-        features = features * jax.lax.rsqrt(jnp.maximum(squared_norms, 1e-12))
+        features = features * jax.lax.rsqrt(jnp.maximum(squared_norms, (_SHORTEST_ROW / unit) ** 2))
     if weights is None:
         return features / jnp.sqrt(n).astype(features.dtype) if scale == "mean" else features
     return features * linalg.safe_sqrt(weights / total if scale == "mean" else weights)
@@ -142,15 +148,24 @@ def _squared_bures_of_rows(x, y, method, rtol):
     if method == "auto":
         size = min(*x.shape, y.shape[0])
         return by_platform(functools.partial(_squared_bures_of_rows, rtol=rtol), size, "svd", x, y)
-    scale = linalg.unit_scale(x, y)
-    x, y = x / scale, y / scale
+    exponent = linalg.unit_exponent(x, y)
+    function = functools.partial(_squared_bures_of_scaled_rows, method=method, rtol=rtol)
+    return linalg.homogeneous(function, (2, 0), (exponent, exponent), x, y)
+
+
+def _squared_bures_of_scaled_rows(x, y, method, rtol):
     if method == "newton_schulz_15":
-        traces = jnp.sum(x**2) + jnp.sum(y**2)
-        if x.shape[1] < min(x.shape[0], y.shape[0]):
-            return scale**2 * authors_form(traces, matmul(matmul(x.T, x), matmul(y.T, y)))
-        cross = matmul(x, y.T)
-        return scale**2 * authors_form(traces, matmul(cross, cross.T))
-    return scale**2 * alignment.residual(x, y, alignment.find_rotation(x, y, method, rtol))
+        exponents = linalg.unit_exponent(x), linalg.unit_exponent(y)
+        fidelity = linalg.homogeneous(_authors_fidelity_of_rows, (1, 1), exponents, x, y)
+        return jnp.sum(x**2) + jnp.sum(y**2) - 2 * fidelity
+    return alignment.residual(x, y, alignment.find_rotation(x, y, method, rtol))
+
+
+def _authors_fidelity_of_rows(x, y):
+    if x.shape[1] < min(x.shape[0], y.shape[0]):
+        return authors_fidelity(matmul(matmul(x.T, x), matmul(y.T, y)))
+    cross = matmul(x, y.T)
+    return authors_fidelity(matmul(cross, cross.T))
 
 
 @jit
@@ -171,5 +186,12 @@ def bures_distance_from_features(
     It is the root of `squared_bures_distance_from_features` and has the same arguments, errors and cost. The gradient
     at distance zero is zero.
     """
-    options = {"center": center, "normalize": normalize, "scale": scale, "method": method, "rtol": rtol}
-    return linalg.safe_sqrt(squared_bures_distance_from_features(x, y, weights_x, weights_y, **options))
+    x, y = prepare_pair(x, y, weights_x, weights_y, center=center, normalize=normalize, scale=scale)
+    checks.check_choice("method", method, METHODS)
+
+    def of_rows(x, y):
+        exponent = linalg.unit_exponent(x, y)
+        root = lambda x, y: linalg.safe_sqrt(_squared_bures_of_rows(x, y, method, rtol))  # noqa: E731
+        return linalg.homogeneous(root, (1, 0), (exponent, exponent), x, y)
+
+    return linalg.over_leading_axes(of_rows, "(n,d),(m,d)->()", x, y)

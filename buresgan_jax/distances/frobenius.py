@@ -34,7 +34,8 @@ def frobenius_distance(cov_x: Array, cov_y: Array) -> jax.Array:
 
     Arguments and errors are those of `squared_frobenius_distance`.
     """
-    return linalg.safe_sqrt(squared_frobenius_distance(cov_x, cov_y))
+    checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
+    return linalg.over_leading_axes(lambda a, b: linalg.length(a - b), "(d,d),(d,d)->()", cov_x, cov_y)
 
 
 @jit

@@ -31,11 +31,7 @@ def squared_bures_wasserstein_distance(
         ValueError: The shapes do not match, or the method is unknown.
         TypeError: A dtype is not floating, or the dtypes differ.
     """
-    checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
-    checks.check_choice("method", method, METHODS)
-    for name, mean in (("mean_x", mean_x), ("mean_y", mean_y)):
-        checks.check_last_axis(name, mean, cov_x.shape[-1], "the mean of the Gaussian with that covariance")
-    checks.check_same_dtype(mean_x=mean_x, cov_x=cov_x, mean_y=mean_y)
+    _check(mean_x, cov_x, mean_y, cov_y, method)
 
     def of_pair(mean_x, cov_x, mean_y, cov_y):
         return jnp.sum((mean_x - mean_y) ** 2) + squared_bures_of_pair(cov_x, cov_y, method)
@@ -51,4 +47,18 @@ def bures_wasserstein_distance(
 
     Arguments and errors are those of `squared_bures_wasserstein_distance`.
     """
-    return linalg.safe_sqrt(squared_bures_wasserstein_distance(mean_x, cov_x, mean_y, cov_y, method=method))
+    _check(mean_x, cov_x, mean_y, cov_y, method)
+
+    def of_pair(mean_x, cov_x, mean_y, cov_y):
+        distance = linalg.safe_sqrt(squared_bures_of_pair(cov_x, cov_y, method))
+        return linalg.length(jnp.append(mean_x - mean_y, distance))
+
+    return linalg.over_leading_axes(of_pair, "(d),(d,d),(d),(d,d)->()", mean_x, cov_x, mean_y, cov_y)
+
+
+def _check(mean_x, cov_x, mean_y, cov_y, method):
+    checks.check_covariances(cov_x=cov_x, cov_y=cov_y)
+    checks.check_choice("method", method, METHODS)
+    for name, mean in (("mean_x", mean_x), ("mean_y", mean_y)):
+        checks.check_last_axis(name, mean, cov_x.shape[-1], "the mean of the Gaussian with that covariance")
+    checks.check_same_dtype(mean_x=mean_x, cov_x=cov_x, mean_y=mean_y)

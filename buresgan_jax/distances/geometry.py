@@ -27,6 +27,11 @@ def _align_roots(x, y):
 
 def transport_map_of_pair(cov_x: jax.Array, cov_y: jax.Array) -> jax.Array:
     """Computes `bures_transport_map` of one pair without checks."""
+    exponents = linalg.unit_exponent(cov_x), linalg.unit_exponent(cov_y)
+    return linalg.homogeneous(_transport_map_of_scaled, (-0.5, 0.5), exponents, cov_x, cov_y)
+
+
+def _transport_map_of_scaled(cov_x, cov_y):
     return _transport_map(cov_x, cov_y, _find_rotation(cov_x, cov_y))
 
 
@@ -52,7 +57,7 @@ def _transport_map_jvp(primals, tangents):
 
 def transport_tangent(cov_x, cov_y, tangent_x, tangent_y):
     """Computes the change of the transport map from A to B, linear in the changes of A and B."""
-    return _transport_tangent(cov_x, cov_y, _find_rotation(cov_x, cov_y), tangent_x, tangent_y)
+    return jax.jvp(transport_map_of_pair, (cov_x, cov_y), (tangent_x, tangent_y))[1]
 
 
 def _transport_tangent(cov_x, cov_y, rotation, tangent_x, tangent_y):
@@ -124,7 +129,9 @@ def bures_geodesic(cov_x: Array, cov_y: Array, t: Array | float) -> jax.Array:
     t = jnp.asarray(t, cov_x.dtype)
 
     def of_pair(cov_x, cov_y, t):
-        return _point_on_geodesic(cov_x, cov_y, t, _find_rotation(cov_x, cov_y))
+        exponent = linalg.unit_exponent(cov_x, cov_y)
+        point = lambda x, y, t: _point_on_geodesic(x, y, t, _find_rotation(x, y))  # noqa: E731
+        return linalg.homogeneous(point, (1, 0, 0), (exponent, exponent, 0), cov_x, cov_y, t)
 
     return linalg.over_leading_axes(of_pair, "(d,d),(d,d),()->(d,d)", cov_x, cov_y, t)
 

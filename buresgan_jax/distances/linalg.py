@@ -45,9 +45,81 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
     return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
 
 
+def length(vector: jax.Array) -> jax.Array:
+    """Computes the root of the sum of squares, without overflow on the way, with derivative 0 at 0."""
+    exponent = unit_exponent(vector)
+    return homogeneous(lambda vector: safe_sqrt(jnp.sum(vector**2)), (1,), (exponent,), vector)
+
+
 def symmetric_part(matrix: jax.Array) -> jax.Array:
     """Computes `(A + A^T) / 2` of `[dim, dim]`."""
     return (matrix + matrix.T) / 2
+
+
+def unit_exponent(*arrays: jax.Array) -> jax.Array:
+    """Returns the exponent of `unit_scale`, an integer."""
+    peak = jnp.max(jnp.stack([jnp.max(jnp.abs(jax.lax.stop_gradient(array)), initial=0) for array in arrays]))
+    return jnp.where(peak > 0, jnp.maximum(jnp.frexp(peak)[1] - 1, jnp.finfo(peak.dtype).minexp), 0)
+
+
+def power_of_two(exponent: jax.Array, dtype) -> jax.Array:
+    """Computes `2^exponent`, or the largest number of which twice is finite where that would overflow."""
+    return jnp.ldexp(jnp.ones_like(exponent, dtype), jnp.minimum(exponent, jnp.finfo(dtype).maxexp - 2))
+
+
+def root_of_power_of_two(exponent: jax.Array, dtype) -> jax.Array:
+    """Computes `2^(exponent / 2)`; equal differences of exponents give equal mantissas."""
+    half = exponent // 2
+    return jnp.where(exponent == 2 * half, 1, jnp.asarray(2**0.5, dtype)) * power_of_two(half, dtype)
+
+
+def homogeneous(function: Callable, degrees: tuple[float, ...], exponents: tuple, *arrays: jax.Array) -> jax.Array:
+    r"""Computes a homogeneous function of arrays from arrays with entries near one, without overflow on the way.
+
+    Value and derivative are finite where they can be represented. The factor between the derivatives of the arrays and
+    of the scaled ones saturates.
+
+    Args:
+        function: The function. Scaling argument k by c scales its value by `c ** degrees[k]`.
+        degrees: Multiples of one half.
+        exponents: The `unit_exponent` of each array.
+        *arrays: The arguments.
+    """
+    # With the zero all vary over the same devices, which custom derivatives inside `jax.shard_map` need.
+    zero = sum(jnp.zeros_like(array, shape=()) for array in arrays)
+    return _homogeneous(function, degrees, exponents, *(array + zero for array in arrays))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _homogeneous(function, degrees, exponents, *arrays):
+    scaled = [array / power_of_two(exponent, array.dtype) for array, exponent in zip(arrays, exponents, strict=True)]
+    return _times_power(function(*scaled), _total(degrees, exponents))
+
+
+@_homogeneous.defjvp
+def _homogeneous_jvp(function, degrees, primals, tangents):
+    exponents, *arrays = primals
+    twice = _total(degrees, exponents)
+    dtype = arrays[0].dtype
+    scaled = [array / power_of_two(exponent, dtype) for array, exponent in zip(arrays, exponents, strict=True)]
+    # One factor for each argument, which is finite, instead of two on both sides of the function, which may not be.
+    tangents = [
+        tangent * root_of_power_of_two(twice - 2 * exponent, dtype)
+        for tangent, exponent in zip(tangents[1:], exponents, strict=True)
+    ]
+    value, tangent = jax.jvp(function, scaled, tangents)
+    return _times_power(value, twice), tangent
+
+
+def _total(degrees, exponents):
+    """Returns twice the exponent of the result's scale."""
+    return sum(round(2 * degree) * exponent for degree, exponent in zip(degrees, exponents, strict=True))
+
+
+def _times_power(value, twice):
+    """Multiplies by `2^(twice / 2)` in two steps, either of which is finite."""
+    half = twice // 2
+    return value * root_of_power_of_two(half, value.dtype) * root_of_power_of_two(twice - half, value.dtype)
 
 
 def unit_scale(*arrays: jax.Array) -> jax.Array:
@@ -55,8 +127,7 @@ def unit_scale(*arrays: jax.Array) -> jax.Array:
 
     Division by it is exact and keeps squares from overflowing and underflowing.
     """
-    peak = jnp.max(jnp.stack([jnp.max(jnp.abs(jax.lax.stop_gradient(array)), initial=0) for array in arrays]))
-    return jnp.ldexp(jnp.ones((), peak.dtype), jnp.where(peak > 0, jnp.frexp(peak)[1] - 1, 0))
+    return power_of_two(unit_exponent(*arrays), arrays[0].dtype)
 
 
 def over_leading_axes(function: Callable, signature: str, *arrays: jax.Array) -> jax.Array:
@@ -95,6 +166,11 @@ def sqrtm(matrix: Array) -> jax.Array:
 
 
 def _sqrtm_of_one(matrix):
+    exponent = 2 * (unit_exponent(matrix) // 2)  # its root is exact
+    return homogeneous(_sqrtm_of_scaled, (0.5,), (exponent,), matrix)
+
+
+def _sqrtm_of_scaled(matrix):
     eigenvalues, basis = jnp.linalg.eigh(jax.lax.stop_gradient(matrix))
     return _root(matrix, basis, jnp.sqrt(jnp.maximum(eigenvalues, 0)))
 
@@ -162,6 +238,11 @@ def inv_sqrtm(matrix: Array) -> jax.Array:
 
 
 def _inv_sqrtm_of_one(matrix):
+    exponent = 2 * (unit_exponent(matrix) // 2)
+    return homogeneous(_inv_sqrtm_of_scaled, (-0.5,), (exponent,), matrix)
+
+
+def _inv_sqrtm_of_scaled(matrix):
     eigenvalues, basis = jnp.linalg.eigh(jax.lax.stop_gradient(matrix))
     kept = eigenvalues > rounding_tolerance(eigenvalues)
     return _inverse_root(matrix, basis, jnp.where(kept, jnp.sqrt(jnp.maximum(eigenvalues, 0)), 0))
