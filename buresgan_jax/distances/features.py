@@ -113,10 +113,9 @@ def squared_bures_distance_from_features(
             compares the sums of outer products, as the authors do.
         method: `"svd"` never squares the features and is accurate to 2e-7 of the traces in float32. `"eigh"` uses the
             eigenvalues of the squared cross matrix and is meant for training: it takes about half the time, keeps half
-            the digits and loses singular values of `F R^T` below `rtol` (an error of up to `2 k rtol` times the largest
-            of them).
-            `"newton_schulz"` uses matrix products (and a QR if a batch has more rows than dim), for GPU and TPU.
-            `"newton_schulz_15"` is the authors' truncated iteration. `"auto"` chooses by platform and size.
+            the digits and loses singular values of `F R^T` below `rtol` (an error of up to `2 k rtol` times the
+            largest). `"newton_schulz"` uses matrix products (and a QR if a batch has more rows than dim), for GPU and
+            TPU. `"newton_schulz_15"` is the authors' truncated iteration. `"auto"` chooses by platform and size.
         rtol: Singular values of `F R^T` below `rtol` times the largest give no gradient (a valid subgradient). Default:
             4 sqrt(min(n, m, dim)) eps of the dtype for `"svd"`, 3 * sqrt(eps) for `"eigh"` (1e-3 in float32).
 
