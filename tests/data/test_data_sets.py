@@ -32,7 +32,7 @@ def test_options_of_one_name_are_declared_alike():
     declared = {}
     for option in [options.RESIDENT, *(option for component in SETS.values() for option in component.options)]:
         assert declared.setdefault(option.name, option) is option
-    assert {name for name, option in declared.items() if option.is_free} == {"data_dir", "resident"}
+    assert {name for name, option in declared.items() if option.is_free} == {"data_dir", "path", "resident"}
     group = config.default().data
     for name, option in declared.items():
         if name in group:
