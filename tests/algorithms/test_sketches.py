@@ -21,7 +21,9 @@ def make_config(name):
     made = config.default(f"{argument},smoke")
     made.data.name, made.data.num_examples = "ring", 64
     config.finish(made)
-    made.update_from_flattened_dict({"training.num_steps": STEPS, **changes})
+    # Pictures and evaluations are no part of these tests, and half of their time.
+    rarely = {"training.sample_every_steps": 0, "evaluation.every_steps": STEPS}
+    made.update_from_flattened_dict({"training.num_steps": STEPS, **rarely, **changes})
     return made
 
 
