@@ -65,7 +65,8 @@ class Comparison:
             self._real = real
             missing = set(image_metrics.needed_parts(names, of_real=True)) - real.parts.keys()
             reason = f"it needs the real images, and {name} holds their mean and covariance only."
-            self._undefined |= {each: reason for each in names if METRICS[each].needs in missing}
+            lacking = (each for each in names if METRICS[each].uses_real and METRICS[each].needs in missing)
+            self._undefined |= dict.fromkeys(lacking, reason)
         elif parts := image_metrics.needed_parts(self._computed(), of_real=True):
             cache = statistics_cache.default_folder()
             self._real = user_error(summarize)(name, real, parts, extractor, cache=cache)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import make_config, make_images, read_metrics
 
-from buresgan_jax import builders, data, declarations, extractors
+from buresgan_jax import builders, data, declarations, extractors, metrics
 from buresgan_jax import config as config_lib
 from buresgan_jax.declarations import Option
 from buresgan_jax.errors import UserError
@@ -15,6 +15,7 @@ from buresgan_jax.evaluation import modes, options
 from buresgan_jax.evaluation.evaluators import Evaluator, best_choice, check_names, evaluate
 from buresgan_jax.evaluation.image_evaluator import Comparison, image_evaluator
 from buresgan_jax.evaluation.own_metrics import own_evaluator
+from buresgan_jax.evaluation.summaries import Summary
 from buresgan_jax.training import loop, saved_run
 
 MIXTURE = data.ring_mixture()
@@ -69,6 +70,20 @@ def make_image_evaluator():
     names, of_images = ("kernel_distance", "sliced_wasserstein"), {"name": "set", "image_shape": (16, 16, 3)}
     comparison = Comparison(names, extractors.pixels(), settings, data.ImageBatches(real), num_fake=20, **of_images)
     return image_evaluator(comparison, settings)
+
+
+def of_statistics(names, size, **options):
+    moments = metrics.GaussianStatistics(30, np.zeros(2), np.eye(2))
+    real = Summary("x.npz", 30, (size, size, 3), None, {"moments": moments})
+    options = {"name": "x.npz", "num_fake": 2, "image_shape": (size, size, 3), **options}
+    return Comparison(names, extractors.pixels(), {}, real, **options)
+
+
+def test_statistics_leave_the_metrics_that_use_no_real_images():
+    names = ("ms_ssim", "sliced_wasserstein")
+    of_statistics(names, 176)  # if none were left, this would raise
+    with pytest.raises(UserError, match="sliced_wasserstein: it needs the real images, and x.npz holds their mean"):
+        of_statistics(names, 176, strict=True)
 
 
 EVALUATORS = {
