@@ -77,7 +77,7 @@ def finished(cell: Cell) -> Outcome | None:
         return None
     changed = workdir.check_same_run(cell.config, cell.workdir)
     if changed & builders.data_places(cell.config):
-        check_data(cell.config, cell.workdir)
+        check_data(cell.config, cell.workdir, builders.data_fingerprint(cell.config), changed)
     if final["step"] > num_steps:
         raise UserError(
             f"{cell.workdir} is already at step {final['step']}, training.num_steps is {num_steps}. Use another "

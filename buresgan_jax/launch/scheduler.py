@@ -22,7 +22,7 @@ from buresgan_jax.runtime.paths import user_path
 from buresgan_jax.runtime.signals import StoppedError, StopSignals
 from buresgan_jax.training import loop
 from buresgan_jax.training.layouts import Stacked
-from buresgan_jax.training.opening import open_run
+from buresgan_jax.training.opening import open_data, open_run
 
 RESULTS = "results.csv"
 
@@ -151,7 +151,7 @@ def _run_group(group, all_cells):
     configs = {index: all_cells[index].config.copy_and_resolve_references() for index in group}
     num_sources = len({builders.source_key(config) for config in configs.values()})
     copies = 1 if num_sources == 1 else -(-len(group) // jax.local_device_count())  # of the data, per device
-    options = {"open_source": _once_per_source(), "data_copies": copies}
+    options = {"open_data": _once_per_source(), "data_copies": copies}
     with StopSignals(alone=True) as signals, contextlib.ExitStack() as stack:
         by_start = {}
         for index, config in configs.items():
@@ -194,13 +194,13 @@ def _outcome(recorder, divergence):
 
 
 def _once_per_source():
-    """Makes a function like `builders.source` that opens equal sources once."""
+    """Makes a function like `open_data` that opens equal data once."""
     opened = {}
 
-    def open_source(config):
+    def open_once(config):
         key = builders.source_key(config)
         if key not in opened:
-            opened[key] = builders.source(config)
+            opened[key] = open_data(config)
         return opened[key]
 
-    return open_source
+    return open_once

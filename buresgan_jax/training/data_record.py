@@ -1,6 +1,7 @@
 """What the files of a run's data were when it began, kept in the workdir and compared when it is resumed."""
 
 import json
+from collections.abc import Set
 
 from absl import logging
 from etils import epath
@@ -8,30 +9,35 @@ from etils import epath
 from buresgan_jax import builders
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
-from buresgan_jax.training.workdir import check_same_run, read_json, replace_text
+from buresgan_jax.training.workdir import read_json, replace_text
 
 FILE = "data.json"
 
 
-def save_data(config, workdir: epath.Path) -> None:
-    """Writes `data.json`, unless it is there; nothing for data without files, such as drawn points."""
-    found = builders.data_fingerprint(config)
+def save_data(found: str | None, workdir: epath.Path) -> None:
+    """Writes `data.json` with a fingerprint, unless it is there; nothing for data without files, such as drawn points.
+
+    Args:
+        found: What `builders.data_fingerprint` says of the data.
+        workdir: The run's directory.
+    """
     if found is not None and _read(workdir / FILE) is None:
         replace_text(workdir / FILE, json.dumps({"data": found}) + "\n")
 
 
-def check_data(config, workdir: epath.Path) -> None:
+def check_data(config, workdir: epath.Path, found: str | None, changed: Set[str]) -> None:
     """Compares the data with those with which the run of a workdir began; a warning tells that they have changed.
 
     Args:
         config: The resolved config.
         workdir: The run's directory.
+        found: What `builders.data_fingerprint` says of the data.
+        changed: The keys that differ from the run's, as `check_same_run` finds them.
 
     Raises:
         UserError: The config names another place, where the data are others, or nothing tells whether they are.
     """
-    moved = sorted(check_same_run(config, workdir) & builders.data_places(config))
-    found, then = builders.data_fingerprint(config), _read(workdir / FILE)
+    moved, then = sorted(changed & builders.data_places(config)), _read(workdir / FILE)
     if found == then:
         return
     if moved:

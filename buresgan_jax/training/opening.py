@@ -22,9 +22,14 @@ from buresgan_jax.training.preparation import FILE, prepared_arrays
 from buresgan_jax.training.recorder import Recorder
 from buresgan_jax.training.run import OpenedRun
 from buresgan_jax.training.together import agree, raised_together
-from buresgan_jax.training.workdir import forget_results, lock_workdir, open_workdir, save_config
+from buresgan_jax.training.workdir import check_same_run, forget_results, lock_workdir, open_workdir, save_config
 
 _LOCAL = ("data.path", "data.data_dir", "evaluation.classifier", "evaluation.weights")  # each host may have its own
+
+
+def open_data(config) -> tuple[data.Source, str | None]:
+    """Opens the training data; returns them with `builders.data_fingerprint`, for which all files are looked at."""
+    return builders.source(config), builders.data_fingerprint(config)
 
 
 def open_run(
@@ -33,7 +38,7 @@ def open_run(
     signals: StopSignals,
     *,
     rows: slice,
-    open_source: Callable[[Any], data.Source] | None = None,
+    open_data: Callable[[Any], tuple[data.Source, str | None]] = open_data,
     data_copies: int = 1,
 ) -> tuple[OpenedRun, Recorder]:
     """Opens the data and the workdir, and restores the newest checkpoint or makes a new state.
@@ -43,7 +48,7 @@ def open_run(
         workdir: The run's directory.
         signals: Signals that may come while the data are opened.
         rows: This process's part of every global batch.
-        open_source: Opens the training data of a config, which runs side by side may share. Default: `builders.source`.
+        open_data: A function like `open_data` of this module; runs side by side may share what it returns.
         data_copies: How many resident data sets share a device, this run's among them.
 
     Returns:
@@ -60,7 +65,7 @@ def open_run(
             workdir = open_workdir(config, workdir, write=is_writer)
             # Before the workdir is bound to this config: a data set that is not there is the commonest mistake.
             with signals.interruptible():
-                source = (open_source or builders.source)(config)
+                source, fingerprint = open_data(config)
             if is_writer:
                 on_batch = signals.stop_before_first_step
                 evaluators = builders.evaluators(config, source, workdir=workdir, on_batch=on_batch, strict=True)
@@ -70,15 +75,15 @@ def open_run(
             lock = stack.enter_context(lock_workdir(workdir) if is_writer else contextlib.ExitStack())
         options = {"keep": config.training.keep_checkpoints, "keep_every_steps": config.training.keep_every_steps}
         checkpointer = Checkpointer(workdir, **options)
-        _agree_on_files(config, source, checkpointer)
+        _agree_on_files(fingerprint, source, checkpointer)
         description = builders.describe(config)
         start, state, tracker = _restore(config, algorithm, description.example_shape, checkpointer)
         if state is None:
             with signals.interruptible():
-                prepared = _prepare(config, algorithm, source, workdir, is_writer)
+                prepared = _prepare(config, algorithm, source, fingerprint, workdir, is_writer)
             state = _init(algorithm, description.example_shape, key, prepared)
         with raised_together():
-            _bind(config, workdir, start, is_writer)
+            _bind(config, workdir, fingerprint, start, is_writer)
         begun = (start, state, tracker, evaluators, is_writer)
         opened = OpenedRun(config, workdir, description, source.num_examples, algorithm, feed, key, *begun)
         recorder = Recorder(opened, checkpointer, lock, best)
@@ -89,14 +94,14 @@ def open_run(
     return opened, recorder
 
 
-def _bind(config, workdir, start, is_writer):
+def _bind(config, workdir, fingerprint, start, is_writer):
     """Binds the workdir to the config and the data of a new run, or compares these with a resumed run's."""
     if start:
-        check_data(config, workdir)
+        check_data(config, workdir, fingerprint, check_same_run(config, workdir))
     elif is_writer:  # results that lie here are another run's
         forget_results(workdir, best_checkpoint.RECORD, DATA)
     if is_writer:
-        save_data(config, workdir)
+        save_data(fingerprint, workdir)
         save_config(config, workdir)
 
 
@@ -112,9 +117,9 @@ def agree_on_config(config) -> None:
     agree({**facts, "the version of jax": jax.__version__, "the version of buresgan_jax": __version__})
 
 
-def _agree_on_files(config, source, checkpointer):
+def _agree_on_files(fingerprint, source, checkpointer):
     if jax.process_count() > 1:
-        facts = [source.num_examples, builders.data_fingerprint(config)]
+        facts = [source.num_examples, fingerprint]
         agree({"the data": facts, "the workdir's checkpoints": checkpointer.steps()})
 
 
@@ -153,11 +158,11 @@ def _restore(config, algorithm, example_shape, checkpointer):
     return step, items["state"], items["tracker"]
 
 
-def _prepare(config, algorithm, source, workdir, is_writer):
+def _prepare(config, algorithm, source, fingerprint, workdir, is_writer):
     """What the algorithm makes of the data before its first step."""
     free = config_lib.free_keys(config)
     facts = {key: value for key, value in config_lib.flatten(json.loads(config.to_json())).items() if key not in free}
-    facts["data"] = builders.data_fingerprint(config)
+    facts["data"] = fingerprint
     compute = functools.partial(algorithm.prepare, source, config.seed)
     return prepared_arrays(algorithm.prepared_like, compute, workdir / FILE, facts, is_writer=is_writer)
 

@@ -233,10 +233,11 @@ def call_sweep(monkeypatch, *arguments):
 def test_one_command_trains_a_grid_under_one_vmap_and_again_does_nothing(monkeypatch, tmp_path, capfd):
     opened, source = [], builders.source
     monkeypatch.setattr(builders, "source", lambda config: opened.append(config.seed) or source(config))
+    monkeypatch.setattr(builders, "data_fingerprint", lambda config: opened.append("fingerprint"))
     arguments = [f"--workdir={tmp_path}", "--together=vmap", "--seeds=1", "--grid=bures.weight=1,2"]
     arguments += ["--config.data.num_examples=20", "--config.data.resident=True"]
     assert call_sweep(monkeypatch, *arguments) == 0
-    assert opened == [1]
+    assert opened == [1, "fingerprint"]  # which walks a folder
     out, err = capfd.readouterr()
     assert "| 2.0 | 1 | " in out
     assert "[2/2]" in err

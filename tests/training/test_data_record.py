@@ -35,8 +35,13 @@ def saved(tmp_path, folder):
     path = tmp_path / "run"
     (path / "checkpoints" / "6").mkdir(parents=True)
     workdir.save_config(config_of(folder), path)
-    data_record.save_data(config_of(folder), path)
+    data_record.save_data(builders.data_fingerprint(config_of(folder)), path)
     return path
+
+
+def check(folder, path):
+    config = config_of(folder)
+    data_record.check_data(config, path, builders.data_fingerprint(config), workdir.check_same_run(config, path))
 
 
 def add_one(folder):
@@ -53,10 +58,10 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_data_are_told_and_training_goes_on(saved, folder, caplog, change):
-    data_record.check_data(config_of(folder), saved)
+    check(folder, saved)
     assert caplog.text == ""
     CHANGES[change](folder)
-    data_record.check_data(config_of(folder), saved)
+    check(folder, saved)
     assert f"The data have changed since the run in {saved} began: 5 pictures of " in caplog.text
     assert "Training goes on with those of now." in caplog.text
 
@@ -64,27 +69,27 @@ def test_changed_data_are_told_and_training_goes_on(saved, folder, caplog, chang
 def test_a_moved_folder_is_found_again_and_another_one_is_refused(saved, folder, tmp_path):
     moved = pathlib.Path(shutil.move(folder, tmp_path / "moved"))
     workdir.open_workdir(config_of(moved), saved, write=True)
-    data_record.check_data(config_of(moved), saved)
+    check(moved, saved)
     cell = processes.Cell({"seed": 0}, saved, (), config_of(moved))
     workdir.save_final({"step": 12}, saved)
     assert processes.finished(cell).status == "done"
     add_one(moved)
-    for check in (lambda: data_record.check_data(config_of(moved), saved), lambda: processes.finished(cell)):
+    for compare in (lambda: check(moved, saved), lambda: processes.finished(cell)):
         with pytest.raises(UserError, match=rf"config.data.path={moved}: these data .* 5 pictures .* 6 pictures"):
-            check()
+            compare()
 
 
 def test_without_a_record_a_moved_folder_is_refused(saved, folder, tmp_path, caplog):
     (saved / "data.json").write_text("{")
-    data_record.check_data(config_of(folder), saved)
+    check(folder, saved)
     assert caplog.text == ""
     moved = shutil.move(folder, tmp_path / "moved")
     with pytest.raises(UserError, match=r"began with data without a record; here are 5 pictures of .* bytes \(names"):
-        data_record.check_data(config_of(moved), saved)
+        check(moved, saved)
 
 
 def test_drawn_and_random_data_have_no_record(tmp_path, folder):
     for config in (make_config(), make_config("gan", "image_folder", data__path=str(folder))):
-        data_record.save_data(config, tmp_path)
+        data_record.save_data(builders.data_fingerprint(config), tmp_path)
         assert builders.data_places(config) <= {"data.path"}
     assert not (tmp_path / "data.json").exists()

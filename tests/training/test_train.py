@@ -75,8 +75,10 @@ def test_a_signal_saves_and_the_next_run_goes_on_exactly(uninterrupted, tmp_path
     assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
     assert 4 < checkpoint.Checkpointer(tmp_path, read_only=True).latest_step() < 12
     (tmp_path / "data.json").write_text('{"data": "3 files"}')
-    monkeypatch.setattr(builders, "data_fingerprint", lambda config: "4 files")
+    asked = []
+    monkeypatch.setattr(builders, "data_fingerprint", lambda config: asked.append(config.seed) or "4 files")
     assert_same(loop.train_and_evaluate(config, tmp_path), uninterrupted[1])
+    assert asked == [config.seed]  # once, for it walks a folder
     assert f"The data have changed since the run in {tmp_path} began: 3 files then, 4 files now." in caplog.text
     # The means of the metrics too, though the stop came between two logs.
     assert read_metrics(tmp_path) == read_metrics(uninterrupted[0])
