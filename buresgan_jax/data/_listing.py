@@ -91,7 +91,8 @@ def _walk_local(listing: Listing, recursive: bool) -> Iterator[tuple[str, ...]]:
                 listing.repeated.append("/".join(parts))
                 continue
             seen.add((status.st_dev, status.st_ino))
-            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+            with os.scandir(path) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             if not parts:
                 raise UserError(f"Folder {path!r} cannot be read: {error.strerror}. Fix its permissions.") from error
@@ -100,13 +101,25 @@ def _walk_local(listing: Listing, recursive: bool) -> Iterator[tuple[str, ...]]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if os.path.isdir(entry.path):
+            kind = _kind(entry)
+            if kind == "folder":
                 if recursive:
                     (links if entry.is_symlink() else folders).append((*parts, entry.name))
-            elif os.path.isfile(entry.path) or not os.path.exists(entry.path):  # a dangling link is told when opened
+            elif kind == "file":
                 yield (*parts, entry.name)
             else:
                 listing.others.append(entry.name)  # such as a pipe, whose reader would wait
+
+
+def _kind(entry: os.DirEntry) -> str:
+    """Returns `folder`, `file` or `other`. A link that leads nowhere or to itself is a file: opening it tells that."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        is_dangling = entry.is_symlink() and not os.path.exists(entry.path)
+        return "file" if entry.is_file() or is_dangling else "other"
+    except OSError:  # a loop of links, or one into a folder without permission
+        return "file"
 
 
 def _walk_remote(listing: Listing, recursive: bool) -> Iterator[tuple[str, ...]]:

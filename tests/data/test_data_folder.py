@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from absl import logging
+from etils import epath
 from PIL import Image
 
 from buresgan_jax.data import _pixels, folder_source
+from buresgan_jax.data._listing import list_pictures
 from buresgan_jax.errors import UserError
 
 CIFAR_JPEG = Path(__file__).parents[3] / "shared" / "data" / "cifar10_jpeg.tar.gz"
@@ -319,6 +321,22 @@ def test_dangling_link_is_refused_by_name(tmp_path):
     os.symlink(tmp_path / "nowhere", tmp_path / "b.png")
     with pytest.raises(UserError, match=r"b\.png.*cannot be opened"):
         folder_source(tmp_path, image_size=8)
+
+
+def test_a_link_to_itself_is_refused_by_name(tmp_path):
+    _save(tmp_path, "a.png", _picture())
+    os.symlink(tmp_path / "b.png", tmp_path / "b.png")
+    with pytest.raises(UserError, match=r"b\.png.*cannot be opened"):
+        folder_source(tmp_path, image_size=8)
+
+
+def test_listing_a_folder_asks_no_file_for_its_kind(tmp_path, monkeypatch):
+    _save(tmp_path, "a.png", _picture())
+    _save(tmp_path, "sub/b.png", _picture())
+    asked, stat = [], os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: asked.append(str(path)) or stat(path, **options))
+    assert len(list_pictures(epath.Path(tmp_path), recursive=True).pictures) == 2
+    assert not [path for path in asked if path.endswith(".png")]  # the folder's entries know it
 
 
 def test_folders_that_cannot_be_used_are_refused(tmp_path):
