@@ -40,11 +40,11 @@ class DataMemory(NamedTuple):
 
     Attributes:
         default: Up to this size a data set is resident unless the config says otherwise.
-        most: Up to this size it may be.
+        most: Up to this size it may be. None: no limit is known.
     """
 
     default: int
-    most: int
+    most: int | None
 
 
 def make_feed(
@@ -123,7 +123,7 @@ def _is_resident(source: Source, wanted: bool | None, example_bytes: int, memory
             f"data.resident=True needs a finite data set, but {source.name!r} is endless. Set data.num_examples, or "
             "data.resident=False."
         )
-    if num_bytes > memory.most:
+    if memory.most is not None and num_bytes > memory.most:
         raise UserError(
             f"data.resident=True: {source.name!r} takes {num_bytes / 1e9:.2f} GB, but at most "
             f"{memory.most / 1e9:.2f} GB of a device's memory may hold a run's data. Set data.resident=False."

@@ -182,19 +182,24 @@ def data_memory(copies: int = 1) -> data.DataMemory:
 
     Together they may fill a quarter of the memory that this process has there: parameters and activations need the
     rest. On a CPU only small sets are resident by default: the source already keeps decoded pixels in the same memory,
-    and the time to read them is negligible compared with a step on images.
+    and the time to read them is negligible compared with a step on images. So are they where the memory is unknown,
+    but there any size may be tried.
 
     Args:
         copies: Number of resident data sets per device.
     """
-    most = device_bytes() // 4 // copies
-    return data.DataMemory(_SMALL_DATA // copies if jax.default_backend() == "cpu" else most, most)
+    there = device_bytes()
+    most = None if there is None else there // 4 // copies
+    is_small = most is None or jax.default_backend() == "cpu"
+    return data.DataMemory(_SMALL_DATA // copies if is_small else most, most)
 
 
-def device_bytes() -> int:
-    """Returns the memory of a device that this process may use; CPU devices share the host's."""
+def device_bytes() -> int | None:
+    """Returns the memory of a device that this process may use; CPU devices share the host's. None: it is unknown."""
     stats = jax.local_devices()[0].memory_stats() or {}
-    return stats.get("bytes_limit") or memory.host_bytes() // jax.local_device_count()
+    if limit := stats.get("bytes_limit"):
+        return limit
+    return memory.host_bytes() // jax.local_device_count() if jax.default_backend() == "cpu" else None
 
 
 def choose_steps_per_call(wanted: int | None, example_shape: tuple[int, ...], bytes_per_update: int) -> int:

@@ -71,8 +71,8 @@ def check_step(config, state: Any, step: jax.extend.core.ClosedJaxpr) -> None:
 
 
 def _require(config, what, needed, there, key=None):
-    """Refuses what does not fit, naming a key, by default the one that exceeds its default most."""
-    if needed > there:
+    """Refuses what does not fit, naming a key, by default the one that exceeds its default most; None fits all."""
+    if there is not None and needed > there:
         key = key or _largest_key(config)
         memory.require(f"config.{key}={config_lib.flatten(config)[key]}", what, needed, there)
 

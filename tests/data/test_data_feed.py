@@ -77,5 +77,6 @@ def test_a_set_that_cannot_be_resident_is_refused():
     with pytest.raises(UserError, match="'ring' is endless. Set data.num_examples, or data.resident=False"):
         make(points(None), True)
     big = IMAGE_SOURCE._replace(num_examples=10**9)
+    make(big, True, DataMemory(0, None))  # no limit is known
     with pytest.raises(UserError, match=r"'images' takes 48.00 GB, but at most 1.00 GB of a device's memory may hold"):
         make(big, True)

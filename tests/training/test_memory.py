@@ -60,6 +60,14 @@ def test_the_state_and_the_largest_array_of_a_step_must_fit_together(monkeypatch
         memory.check_step(config, like, program)
 
 
+def test_the_unknown_memory_of_an_accelerator_refuses_nothing(monkeypatch):
+    small = devices.data_memory()
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")  # whose devices here have no memory_stats
+    assert devices.device_bytes() is None
+    assert devices.data_memory() == (small.default, None)
+    memory.check_state(helpers.make_config("gan"), jax.ShapeDtypeStruct((2**50,), jnp.float32))
+
+
 def test_calls_of_too_many_steps_are_refused():
     with pytest.raises(
         UserError, match="config.training.steps_per_call=2147483647 is too large: the batches of a call"
