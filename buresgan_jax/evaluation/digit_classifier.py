@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import json
-import os
 from typing import Any, NamedTuple
 
 import flax
@@ -76,7 +75,7 @@ def save_classifier(classifier: Classifier, file: epath.PathLike) -> None:
     file, arrays = user_path(file, "classifier"), _flatten(classifier.params)
     metadata = json.dumps(classifier.metadata, sort_keys=True)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with files.replacing(file, suffix=f".{os.getpid()}.tmp") as opened:  # several runs may write one file
+    with files.replacing(file) as opened:
         np.savez(opened, metadata=metadata, sha256=_sha256(metadata, arrays), **arrays)
 
 

@@ -8,7 +8,6 @@ version are also part of the key. The files may be deleted at any time.
 
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Mapping
 
@@ -43,7 +42,7 @@ def save(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a file as a whole or not at all; a folder that cannot be written is a warning."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(file, suffix=f".{os.getpid()}.tmp") as opened:
+        with files.replacing(file) as opened:
             np.savez(opened, **arrays)
     except OSError as error:
         logging.warning("Cannot keep statistics in %s: %s.", file.parent, error)

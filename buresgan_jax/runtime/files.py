@@ -18,18 +18,19 @@ def is_regular(path: epath.PathLike) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(path: epath.PathLike, *, suffix: str = ".tmp") -> Iterator[IO[bytes]]:
+def replacing(path: epath.PathLike) -> Iterator[IO[bytes]]:
     """Opens a temporary file that takes the place of `path` at the end: a kill or an error leaves the old file.
+
+    Its name has the process's number, because several processes may write one file at the same time.
 
     Args:
         path: The file, local or remote. Its folder exists.
-        suffix: The end of the temporary name; different ones for processes that write the same file.
 
     Yields:
         The temporary file. An error removes it.
     """
     path = epath.Path(path)
-    temporary = path.with_name(path.name + suffix)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         temporary.unlink(missing_ok=True)  # a link would be written through
         with temporary.open("wb") as file:

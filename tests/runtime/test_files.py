@@ -107,3 +107,14 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path, error):
         write_some()
     assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
     assert file.read_bytes() == b"old"
+
+
+def test_two_processes_may_replace_one_file_at_the_same_time(tmp_path, monkeypatch):
+    with files.replacing(tmp_path / "x") as first:
+        first.write(b"first")
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        with files.replacing(tmp_path / "x") as second:
+            second.write(b"second")
+        assert (tmp_path / "x").read_bytes() == b"second"
+    assert (tmp_path / "x").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]

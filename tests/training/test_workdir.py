@@ -91,7 +91,7 @@ def test_nothing_is_written_through_a_link(config, saved, tmp_path_factory, name
 
 def test_a_temporary_file_that_is_a_link_is_not_written_through(tmp_path):
     (tmp_path / "precious").write_text("precious")
-    (tmp_path / "x.json.tmp").symlink_to(tmp_path / "precious")
+    (tmp_path / f"x.json.{os.getpid()}.tmp").symlink_to(tmp_path / "precious")
     with replacing(tmp_path / "x.json") as file:
         file.write(b"new")
     assert contents(tmp_path) == {tmp_path / "precious": b"precious", tmp_path / "x.json": b"new"}
