@@ -4,12 +4,13 @@ Loads nothing but the standard library, so that it comes before JAX, whose impor
 """
 
 import contextlib
-import itertools
 import os
+import re
 import signal
 import stat
 import sys
 import threading
+from collections.abc import Sequence
 
 SIGHUP = getattr(signal, "SIGHUP", None)  # not on Windows
 _STOP = tuple(number for number in (signal.SIGTERM, signal.SIGINT, SIGHUP) if number is not None)
@@ -24,21 +25,41 @@ class StoppedError(KeyboardInterrupt):
         self.signal_number = signal_number
 
 
-def is_program() -> bool:
+def is_program(argv: Sequence[str], words: Sequence[str]) -> bool:
     """Returns whether Python was started as one of this package's programs: `python -m buresgan_jax.NAME`, `buresgan`.
 
-    Only there may a signal end the process at once. Elsewhere, such as in a notebook, it raises an exception.
+    Args:
+        argv: `sys.argv` while the package is imported: it begins with "-m" if the interpreter itself was given a
+            module, and with a file's name otherwise.
+        words: The words of the interpreter's command line, `sys.orig_argv`.
     """
-    words = sys.orig_argv  # `sys.argv` changes: to "-m" while the package is imported, to the module's file later
-    modules = [name for option, name in itertools.pairwise(words) if option == "-m"]
-    is_script = any(os.path.basename(word) == "buresgan" for word in words[:2])
-    return is_script or modules[:1] == ["buresgan_jax"] or "".join(modules[:1]).startswith("buresgan_jax.")
+    if argv[0] == "-m":  # then the module is the last word before the arguments, also in `-um MODULE` and `-mMODULE`
+        return re.fullmatch(r"(-[A-Za-z]*?m)?buresgan_jax(\..*)?", words[-len(argv)]) is not None
+    if os.path.basename(argv[0]) != "buresgan":
+        return False
+    with contextlib.suppress(OSError), open(argv[0], "rb") as script:
+        return b"from buresgan_jax.cli.command import main" in script.read()
+    return False
+
+
+# Only there may a signal end the process at once. Elsewhere, such as in a notebook, it raises an exception.
+_IS_PROGRAM = is_program(sys.argv or [""], sys.orig_argv)
 
 
 def end_programs_in_one_line() -> None:
     """Makes Ctrl-C end a program of this package at once, in one line. `StopSignals` replaces this during training."""
-    if is_program() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda number, _: _exit("Interrupted.", number))
+    if _IS_PROGRAM and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def interrupt_programs() -> None:
+    """Makes Ctrl-C raise KeyboardInterrupt in a program of this package, so that half-written files are removed."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number, _):
+    _exit("Interrupted.", number)
 
 
 def handle(on_signal) -> contextlib.ExitStack:
@@ -93,11 +114,11 @@ class StopSignals:
         """
         self.number = 0
         self._alone, self._at_once, self._has_steps = alone, False, False
-        self._is_program, self._stack = is_program(), contextlib.ExitStack()
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "StopSignals":
         with contextlib.ExitStack() as stack:
-            if self._is_program:
+            if _IS_PROGRAM:
                 stack.enter_context(self._watch())
             stack.enter_context(handle(self._on_signal))
             self._stack = stack.pop_all()
@@ -151,7 +172,7 @@ class StopSignals:
                     self._react(number[0], _exit)
 
     def _on_signal(self, number, _):
-        if not self._is_program:
+        if not _IS_PROGRAM:
             self._react(number, _raise)
 
     def _react(self, number, stop):
@@ -161,7 +182,7 @@ class StopSignals:
         if not is_first and number == signal.SIGINT:
             stop(f"{name} again: stopped at once, without saving.", number)
         self.number = self.number or number
-        if self._alone and (self._at_once or (self._is_program and not self._has_steps)):
+        if self._alone and (self._at_once or (_IS_PROGRAM and not self._has_steps)):
             stop(self._nothing_to_save(), self.number)
         if is_first:
             hint = " Ctrl-C again to stop at once, without saving." if number == signal.SIGINT else ""

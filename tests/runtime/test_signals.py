@@ -23,20 +23,32 @@ def hangup():
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("argv", "words", "expected"),
     [
-        ("python -m buresgan_jax.main --mode=sample", True),
-        ("python -u -m buresgan_jax.sweep", True),
-        ("/usr/bin/python /home/me/bin/buresgan train", True),
-        ("python -m pytest -m buresgan_jax.main", False),
-        ("python -m buresgan_jax_tools.main", False),
-        ("python mine.py buresgan", False),
-        ("python -c pass", False),
+        ("-m --mode=sample", "python -m buresgan_jax.main --mode=sample", True),
+        ("-m", "python -u -m buresgan_jax.sweep", True),
+        ("-m", "python -um buresgan_jax.main", True),
+        ("-m a -m b", "python -Wignore -mburesgan_jax.main a -m b", True),
+        ("-m -m buresgan_jax.main", "python -m pytest -m buresgan_jax.main", False),
+        ("-m", "python -m buresgan_jax_tools.main", False),
+        ("coverage run -m buresgan_jax.main", "python bin/coverage run -m buresgan_jax.main", False),
+        ("launcher.py -m buresgan_jax.x", "python launcher.py -m buresgan_jax.x", False),
+        ("mine.py buresgan", "python mine.py buresgan", False),
+        ("-c", "python -c pass", False),
+        ("missing/buresgan", "python missing/buresgan", False),
     ],
 )
-def test_programs_of_the_package_are_told_from_others(monkeypatch, words, expected):
-    monkeypatch.setattr(sys, "orig_argv", words.split())
-    assert signals.is_program() == expected
+def test_programs_of_the_package_are_told_from_others(argv, words, expected):
+    assert signals.is_program(argv.split(), words.split()) == expected
+
+
+def test_a_script_of_the_users_own_is_no_program_whatever_its_name(tmp_path):
+    script = tmp_path / "buresgan"
+    script.write_text("import buresgan_jax")
+    assert not signals.is_program([str(script)], ["python", str(script)])
+    assert "buresgan = buresgan_jax.cli.command:main" in (ROOT / "setup.cfg").read_text()
+    script.write_text("import sys\nfrom buresgan_jax.cli.command import main\nsys.exit(main())")  # as pip writes it
+    assert signals.is_program([str(script), "train"], ["python", str(script), "train"])
 
 
 def send(number):
