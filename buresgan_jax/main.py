@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import traceback
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
     try:
         _run(argv)
     except UserError as error:
-        return _fail(str(error))
+        return cluster.leave(_fail(str(error)))
     except loop.DivergedError as error:
         return _fail(f"Training diverged at {error}", status=1)
     except OSError as error:  # such as a full disk
@@ -55,9 +56,12 @@ def main(argv: list[str]) -> int:
     except Exception as error:
         if message := memory.exhausted(error):
             return cluster.leave(_fail(message))
-        if not cluster.is_loss(error):
+        if cluster.is_loss(error):
+            return cluster.leave(_fail("Lost another process. Rerun the same command in all processes.", status=1))
+        if not cluster.is_joined():
             raise
-        return cluster.leave(_fail("Lost another process. Rerun the same command in all processes.", status=1))
+        traceback.print_exc()
+        return cluster.leave(1)
     return 0
 
 

@@ -20,6 +20,7 @@ _TIMEOUT = flags.DEFINE_integer("connect_timeout", 60, "Seconds to wait for the 
 
 _HEARTBEAT_SECONDS = 30  # a process that was silent for so long is lost
 _RETRY_SECONDS = 0.5
+_LAST_WORDS_SECONDS = 2  # process 0, whose end ends the others, waits so long for their own messages
 
 
 def join() -> None:
@@ -59,10 +60,17 @@ def is_loss(error: Exception) -> bool:
     return True
 
 
+def is_joined() -> bool:
+    """Returns whether this process has joined others."""
+    return jax.distributed.is_initialized()
+
+
 def leave(status: int) -> int:
     """Ends this process if there are others, which wait for it otherwise; returns the status if there are none."""
-    if jax.distributed.is_initialized() and status:
+    if is_joined() and status:
         sys.stdout.flush()
+        if jax.process_index() == 0:
+            time.sleep(_LAST_WORDS_SECONDS)
         os._exit(status)
     return status
 

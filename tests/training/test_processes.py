@@ -1,6 +1,7 @@
 """Whole runs in separate processes: killed, stopped, resumed, on several devices and in two processes."""
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -191,6 +192,44 @@ def test_a_lost_process_is_named_in_one_line_by_the_other(tmp_path, victim):
     lines = result.err.splitlines()
     assert lines[-1].startswith(message)
     assert not [line for line in lines if "Traceback" in line or "coordination" in line or "Check failure" in line]
+
+
+# Points that process 1 cannot read for ever.
+_FAILING = """
+import jax
+import numpy as np
+from buresgan_jax import data, declarations
+from buresgan_jax.errors import UserError
+
+
+@declarations.data("failing", "points that end", describe=lambda **_: data.Description((2,)), is_drawn=True)
+def points(*, seed):
+    num_reads = 0
+
+    def fetch(indices):
+        nonlocal num_reads
+        num_reads += 1
+        if num_reads > 20 and jax.process_index() == RANK:
+            raise KIND("the points have ended")
+        return np.zeros((len(indices), 2), np.float32)
+
+    return data.Source("failing", None, (2,), fetch, data.decode_points)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "kind", "status"), [(1, "UserError", 2), (0, "UserError", 2), (1, "KeyError", 1)])
+def test_an_error_of_one_process_ends_all(tmp_path, monkeypatch, rank, kind, status):
+    (tmp_path / "failing.py").write_text(_FAILING.replace("RANK", str(rank)).replace("KIND", kind))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    pair = start_pair(tmp_path / "run", data__name="failing:points", training__num_steps=10**6)
+    failed, other = (helpers.finish(pair[each], timeout=240) for each in (rank, 1 - rank))
+    assert failed.status == status, failed
+    assert "the points have ended" in failed.err.splitlines()[-1]
+    assert ("Traceback" in failed.err) == (kind == "KeyError")
+    assert other.status == 1, other
+    assert other.err.splitlines()[-1].startswith("Lost ")
+    assert "Traceback" not in other.err
 
 
 @pytest.mark.slow
