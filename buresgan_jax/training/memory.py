@@ -11,7 +11,7 @@ from buresgan_jax import builders
 from buresgan_jax import config as config_lib
 from buresgan_jax.algorithms import Algorithm
 from buresgan_jax.runtime import memory
-from buresgan_jax.training import devices
+from buresgan_jax.training import devices, sampling
 
 _FLOAT = 4  # bytes
 _ORDER = 16  # bytes of an example's random number and its place in the order of an epoch
@@ -41,9 +41,12 @@ def check_config(config, algorithm: Algorithm) -> None:
 
 
 def check_evaluation(config) -> None:
-    """Checks that the samples of an evaluation fit; raises UserError like `check_config`."""
-    shape, number = builders.describe(config).example_shape, config.evaluation.num_samples
-    needed = 2 * number * int(np.prod(shape, dtype=object)) * _FLOAT  # in batches, and joined
+    """Checks that the samples of an evaluation, if there is one, fit; raises UserError like `check_config`."""
+    description, number = builders.describe(config), config.evaluation.num_samples
+    if description.kind == "images" and not description.digits and not config.evaluation.metrics:
+        return  # points are drawn for pictures too
+    # One array, and the batch that is copied into it.
+    needed = (number + sampling.BATCH) * int(np.prod(description.example_shape, dtype=object)) * _FLOAT
     _require(config, "the samples of an evaluation", needed, memory.host_bytes(), "evaluation.num_samples")
 
 

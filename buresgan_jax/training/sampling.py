@@ -12,21 +12,21 @@ from buresgan_jax.evaluation import pictures
 from buresgan_jax.runtime import progress_bar
 
 Sampler = Callable[..., np.ndarray]
-_BATCH = 256
+BATCH = 256
 
 
 def make_batches(algorithm: Algorithm) -> Callable[..., Iterator[np.ndarray]]:
     """Makes `(state, key, n, *, ema)` -> batches of n samples in all, on the host, drawn in one compiled size."""
 
     def draw(state, key, index, ema):
-        return algorithm.sample(state, jax.random.fold_in(key, index), _BATCH, ema=ema)
+        return algorithm.sample(state, jax.random.fold_in(key, index), BATCH, ema=ema)
 
     draw = jax.jit(draw, static_argnames="ema")
 
     def batches(state, key, n, *, ema=True):
         # Hidden for short jobs and non-interactive output.
-        for index in progress_bar.track(range(-(-n // _BATCH)), description="samples", unit="batch"):
-            yield np.asarray(draw(state, key, index, ema))[: n - index * _BATCH]
+        for index in progress_bar.track(range(-(-n // BATCH)), description="samples", unit="batch"):
+            yield np.asarray(draw(state, key, index, ema))[: n - index * BATCH]
 
     return batches
 
@@ -39,7 +39,7 @@ def make_sampler(algorithm: Algorithm) -> Sampler:
         samples = None
         for index, batch in enumerate(batches(state, key, n, ema=ema)):
             samples = np.empty((n, *batch.shape[1:]), batch.dtype) if samples is None else samples
-            samples[index * _BATCH : (index + 1) * _BATCH] = batch
+            samples[index * BATCH : (index + 1) * BATCH] = batch
         return samples
 
     return sample

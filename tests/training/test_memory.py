@@ -32,10 +32,26 @@ def check(config):
     ],
 )
 def test_a_size_beyond_memory_names_its_key_the_need_and_what_there_is(monkeypatch, key, value, what):
-    monkeypatch.setattr(machine, "host_bytes", lambda: 2**27)
+    monkeypatch.setattr(machine, "host_bytes", lambda: 2**26)
     config = helpers.make_config("bures", **{key.replace(".", "__"): value})
     with pytest.raises(UserError, match=rf"config.{key}=.* is too large: {what}.* need .* GiB, and there are"):
         check(config)
+
+
+def test_samples_of_an_evaluation_need_one_array_and_a_batch(monkeypatch):
+    config = helpers.make_config("gan", evaluation__num_samples=1000)
+    monkeypatch.setattr(machine, "host_bytes", lambda: (1000 + 256) * 2 * 4)
+    memory.check_evaluation(config)
+    monkeypatch.setattr(machine, "host_bytes", lambda: (1000 + 256) * 2 * 4 - 1)
+    with pytest.raises(UserError, match="config.evaluation.num_samples=1000 is too large"):
+        memory.check_evaluation(config)
+
+
+def test_a_run_on_images_without_metrics_draws_no_samples_to_evaluate(monkeypatch):
+    monkeypatch.setattr(machine, "host_bytes", lambda: 1000)
+    memory.check_evaluation(helpers.make_config("gan", "mnist"))
+    with pytest.raises(UserError, match="config.evaluation.num_samples=.* is too large"):
+        memory.check_evaluation(helpers.make_config("gan", "mnist", evaluation__metrics="frechet_distance"))
 
 
 def test_networks_of_images_that_do_not_fit_name_their_filters(monkeypatch):
