@@ -20,6 +20,8 @@ from buresgan_jax.runtime.paths import user_path
 
 # 108 pixels of the aligned 218x178 pictures, as in the DCGAN code: the face, hardly any background.
 _DEFAULTS = {"celeb_a": {"image_size": 64, "crop": 108}}
+# Errors of files that can be reached, but are not what they should be.
+_WRONG_FILES = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 def tfds_source(
@@ -187,6 +189,10 @@ def open_builder(name: str, data_dir: str | None) -> Any:
         raise UserError(f"{name!r} needs another package: {_first_line(error)}") from error
     except Exception as error:  # TFDS raises nearly anything on damaged files; AssertionError: no such version
         folder = f"in {data_dir}" if data_dir else "in TFDS's own folder"
+        if reason := _failed_access(error):
+            raise UserError(
+                f"{name!r} {folder} cannot be read: {reason}. Fix the permissions or the connection, and try again."
+            ) from error
         known, base = tfds.list_builders(with_community_datasets=False), name.partition("/")[0].partition(":")[0]
         is_unknown = isinstance(error, AssertionError | tfds.core.DatasetNotFoundError) or "BuilderConfig" in str(error)
         if not is_unknown or "DatasetInfo" in str(error):
@@ -336,6 +342,15 @@ def _fits(name: str, num_bytes: int, memory_limit_bytes: int) -> bool:
             memory_limit_bytes / 1e9,
         )
     return num_bytes <= memory_limit_bytes
+
+
+def _failed_access(error: BaseException | None) -> str:
+    """Returns why files could not be read, as an error or one that it wraps says; empty if they were, or are none."""
+    while error is not None:
+        if isinstance(error, OSError) and not isinstance(error, _WRONG_FILES):
+            return error.strerror or _first_line(error).rstrip(".")
+        error = error.__cause__
+    return ""
 
 
 def _first_line(error: Exception) -> str:

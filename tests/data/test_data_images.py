@@ -312,6 +312,21 @@ def test_damaged_information_is_told(data_dir, tmp_path, name, content):
         tfds_source(name, data_dir=str(tmp_path))
 
 
+@pytest.mark.parametrize("wrap", [False, True])
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), ConnectionError("No network.")])
+def test_data_that_cannot_be_reached_are_not_called_damaged(monkeypatch, tmp_path, error, wrap):
+    def fail(*_, **__):
+        if wrap:
+            raise RuntimeError("Failed to construct the dataset") from error
+        raise error
+
+    monkeypatch.setattr(tfds, "builder", fail)
+    match = rf"^'cifar10' in {tmp_path} cannot be read: {str(error.strerror or 'No network')}\. Fix the permissions"
+    with pytest.raises(UserError, match=match) as raised:
+        tfds_source("cifar10", data_dir=str(tmp_path))
+    assert "Remove" not in str(raised.value)
+
+
 def test_other_file_formats_are_refused(data_dir, tmp_path):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
     (path,) = tmp_path.glob("cifar10/*/dataset_info.json")
