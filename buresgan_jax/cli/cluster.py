@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import re
 import socket
 import sys
 import time
@@ -77,7 +78,7 @@ def leave(status: int) -> int:
 
 def _check(address, num_processes, process_id):
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 2**16:
         raise UserError(f"--coordinator_address must be HOST:PORT, such as localhost:1234, got {address!r}.")
     if not 0 <= process_id < num_processes:
         raise UserError(f"--process_id must be from 0 to {num_processes - 1} (--num_processes - 1), got {process_id}.")

@@ -52,28 +52,34 @@ def load(path: str, extractor: Extractor) -> Summary | None:
         if not arrays:
             return None
         facts = json.loads(str(arrays.get("facts", "{}")))
-        moments = metrics.GaussianStatistics(int(arrays.get("num_images", 0)), arrays["mu"], arrays["sigma"])
+        mean, cov = (_numbers(name, arrays[name]) for name in ("mu", "sigma"))
+        num_images = int(arrays.get("num_images", 0))
         made_by = {name: facts[name] for name in _made_by(extractor) if name in facts}
-        shape = tuple(facts["image_shape"]) if "image_shape" in facts else None
+        shape = tuple(map(int, facts["image_shape"])) if "image_shape" in facts else None
         name = str(facts.get("name", path))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}. Give another file.") from error
-    mean, cov = np.shape(moments.mean), np.shape(moments.cov)
-    if (mean, cov) != ((extractor.dim,), (extractor.dim, extractor.dim)) or made_by.items() - _made_by(
-        extractor
-    ).items():
+    wanted, fits = _made_by(extractor), (mean.shape, cov.shape) == ((extractor.dim,), (extractor.dim, extractor.dim))
+    if not fits or any(value != wanted[name] for name, value in made_by.items()):
         raise UserError(
-            f"{path} holds statistics of shapes {mean} and {cov}, made by {made_by or 'an extractor unnamed there'}; "
-            f"{extractor.name!r} has dimension {extractor.dim}, and is {_made_by(extractor)}. Choose the --extractor, "
-            "--weights and --resizer that made them."
+            f"{path} holds statistics of shapes {mean.shape} and {cov.shape}, made by "
+            f"{made_by or 'an extractor unnamed there'}; {extractor.name!r} has dimension {extractor.dim}, and is "
+            f"{wanted}. Choose the --extractor, --weights and --resizer that made them."
         )
-    return Summary(name, moments.num_samples or None, shape, None, {"moments": moments})
+    moments = metrics.GaussianStatistics(num_images, mean, cov)
+    return Summary(name, num_images or None, shape, None, {"moments": moments})
 
 
 def _choose(names):
     has_images = "samples" in names or files.SINGLE in names
     known = [name for name in ("mu", "sigma", "num_images", "facts") if name in names]
     return known if {"mu", "sigma"} <= set(known) and not has_images else []
+
+
+def _numbers(name, array):
+    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise ValueError(f"{name} does not hold finite numbers")
+    return array
 
 
 def _made_by(extractor):

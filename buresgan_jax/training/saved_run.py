@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -56,9 +57,10 @@ class SavedRun:
             UserError: There is no such checkpoint, or it is damaged.
         """
         is_best, steps = checkpoint == BEST, None
-        if not is_best and checkpoint not in (NEWEST, ALL) and not str(checkpoint).isdigit():
+        is_step = re.fullmatch("[0-9]{1,18}", str(checkpoint)) is not None
+        if not is_best and checkpoint not in (NEWEST, ALL) and not is_step:
             raise UserError(f"--checkpoint must be {NEWEST}, {BEST}, {ALL} or a step, got {checkpoint!r}.")
-        if is_best or str(checkpoint).isdigit():
+        if is_best or is_step:
             steps = [best_checkpoint.best_step(self.workdir) if is_best else int(checkpoint)]
         like = {"state": devices.state_like(self.algorithm, builders.describe(self.config).example_shape)}
         options = {"folder": best_checkpoint.FOLDER} if is_best else {}

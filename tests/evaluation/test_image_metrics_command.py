@@ -205,7 +205,12 @@ def test_statistics_take_the_place_of_the_real_set(run, places, tmp_path, monkey
         status, out, err = run(*arguments)
         assert (status, out, err.count("\n")) == (2, "", 1), err
         assert message in err
-    for number, damage in enumerate(({"facts": "[1]"}, {"facts": "{"}, {"facts": '{"image_shape": 7}'}, {"mu": 7})):
+    damages = (
+        *({"facts": text} for text in ("[1]", "{", '{"image_shape": 7}', '{"extractor": ["x"]}', "[" * 100_000)),
+        *({"mu": mu} for mu in (7, np.full(PIXELS.dim, "1"), np.full(PIXELS.dim, np.nan))),
+        {"num_images": np.inf},
+    )
+    for number, damage in enumerate(damages):
         with np.load(statistics) as arrays:
             np.savez(tmp_path / f"{number}.npz", **{**arrays, **damage})
         status, out, err = run(f"--real={tmp_path / f'{number}.npz'}", fake, frechet)

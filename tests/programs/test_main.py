@@ -160,6 +160,10 @@ MISTAKES = {
     "batch": ([RING, "--config.training.batch_size=10004"], "is more than the 10000 examples of the data set"),
     "seed": ([RING, "--config.seed=-1"], "config.seed must be at least 0, got -1."),
     "processes": ([RING, "--num_processes=2"], "Give --coordinator_address, --num_processes and --process_id together"),
+    "port": (
+        [RING, "--num_processes=2", "--process_id=0", "--coordinator_address=localhost:\u00b2"],
+        "--coordinator_address must be HOST:PORT",
+    ),
     "folder not given": (["--config=configs/image_folder.py"], "config.data.path is not set."),
     "no folder": (["--config=configs/image_folder.py", "--config.data.path=/none"], "Folder '/none' does not exist."),
     "unprepared": (

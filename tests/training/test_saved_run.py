@@ -191,6 +191,8 @@ def test_a_mistake_is_told_before_training(run, tmp_path, name):
     ("arguments", "message"),
     [
         (["--checkpoint=last"], "--checkpoint must be newest, best, all or a step, got 'last'."),
+        (["--checkpoint=\u00b2"], "--checkpoint must be newest, best, all or a step, got '\u00b2'."),
+        ([f"--checkpoint={'9' * 5000}"], "--checkpoint must be newest, best, all or a step, got '999"),
         (["--checkpoint=3"], "There is no checkpoint 3 in "),
         (["--metrics=sliced"], "Unknown metric 'sliced'."),
         (["--resizer=clean"], "The extractor 'pixels' takes means over fields"),
