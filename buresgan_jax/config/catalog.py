@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import importlib
+import pathlib
+import sysconfig
 import traceback
 from typing import Any
 
@@ -78,13 +80,27 @@ def load(path: str) -> Any:
             "folder to PYTHONPATH."
         ) from error
     except Exception as error:  # of the module's own code
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise UserError(
-            f"Cannot import {module_name!r} of {path!r}: {place.filename}, line {place.lineno}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        raise UserError(f"Cannot import {module_name!r} of {path!r}: {_explain(error)}") from error
     found = getattr(module, name, None)
     if found is None:
         known = [each for each, value in vars(module).items() if isinstance(value, Component)]
         raise UserError(f"{module_name!r} has no {name!r}.{did_you_mean(name, known, f'It has: {known}.')}")
     return dataclasses.replace(found, path=path) if isinstance(found, Component) else found
+
+
+# Where code lies that is not the user's: Python, installed packages and this one. "<" begins what is in no file.
+_NOT_OWN = (
+    "<",
+    *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")),
+    str(pathlib.Path(__file__).parents[1]),
+)
+
+
+def _explain(error):
+    """Returns place, type and text of an error in a user's module: the last line on the way that is the user's."""
+    if isinstance(error, SyntaxError):
+        place, text = error, error.msg
+    else:
+        frames, text = traceback.extract_tb(error.__traceback__), str(error)
+        place = ([each for each in frames if not each.filename.startswith(_NOT_OWN)] or frames)[-1]
+    return f"{place.filename}, line {place.lineno}: {type(error).__name__}: {' '.join(text.split())}"

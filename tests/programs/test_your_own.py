@@ -12,6 +12,8 @@ import pytest
 
 import buresgan_jax
 from buresgan_jax import sweep
+from buresgan_jax.config import catalog
+from buresgan_jax.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 PAGE = (helpers.ROOT / "docs" / "your_own.md").read_text(encoding="utf-8")
@@ -78,6 +80,24 @@ def test_a_wrong_name_is_one_line(folder, monkeypatch, capfd, argument, message)
     said = capfd.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\ndef f(:\n", "line 2: SyntaxError: invalid syntax"),
+        ("import math\n\nx = math.sqrt('a')\n", "line 3: TypeError: must be real number, not str"),
+        ("import json\n\n\nx = json.loads('{')\n", "line 4: JSONDecodeError: Expecting property name"),
+    ],
+)
+def test_an_error_in_an_own_module_names_its_own_line(tmp_path, monkeypatch, text, message):
+    file = tmp_path / "mistaken" / "__init__.py"  # which the import of mistaken.gan runs first
+    file.parent.mkdir()
+    file.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError) as raised:
+        catalog.load("mistaken.gan:x")
+    assert str(raised.value).startswith(f"Cannot import 'mistaken.gan' of 'mistaken.gan:x': {file}, {message}")
 
 
 def test_a_config_file_of_the_users_names_own_parts_by_assignment(folder, monkeypatch):
