@@ -25,19 +25,31 @@ def jit(function: Callable[_P, _R]) -> Callable[_P, _R]:
     Raises:
         TypeError: An option is given by position, or has an unknown name.
     """
+    return explained(jax.jit(in_float32(function), static_argnames=_options(inspect.signature(function))))
+
+
+def explained(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Explains a call that does not fit a function of arrays, whose keyword-only arguments are its options.
+
+    Raises:
+        TypeError: An option is given by position, or has an unknown name.
+    """
     signature = inspect.signature(function)
-    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
-    options = [name for name, kind in kinds.items() if kind is inspect.Parameter.KEYWORD_ONLY]
-    num_arrays = len(kinds) - len(options)
-    compiled = jax.jit(in_float32(function), static_argnames=options)
+    known, options = signature.parameters.keys(), _options(signature)
+    num_arrays = len(known) - len(options)
 
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        if len(args) > num_arrays or str in map(type, args) or not kinds.keys() >= kwargs.keys():
+        if len(args) > num_arrays or str in map(type, args) or not known >= kwargs.keys():
             raise TypeError(_explain(function.__name__, signature, options, args, kwargs))
-        return compiled(*args, **kwargs)
+        return function(*args, **kwargs)
 
     return call
+
+
+def _options(signature):
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [name for name, parameter in signature.parameters.items() if parameter.kind is kind]
 
 
 def in_float32(function: Callable[_P, _R]) -> Callable[_P, _R]:

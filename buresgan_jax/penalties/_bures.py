@@ -7,10 +7,11 @@ import jax
 from buresgan_jax import declarations, distances
 from buresgan_jax.declarations import Option
 from buresgan_jax.distances import checks
-from buresgan_jax.distances.public import Array, in_float32
+from buresgan_jax.distances.public import Array, explained, in_float32
 from buresgan_jax.penalties._features import MAX_SAMPLES, SCALE, check_rows, feature_rows
 
 
+@explained
 @in_float32
 def bures_penalty(
     fake_features: Array,

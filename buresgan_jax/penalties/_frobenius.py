@@ -6,10 +6,11 @@ import jax
 
 from buresgan_jax import declarations, distances
 from buresgan_jax.distances import checks
-from buresgan_jax.distances.public import Array, in_float32
+from buresgan_jax.distances.public import Array, explained, in_float32
 from buresgan_jax.penalties._features import MAX_SAMPLES, SCALE, check_rows, feature_rows
 
 
+@explained
 @in_float32
 def frobenius_penalty(fake_features: Array, real_features: Array, *, scale: distances.Scale = "sum") -> jax.Array:
     """Computes the squared Frobenius distance between the feature covariances of a fake and a real batch.

@@ -9,13 +9,14 @@ from buresgan_jax import declarations
 from buresgan_jax.declarations import Option
 from buresgan_jax.distances import checks
 from buresgan_jax.distances.linalg import matmul, rounding_tolerance, safe_reciprocal, symmetric_part
-from buresgan_jax.distances.public import Array, in_float32
+from buresgan_jax.distances.public import Array, explained, in_float32
 from buresgan_jax.penalties._features import MAX_SAMPLES, check_rows, feature_rows
 
 _MAGNITUDE_WEIGHT = 1e-4  # weight of the eigenvalues relative to the eigenvectors, from the authors
 _SMALLEST_NORM = 1e-6
 
 
+@explained
 @in_float32
 def gdpp_penalty(fake_features: Array, real_features: Array, *, signed: bool = False) -> jax.Array:
     r"""Computes the difference between the spectra of the Gram matrices of a fake and a real batch.

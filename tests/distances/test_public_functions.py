@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import buresgan_jax
+from buresgan_jax import penalties
 
 
 def covariance(seed, dim=4):
@@ -166,12 +167,15 @@ def test_half_precision_is_computed_in_float32(dtype):
         ),
         ("bures_barycenter", 2, (50,), r"\(covs, weights\), got 50. Options go by name: max_iterations, rtol."),
         ("frobenius_distance", 3, (), "got 3 arrays. It has no options."),
+        ("bures_penalty", 2, ("sum",), "got 'sum'. Options go by name: scale='sum'."),
+        ("frobenius_penalty", 2, ("mean",), "got 'mean'. Options go by name: scale='mean'."),
+        ("gdpp_penalty", 2, (True,), "got True. Options go by name: signed."),
     ],
 )
 def test_an_option_by_position_is_explained(function, arguments, options, message):
     arrays = [covariance(0)] * arguments
     with pytest.raises(TypeError, match=f"^{function} takes only arrays .*{message}$"):
-        getattr(buresgan_jax, function)(*arrays, *options)
+        (getattr(buresgan_jax, function, None) or getattr(penalties, function))(*arrays, *options)
 
 
 def test_an_unknown_argument_is_explained():
