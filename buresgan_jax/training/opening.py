@@ -74,7 +74,7 @@ def open_run(
                 feed = _make_feed(config, source, algorithm, rows, devices.data_memory(data_copies))
             lock = stack.enter_context(lock_workdir(workdir) if is_writer else contextlib.ExitStack())
         options = {"keep": config.training.keep_checkpoints, "keep_every_steps": config.training.keep_every_steps}
-        checkpointer = Checkpointer(workdir, **options)
+        checkpointer = stack.enter_context(contextlib.closing(Checkpointer(workdir, **options)))
         _agree_on_files(fingerprint, source, checkpointer)
         description = builders.describe(config)
         start, state, tracker = _restore(config, algorithm, description.example_shape, checkpointer)
@@ -87,10 +87,12 @@ def open_run(
         begun = (start, state, tracker, evaluators, is_writer)
         opened = OpenedRun(config, workdir, description, source.num_examples, algorithm, feed, key, *begun)
         recorder = Recorder(opened, checkpointer, lock, best)
+        stack.pop_all()  # the recorder closes these
+        stack.callback(recorder.close)
         with raised_together():
             if start == 0:
                 recorder.draw_real(source)
-        stack.pop_all()  # from now on the recorder's
+        stack.pop_all()  # from now on the caller's
     return opened, recorder
 
 

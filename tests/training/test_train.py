@@ -16,7 +16,7 @@ from buresgan_jax import builders
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.runtime.signals import StoppedError
-from buresgan_jax.training import checkpoint, devices, loop, recorder, saved_run
+from buresgan_jax.training import checkpoint, devices, loop, opening, recorder, saved_run
 from buresgan_jax.training.workdir import lock_workdir
 
 # Devices
@@ -40,6 +40,30 @@ def test_calls_end_at_every_interval_and_cover_every_step():
     assert calls[-1][1] == 50
     assert {10, 15, 20, 30, 40, 45} <= {stop for _, stop in calls}
     assert all(0 < stop - start <= 8 for start, stop in calls)
+
+
+def test_a_run_that_cannot_begin_closes_its_files(tmp_path, monkeypatch):
+    closed = []
+
+    def watch(target, name):
+        close = target.close
+        monkeypatch.setattr(target, "close", lambda self: [closed.append(name), close(self)])
+
+    def fail(*_):
+        raise UserError("no data")
+
+    for target in (checkpoint.Checkpointer, recorder.Recorder):
+        watch(target, target.__name__)
+    for module, name, expected in (
+        (recorder.Recorder, "draw_real", ["Recorder", "Checkpointer"]),
+        (opening, "save_config", ["Checkpointer"]),
+    ):
+        monkeypatch.setattr(module, name, fail)
+        closed.clear()
+        with pytest.raises(UserError, match="no data"):
+            loop.train_and_evaluate(make_config(), tmp_path)
+        assert closed == expected
+        lock_workdir(tmp_path).close()  # it is free
 
 
 # Stopping and going on
