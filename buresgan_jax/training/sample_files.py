@@ -80,17 +80,31 @@ def write(
 
 
 def _write_folder(folder, images, num_digits):
-    is_new, written = not folder.exists(), []
-    folder.mkdir(exist_ok=True)
+    """Writes the pictures elsewhere first, because a part of them would be taken for all, or refused as old ones."""
+    is_new = not folder.exists()
+    temporary = folder.with_name(f"{folder.name}.tmp") if is_new else folder / ".tmp"
+    _remove(temporary)  # what a kill has left
+    temporary.mkdir()
     try:
         for number, image in enumerate(images):
-            path = folder / f"{number:0{max(5, num_digits)}d}.png"
-            written.append(path)
-            pictures.save_png(path, image)
+            pictures.save_png(temporary / f"{number:0{max(5, num_digits)}d}.png", image)
+        if is_new:
+            temporary.rename(folder)
+        else:
+            for path in sorted(temporary.iterdir()):
+                path.rename(folder / path.name)
+            temporary.rmdir()
     except BaseException:
         with contextlib.suppress(OSError):
-            for path in written:
-                path.unlink(missing_ok=True)
-            if is_new:
-                folder.rmdir()
+            _remove(temporary)
         raise
+
+
+def _remove(temporary):
+    """Removes a folder of pictures."""
+    if temporary.exists():
+        for path in temporary.glob("[0-9]*.png*"):
+            path.unlink()
+        if held := sorted(path.name for path in temporary.iterdir()):
+            raise UserError(f"{temporary} is needed for unfinished samples, but holds {held[0]}. Rename or remove it.")
+        temporary.rmdir()

@@ -69,6 +69,40 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, out, fails_at):
     assert not (tmp_path / "folder").exists()
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_folder_gets_its_pictures_when_all_are_drawn(tmp_path, monkeypatch, is_new):
+    folder, save = tmp_path / "folder", pictures.save_png
+    temporary = tmp_path / "folder.tmp" if is_new else folder / ".tmp"
+    if not is_new:
+        folder.mkdir()
+    temporary.mkdir()
+    for name in ("00019.png", "00020.png", "00021.png.7.tmp"):  # of more samples, when the process was killed
+        (temporary / name).touch()
+
+    def stopped(path, image):
+        assert not list(folder.glob("*.png"))
+        if path.name == "00007.png":
+            raise KeyboardInterrupt
+        save(path, image)
+
+    monkeypatch.setattr(pictures, "save_png", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write(folder)
+    assert list(tmp_path.rglob("*")) == ([] if is_new else [folder])
+    monkeypatch.setattr(pictures, "save_png", save)
+    write(folder)
+    assert sorted(path.name for path in folder.iterdir()) == [f"{number:05}.png" for number in range(20)]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_of_somebody_else_is_no_temporary_one(tmp_path):
+    (tmp_path / "folder.tmp").mkdir()
+    (tmp_path / "folder.tmp" / "precious").touch()
+    with pytest.raises(UserError, match="needed for unfinished samples, but holds precious"):
+        write(tmp_path / "folder")
+    assert (tmp_path / "folder.tmp" / "precious").exists()
+
+
 def test_a_folder_with_files_is_refused(tmp_path):
     folder = tmp_path / "folder"
     write(folder, SAMPLES[:10])
