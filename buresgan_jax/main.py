@@ -15,7 +15,7 @@ from buresgan_jax.cli.evaluation_flags import CHECKPOINT, EMA, OUT, SEED
 from buresgan_jax.config import reference
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import options as evaluation_options
-from buresgan_jax.runtime import compilation_cache, memory, process
+from buresgan_jax.runtime import compilation_cache, memory, process, signals
 from buresgan_jax.training import loop, saved_config, saved_run
 
 evaluation_flags.define_changes(evaluation_options.OF_SAVED_RUNS)
@@ -45,12 +45,18 @@ def main(argv: list[str]) -> int:
     process.quiet_libraries()
     try:
         _run(argv)
+        sys.stdout.flush()  # here, where a reader that has gone away is no traceback
     except UserError as error:
         return cluster.leave(_fail(str(error)))
     except loop.DivergedError as error:
         return _fail(f"Training diverged at {error}", status=1)
     except OSError as error:  # such as a full disk
-        return cluster.leave(_fail(f"Cannot read or write: {error}. Rerun the same command to resume.", status=1))
+        is_training = _MODE.value == "train" and not _LIST.value
+        if isinstance(error, BrokenPipeError) and not is_training:  # such as of `head`
+            process.drop_output()
+            return cluster.leave(1)
+        hint = " Rerun the same command to resume." * is_training
+        return cluster.leave(_fail(f"Cannot read or write: {error}.{hint}", status=1))
     except KeyboardInterrupt as error:
         return _fail(str(error) or "Interrupted.", status=128 + getattr(error, "signal_number", signal.SIGINT))
     except Exception as error:
@@ -99,6 +105,7 @@ def _train(overrides):
 
 def _read_run(overrides):
     """Evaluates or samples."""
+    signals.interrupt_programs()
     changes = saved_run.changes_of_run(CONFIG.value, overrides, WORKDIR.value) if CONFIG.value else {}
     changes |= evaluation_flags.changes()
     is_evaluation = _MODE.value == "evaluate"

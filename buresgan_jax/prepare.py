@@ -17,6 +17,7 @@ from etils import epath
 from buresgan_jax.cli.arguments import Parser
 from buresgan_jax.data.images import IMAGE_SETS, is_prepared, open_builder
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime import signals
 from buresgan_jax.runtime.paths import user_path
 
 # The files that TFDS would download, by TFDS's names.
@@ -198,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0; 2 for an error that the user can fix, reported in one line on standard error; 130 for Ctrl-C.
     """
     flags = _parse_arguments(arguments)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # so that TFDS removes what is half written
+    signals.interrupt_programs()  # so that TFDS removes what is half written
     # These silence TensorFlow's startup messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

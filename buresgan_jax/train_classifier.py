@@ -7,6 +7,7 @@ A run of `stacked_mnist` trains a classifier automatically at its first evaluati
 """
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from buresgan_jax.declarations import MOST_SEED
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation.classifier_training import train_on_tfds
 from buresgan_jax.evaluation.digit_classifier import save_classifier
-from buresgan_jax.runtime import compilation_cache, process
+from buresgan_jax.runtime import compilation_cache, process, signals
 from buresgan_jax.runtime.paths import user_path
 
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Arguments without the program's name. Default: those of the process.
 
     Returns:
-        Exit status: 0, or 2 for an error that the user can fix, reported in one line on standard error.
+        Exit status: 0; 2 for an error that the user can fix, reported in one line on standard error; 130 for Ctrl-C.
     """
     parser = Parser(
         prog="python -m buresgan_jax.train_classifier", description="Trains the digit classifier of stacked MNIST."
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=whole_number(0, MOST_SEED), default=0, help="default: %(default)s")
     flags = parser.parse_args(arguments)
+    signals.interrupt_programs()
     process.tune_for_cpu()
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
     try:
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UserError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 

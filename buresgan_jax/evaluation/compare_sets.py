@@ -12,6 +12,7 @@ nothing.
 import argparse
 import json
 import math
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -24,7 +25,7 @@ from buresgan_jax.evaluation.image_evaluator import Comparison
 from buresgan_jax.evaluation.image_metrics import METRICS
 from buresgan_jax.evaluation.summaries import Summary, summarize
 from buresgan_jax.extractors import EXTRACTORS, named_extractor
-from buresgan_jax.runtime import compilation_cache, files, process
+from buresgan_jax.runtime import compilation_cache, files, process, signals
 from buresgan_jax.runtime.paths import check_file, user_path
 
 
@@ -152,9 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Arguments without the program's name; None: those of the process.
 
     Returns:
-        Exit status: 0, or 2 for an error that the user can fix, in one line on standard error.
+        Exit status: 0; 2 for an error that the user can fix, in one line on standard error; 1 if nobody reads the
+        output any more; 130 for Ctrl-C.
     """
     flags = parse(arguments)
+    signals.interrupt_programs()
     process.tune_for_cpu()
     process.quiet_libraries()
     try:
@@ -168,7 +171,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # such as of `head`
+        process.drop_output()
+        return 1
     except OSError as error:
         print(f"Cannot read or write: {error}.", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0

@@ -51,6 +51,22 @@ def test_a_script_of_the_users_own_is_no_program_whatever_its_name(tmp_path):
     assert signals.is_program([str(script), "train"], ["python", str(script), "train"])
 
 
+def test_a_program_that_cleans_up_is_interrupted_unless_ctrl_c_is_ignored(monkeypatch):
+    monkeypatch.setattr(signals, "_IS_PROGRAM", True)
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        signals.end_programs_in_one_line()
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        signals.interrupt_programs()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a job in a shell's background
+        signals.end_programs_in_one_line()
+        signals.interrupt_programs()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, old)
+
+
 def send(number):
     os.kill(os.getpid(), number)
 
