@@ -18,10 +18,16 @@ from buresgan_jax.distances.gaussians import squared_bures_wasserstein_distance 
 from buresgan_jax.distances.geometry import bures_barycenter as bures_barycenter
 from buresgan_jax.distances.geometry import bures_geodesic as bures_geodesic
 from buresgan_jax.distances.geometry import bures_transport_map as bures_transport_map
+from buresgan_jax.distances.kernels import gaussian_kernel as gaussian_kernel
+from buresgan_jax.distances.kernels import linear_kernel as linear_kernel
+from buresgan_jax.distances.kernels import rational_quadratic_kernel as rational_quadratic_kernel
 from buresgan_jax.distances.linalg import inv_sqrtm as inv_sqrtm
 from buresgan_jax.distances.linalg import sqrtm as sqrtm
 from buresgan_jax.distances.methods import METHODS as METHODS
 from buresgan_jax.distances.methods import Method as Method
 from buresgan_jax.distances.methods import Scale as Scale
+from buresgan_jax.distances.mmd import mean_kernel as mean_kernel
+from buresgan_jax.distances.mmd import mmd_witness as mmd_witness
+from buresgan_jax.distances.mmd import squared_mmd as squared_mmd
 from buresgan_jax.distances.structured import squared_bures_distance_low_rank as squared_bures_distance_low_rank
 from buresgan_jax.distances.structured import squared_bures_distance_of_diagonals as squared_bures_distance_of_diagonals
