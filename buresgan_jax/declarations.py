@@ -290,7 +290,10 @@ def extractor(name: str, meaning: str, *options: Option) -> Callable[[Callable],
 _TAKEN = {
     "latent": {"name", "dim"},
     "generator": {"name", "dtype"},
-    "discriminator": {"name", "dtype", "output_dim", "pack"},
+    "discriminator": {
+        *("name", "dtype", "output_dim", "pack"),
+        *("spectral_norm", "spectral_multiplier", "spectral_warm_up"),
+    },
     "algorithm": {"name", "objective_scale"},
     "data": {"name", "resident"},
     "term": set(),

@@ -20,15 +20,19 @@ def generator(config, axis_name: str | None) -> Any:
 
 def discriminator(config, axis_name: str | None, *, sees_pairs: bool = False) -> Any:
     """The discriminator's module: of samples, or of pairs (z, sample)."""
-    component, output_dim = config_lib.chosen(config)["discriminator.name"], config.discriminator.output_dim
-    if not sees_pairs:
-        return _build(config, "discriminator", axis_name, output_dim=output_dim)
-    if not component.facts["takes_pairs"]:
+    component, options = config_lib.chosen(config)["discriminator.name"], config.discriminator
+    if sees_pairs and not component.facts["takes_pairs"]:
         raise UserError(
             f"The discriminator {component.name!r} takes samples, and the algorithm {config.algorithm.name!r} shows it "
             "pairs (z, sample). Declare it with takes_pairs=True, or take another one."
         )
-    return _build(config, "discriminator", axis_name, output_dim=output_dim, pairs=True)
+    more = {"output_dim": options.output_dim} | ({"pairs": True} if sees_pairs else {})
+    network = _build(config, "discriminator", axis_name, **more)
+    if options.spectral_norm == "none":
+        return network
+    return networks.SpectralNormalization(
+        network, options.spectral_norm, options.spectral_multiplier, options.spectral_warm_up
+    )
 
 
 def _build(config, role, axis_name, **more):

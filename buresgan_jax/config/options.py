@@ -4,6 +4,7 @@ from buresgan_jax.data.options import RESIDENT
 from buresgan_jax.declarations import MOST_SEED, SCHEDULES, Option
 
 _DTYPE = Option("dtype", "float32", "of the computation; parameters stay float32", choices=("float32", "bfloat16"))
+_NORMALIZED = ("discriminator.spectral_norm", ("operator", "kernel"))
 _SCHEDULED = ("optimizer.schedule", ("linear", "cosine"))
 
 # By group; "" holds the keys at the top.
@@ -31,6 +32,14 @@ GENERAL: dict[str, tuple[Option, ...]] = {
         Option("output_dim", 1, "dimension of its outputs; 1 for a logit", least=1),
         Option("pack", 1, "samples that it sees at once (PacGAN); batch_size counts samples all the same", least=1),
         _DTYPE,
+        Option(
+            "spectral_norm",
+            "none",
+            "divide each layer by its norm: as an operator on its input, or the norm of its kernel as a matrix",
+            choices=("none", "operator", "kernel"),
+        ),
+        Option("spectral_multiplier", 1.0, "the norm that each layer gets", least=1e-6, read_with=_NORMALIZED),
+        Option("spectral_warm_up", 50, "power iterations before the first step", least=1, read_with=_NORMALIZED),
     ),
     "encoder": (Option("hidden", (128,), "widths of the hidden layers of an MLP encoder", least=1, smoke=(8,)),),
     "latent": (

@@ -16,6 +16,7 @@ from buresgan_jax.ops import Padding, conv2d, conv_transpose2d
 Discriminated = tuple[jax.Array, jax.Array, dict[str, jax.Array]]
 
 _kernel_init = nn.initializers.glorot_uniform()
+_bias_init = nn.initializers.zeros_init()
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
@@ -44,6 +45,7 @@ class Conv(nn.Module):
         use_bias: Whether to add a bias per channel.
         dtype: Dtype of the computation. Parameters are float32.
         kernel_init: Initializer of the kernel. Default: Glorot-uniform.
+        bias_init: Initializer of the bias. Default: zero.
     """
 
     features: int
@@ -53,11 +55,12 @@ class Conv(nn.Module):
     use_bias: bool = True
     dtype: Any = None
     kernel_init: Callable[..., jax.Array] = _kernel_init
+    bias_init: Callable[..., jax.Array] = _bias_init
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps images `[batch, height, width, channels]` to `[batch, new_height, new_width, features]`."""
-        return _apply(self, conv2d, x, self.kernel_init)
+        return _apply(self, conv2d, x)
 
 
 class ConvTranspose(nn.Module):
@@ -70,6 +73,8 @@ class ConvTranspose(nn.Module):
         padding: "SAME", "VALID" or `((top, bottom), (left, right))`, for the dilated input.
         use_bias: Whether to add a bias per channel.
         dtype: Dtype of the computation. Parameters are float32.
+        kernel_init: Initializer of the kernel. Default: Glorot-uniform.
+        bias_init: Initializer of the bias. Default: zero.
     """
 
     features: int
@@ -78,17 +83,19 @@ class ConvTranspose(nn.Module):
     padding: Padding = "SAME"
     use_bias: bool = True
     dtype: Any = None
+    kernel_init: Callable[..., jax.Array] = _kernel_init
+    bias_init: Callable[..., jax.Array] = _bias_init
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps images `[batch, height, width, channels]` to `[batch, new_height, new_width, features]`."""
-        return _apply(self, conv_transpose2d, x, _kernel_init)
+        return _apply(self, conv_transpose2d, x)
 
 
-def _apply(layer: Conv | ConvTranspose, convolution: Any, x: jax.Array, kernel_init: Any) -> jax.Array:
+def _apply(layer: Conv | ConvTranspose, convolution: Any, x: jax.Array) -> jax.Array:
     """Creates the layer's parameters and applies them."""
-    kernel = layer.param("kernel", kernel_init, (*layer.kernel_size, x.shape[-1], layer.features), jnp.float32)
-    bias = layer.param("bias", nn.initializers.zeros_init(), (layer.features,), jnp.float32) if layer.use_bias else None
+    kernel = layer.param("kernel", layer.kernel_init, (*layer.kernel_size, x.shape[-1], layer.features), jnp.float32)
+    bias = layer.param("bias", layer.bias_init, (layer.features,), jnp.float32) if layer.use_bias else None
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=layer.dtype)
     y = convolution(x, kernel, strides=layer.strides, padding=layer.padding)
     return y if bias is None else y + bias.reshape(1, 1, 1, -1)

@@ -19,3 +19,8 @@ from buresgan_jax.ops.random import own_rows as own_rows
 from buresgan_jax.ops.random import uniform as uniform
 from buresgan_jax.ops.rows import repeat_row as repeat_row
 from buresgan_jax.ops.rows import sum_rows as sum_rows
+from buresgan_jax.ops.spectral import exact_spectral_norm as exact_spectral_norm
+from buresgan_jax.ops.spectral import on_smaller_side as on_smaller_side
+from buresgan_jax.ops.spectral import power_iteration as power_iteration
+from buresgan_jax.ops.spectral import spectral_norm as spectral_norm
+from buresgan_jax.ops.spectral import transpose as transpose
