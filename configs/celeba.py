@@ -14,7 +14,7 @@ def get_config(argument: str = "bures"):
     """The paper's DCGANs. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "celeb_a"
-    defaults.use_images(config, image_size=64, channels=3)
     config.training.batch_size = 128
     config.training.num_steps = 100_000
+    defaults.use_images(config, image_size=64, channels=3, learning_rates={"mmd": (5e-4, 5e-4)})
     return defaults.finish(config)

@@ -16,7 +16,7 @@ def get_config(argument: str = "bures"):
     """The paper's settings. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "cifar10"
-    defaults.use_images(config, image_size=32, channels=3)
     config.training.batch_size = 256
     config.training.num_steps = 100_000
+    defaults.use_images(config, image_size=32, channels=3, learning_rates={"mmd": (1e-3, 5e-4)})
     return defaults.finish(config)

@@ -17,7 +17,7 @@ def get_config(argument: str = "bures"):
     """The paper's DCGAN family. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "image_folder"
-    defaults.use_images(config, image_size=32, channels=3)
     config.training.batch_size = 64
     config.training.num_steps = 100_000
+    defaults.use_images(config, image_size=32, channels=3)
     return defaults.finish(config)

@@ -14,7 +14,7 @@ def get_config(argument: str = "bures"):
     """The paper's MNIST networks. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "mnist"
-    defaults.use_images(config, image_size=28, channels=1)
     config.training.batch_size = 256
     config.training.num_steps = 25_000
+    defaults.use_images(config, image_size=28, channels=1)
     return defaults.finish(config)

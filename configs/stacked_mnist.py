@@ -28,9 +28,9 @@ def get_config(argument: str = "bures"):
     """The paper's settings. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "stacked_mnist"
-    defaults.use_images(config, image_size=28, channels=3)
     config.training.batch_size = 256
     config.training.num_steps = 25_000
+    defaults.use_images(config, image_size=28, channels=3)
     config.data.num_examples = 128_000
     config.evaluation.num_samples = 26_000
     config.evaluation.every_steps = 2_500

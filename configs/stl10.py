@@ -14,8 +14,8 @@ def get_config(argument: str = "bures"):
     """The paper's settings. The argument is a method with any terms, or `smoke`: docs/methods.md, `--list`."""
     config = defaults.default(argument)
     config.data.name = "stl10"
-    defaults.use_images(config, image_size=96, channels=3)
     config.training.batch_size = 256
     config.training.num_steps = 150_000
+    defaults.use_images(config, image_size=96, channels=3)
     config.data.split = "unlabelled"
     return defaults.finish(config)

@@ -22,7 +22,7 @@ def get_config(argument: str = "bures"):
     config = defaults.default(argument)
     config.data.name = "tfds"
     config.data.base = "oxford_flowers102"
-    defaults.use_images(config, image_size=64, channels=3)
     config.training.batch_size = 64
     config.training.num_steps = 100_000
+    defaults.use_images(config, image_size=64, channels=3)
     return defaults.finish(config)

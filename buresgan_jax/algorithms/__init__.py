@@ -15,6 +15,7 @@ from buresgan_jax.algorithms.protocol import NetworkState as NetworkState
 from buresgan_jax.algorithms.protocol import Optimizer as Optimizer
 from buresgan_jax.algorithms.protocol import Step as Step
 from buresgan_jax.algorithms.protocol import Term as Term
+from buresgan_jax.algorithms.scaled import scaled as scaled
 from buresgan_jax.algorithms.state import make_algorithm as make_algorithm
 from buresgan_jax.algorithms.unrolled import unrolled as unrolled
 from buresgan_jax.algorithms.veegan import veegan as veegan

@@ -5,6 +5,7 @@ A config file is `get_config(argument)`: it takes `default(argument)`, overrides
 `--config=configs/ring.py:bures+gradient_penalty,smoke`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import config_dict
@@ -13,6 +14,7 @@ from buresgan_jax.config import catalog, keys
 from buresgan_jax.config.methods import METHODS, Method
 from buresgan_jax.declarations import Component
 from buresgan_jax.errors import UserError, did_you_mean
+from buresgan_jax.networks.sngan import sngan_multiplier
 
 
 def default(argument: str = "bures") -> config_dict.ConfigDict:
@@ -134,8 +136,21 @@ def use_points(config: config_dict.ConfigDict) -> None:
         set_key(config, key, value)
 
 
-def use_images(config: config_dict.ConfigDict, *, image_size: int, channels: int) -> None:
-    """Settings of image sets: their shape, the paper's DCGANs and z, and intervals for steps that take long."""
+def use_images(
+    config: config_dict.ConfigDict,
+    *,
+    image_size: int,
+    channels: int,
+    learning_rates: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
+    """Settings of image sets: their shape, the paper's DCGANs and z, long steps' intervals, then the method's own.
+
+    Args:
+        config: The config.
+        image_size: Height and width.
+        channels: 3, or 1 for gray images.
+        learning_rates: Learning rates of discriminator and generator on this data, by the name of a loss.
+    """
     config.data.image_size = image_size
     config.data.channels = channels
     config.generator.name = "dcgan"
@@ -144,6 +159,14 @@ def use_images(config: config_dict.ConfigDict, *, image_size: int, channels: int
     config.training.log_every_steps = 20
     config.training.sample_every_steps = 500
     config.training.checkpoint_every_steps = 500
+    for key, value in _method(config.method.partition("+")[0]).on_images.items():
+        set_key(config, key, value)
+    if config.discriminator.name == "sngan":
+        config.discriminator.spectral_multiplier = sngan_multiplier(image_size)
+    if config.loss.name in (learning_rates or {}):
+        discriminator, generator = learning_rates[config.loss.name]
+        config.optimizer.discriminator_learning_rate = discriminator
+        config.optimizer.generator_learning_rate = generator
 
 
 def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:

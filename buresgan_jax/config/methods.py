@@ -11,15 +11,34 @@ class Method(NamedTuple):
         meaning: One line: what the generator minimizes.
         settings: Values of config keys.
         on_points: Further values for points in the plane, as in the authors' experiments.
+        on_images: Further values for images.
     """
 
     meaning: str
     settings: Mapping[str, Any] = {}
     on_points: Mapping[str, Any] = {}
+    on_images: Mapping[str, Any] = {}
 
 
 # The joint objective of the authors of BuresGAN is (loss + term) / 2.
 _HALF = {"algorithm.objective_scale": 0.5}
+
+
+def _mmd(meaning, **loss):
+    """An MMD-GAN on spectrally normalized networks, with the defaults of its authors."""
+    settings = {"loss.name": "mmd", **{f"loss.{name}": value for name, value in loss.items()}}
+    settings |= {"discriminator.output_dim": 16, "discriminator.spectral_norm": "operator"}
+    on_images = {
+        "generator.name": "sngan",
+        "discriminator.name": "sngan",
+        "latent.dim": 128,
+        "optimizer.discriminator_learning_rate": 2e-4,
+        "optimizer.generator_learning_rate": 2e-4,
+        "optimizer.eps": 1e-8,
+        "training.batch_size": 64,
+    }
+    return Method(meaning, settings, {"discriminator.spectral_multiplier": 4.0}, on_images)
+
 
 METHODS: dict[str, Method] = {
     "gan": Method("non-saturating loss"),
@@ -44,6 +63,11 @@ METHODS: dict[str, Method] = {
     "unrolled": Method(
         "non-saturating loss against a discriminator 5 updates ahead",
         {"algorithm.name": "unrolled", "discriminator.use_batch_norm": False, "optimizer.eps_root": 1e-30},
+    ),
+    "mmd_repulsive": _mmd("squared MMD of outputs against a repulsive discriminator"),
+    "mmd_repulsive_bounded": _mmd("the same, with distances bounded for the discriminator", bounded=True),
+    "mmd_attractive": _mmd(
+        "squared MMD of outputs against a discriminator that maximizes it", repulsion=-1.0, kernel="gaussian_mixture"
     ),
     "veegan": Method("loss on pairs + reconstruction of z", {"algorithm.name": "veegan", "encoder.hidden": (128, 128)}),
     "mdgan_v1": Method("loss + reconstruction of data through an encoder", {"algorithm.name": "mdgan_v1"}),

@@ -9,3 +9,6 @@ from buresgan_jax.penalties._gdpp import gdpp_penalty as gdpp_penalty
 from buresgan_jax.penalties._gdpp import gdpp_term as gdpp_term
 from buresgan_jax.penalties._gradient import gradient_penalty as gradient_penalty
 from buresgan_jax.penalties._gradient import gradient_penalty_term as gradient_penalty_term
+from buresgan_jax.penalties._gradient import reject_batch_norm as reject_batch_norm
+from buresgan_jax.penalties._witness import witness_gradient_penalty as witness_gradient_penalty
+from buresgan_jax.penalties._witness import witness_gradient_penalty_term as witness_gradient_penalty_term

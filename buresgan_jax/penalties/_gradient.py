@@ -1,6 +1,7 @@
 """The gradient penalty of WGAN-GP."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +41,11 @@ def gradient_penalty(
     return jnp.mean((norms - 1) ** 2)
 
 
-def _check_no_batch_norm(values):
+def reject_batch_norm(values: Mapping[str, Any], *, name: str = "gradient penalty") -> None:
+    """Raises ValueError if a config's discriminator has batch norm."""
     if values["discriminator.name"] == "dcgan" and values["discriminator.use_batch_norm"]:
         raise ValueError(
-            "The gradient penalty needs a gradient per sample, and batch norm mixes the samples of a batch. Set "
+            f"The {name} needs a gradient per sample, and batch norm mixes the samples of a batch. Set "
             "config.discriminator.use_batch_norm=False."
         )
 
@@ -53,7 +55,7 @@ def _check_no_batch_norm(values):
     "squared deviation of the gradient's norm from 1, between real and fake samples",
     player="discriminator",
     weight=10.0,
-    check=_check_no_batch_norm,
+    check=reject_batch_norm,
 )
 def gradient_penalty_term(step, key):
     """Computes `gradient_penalty` at positions drawn for the global batch, as a term of the discriminator."""
