@@ -73,8 +73,7 @@ def open_run(
             with signals.interruptible():
                 feed = _make_feed(config, source, algorithm, rows, devices.data_memory(data_copies))
             lock = stack.enter_context(lock_workdir(workdir) if is_writer else contextlib.ExitStack())
-        options = {"keep": config.training.keep_checkpoints, "keep_every_steps": config.training.keep_every_steps}
-        checkpointer = stack.enter_context(contextlib.closing(Checkpointer(workdir, **options)))
+        checkpointer = stack.enter_context(contextlib.closing(_checkpointer(config, workdir)))
         _agree_on_files(fingerprint, source, checkpointer)
         description = builders.describe(config)
         start, state, tracker = _restore(config, algorithm, description.example_shape, checkpointer)
@@ -94,6 +93,11 @@ def open_run(
                 recorder.draw_real(source)
         stack.pop_all()  # from now on the caller's
     return opened, recorder
+
+
+def _checkpointer(config, workdir):
+    options = config.training
+    return Checkpointer(workdir, keep=options.keep_checkpoints, keep_every_steps=options.keep_every_steps)
 
 
 def _bind(config, workdir, fingerprint, start, is_writer):
