@@ -205,7 +205,11 @@ def bures_barycenter(
     def of_stack(covs, weights):
         # The zero varies over the same devices as the weights, which `jax.shard_map` wants of the start of a loop.
         scale = linalg.unit_scale(covs) + jnp.zeros_like(weights[0])
-        return scale * _barycenter(covs / scale, weights / jnp.sum(weights), max_iterations, rtol)
+        # Each root has its own scale, which its weight takes over: powers of two, so nothing is rounded.
+        exponents = jnp.frexp(jax.vmap(linalg.unit_scale)(covs) / scale)[1] - 1
+        own = jnp.ldexp(jnp.ones_like(weights), exponents // 2)
+        covs, weights = covs / (scale * own * own)[:, None, None], own * weights / jnp.sum(weights)
+        return scale * _barycenter(covs, weights, max_iterations, rtol)
 
     return linalg.over_leading_axes(of_stack, "(n,d,d),(n)->(d,d)", covs, weights)
 
