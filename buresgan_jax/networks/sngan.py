@@ -23,8 +23,8 @@ import jax
 from flax import linen as nn
 
 from buresgan_jax import declarations
-from buresgan_jax.declarations import Option
 from buresgan_jax.networks.batch_norm import BatchNorm
+from buresgan_jax.networks.dcgan import BASE_FILTERS
 from buresgan_jax.networks.layers import Conv, ConvTranspose, Discriminated, at_least_float32
 
 _SLOPE = 0.1
@@ -151,9 +151,6 @@ def sngan_sizes(image_size: int) -> tuple[int, int]:
 def sngan_multiplier(image_size: int, lipschitz: float = 64.0) -> float:
     """Returns the norm of each of the discriminator's layers with which the whole has a Lipschitz constant."""
     return lipschitz ** (1 / (2 * sngan_sizes(image_size)[1] + 2))
-
-
-BASE_FILTERS = Option("base_filters", 64, "channels of the largest feature map; others are multiples", least=1, smoke=2)
 
 
 @declarations.generator("sngan", "4x4 transposed convolutions with batch norm, for images", BASE_FILTERS, data="images")
