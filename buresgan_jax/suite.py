@@ -36,10 +36,11 @@ from buresgan_jax.evaluation import pictures, tables
 from buresgan_jax.launch import processes, scheduler
 from buresgan_jax.launch.grid import parse_seeds
 from buresgan_jax.launch.processes import Cell, Outcome
+from buresgan_jax.runtime.files import replace_text
 from buresgan_jax.runtime.paths import user_path
 from buresgan_jax.training import saved_run
 from buresgan_jax.training.sampling import make_sampler
-from buresgan_jax.training.workdir import is_final, replace_text
+from buresgan_jax.training.workdir import is_final
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _TRAIN = flags.DEFINE_bool("train", True, "Whether to run unfinished runs; --notrain only makes the tables.")

@@ -20,7 +20,7 @@ from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import tables
 from buresgan_jax.launch import grid, processes, scheduler
-from buresgan_jax.training.workdir import replace_text
+from buresgan_jax.runtime.files import replace_text
 
 flags.adopt_module_key_flags(command_flags)  # so that --help shows them
 _SEEDS = flags.DEFINE_string("seeds", "0:1", "Seeds, such as 0:10 (ten) or 3,5,8.")

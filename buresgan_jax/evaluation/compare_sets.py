@@ -166,8 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if entries:
             print(tables.of_entries(entries), flush=True)  # before a file that may fail
         if flags.out:
-            with files.replacing(user_path(flags.out, "--out")) as file:
-                file.write((json.dumps(entries, indent=2) + "\n").encode())
+            files.replace_text(user_path(flags.out, "--out"), json.dumps(entries, indent=2) + "\n")
     except UserError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2

@@ -42,6 +42,12 @@ def replacing(path: epath.PathLike) -> Iterator[IO[bytes]]:
         raise
 
 
+def replace_text(path: epath.PathLike, text: str) -> None:
+    """Writes a text by `replacing`."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 def read_arrays(
     path: epath.PathLike, choose: Callable[[list[str]], Iterable[str]] = lambda names: names
 ) -> dict[str, np.ndarray]:

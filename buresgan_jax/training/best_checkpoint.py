@@ -10,8 +10,9 @@ from etils import epath
 from jax.experimental import multihost_utils
 
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime.files import replace_text
 from buresgan_jax.training.checkpoint import Checkpointer
-from buresgan_jax.training.workdir import read_json, replace_text
+from buresgan_jax.training.workdir import read_json
 
 FOLDER = "best_checkpoint"
 RECORD = "best.json"

@@ -9,7 +9,8 @@ from etils import epath
 from buresgan_jax import builders
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
-from buresgan_jax.training.workdir import read_json, replace_text
+from buresgan_jax.runtime.files import replace_text
+from buresgan_jax.training.workdir import read_json
 
 FILE = "data.json"
 

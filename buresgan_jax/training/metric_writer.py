@@ -9,8 +9,9 @@ from absl import logging
 from etils import epath
 from PIL import Image
 
+from buresgan_jax.runtime.files import replace_text
 from buresgan_jax.training.event_file import EventFile
-from buresgan_jax.training.workdir import METRICS, replace_text
+from buresgan_jax.training.workdir import METRICS
 
 
 class MetricWriter:

@@ -17,6 +17,7 @@ from ml_collections import config_dict
 from buresgan_jax import config as config_lib
 from buresgan_jax.errors import UserError
 from buresgan_jax.runtime import files
+from buresgan_jax.runtime.files import replace_text
 from buresgan_jax.runtime.paths import user_path
 
 try:
@@ -315,9 +316,3 @@ def check_same_run(config, workdir: epath.Path) -> set[str]:
             "same settings to resume."
         )
     return changed
-
-
-def replace_text(file: epath.Path, text: str) -> None:
-    """Writes a file by renaming a temporary one: a kill leaves the old or the new text, never a part."""
-    with files.replacing(file) as opened:
-        opened.write(text.encode())
