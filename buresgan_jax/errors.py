@@ -14,6 +14,11 @@ class UserError(ValueError):
     """
 
 
+def one_line(error: BaseException) -> str:
+    """Returns the message of an error without line breaks, or the error's type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def did_you_mean(name: object, known: Iterable[str], otherwise: str = "") -> str:
     """Returns the end of a message about an unknown name.
 

@@ -16,7 +16,7 @@ from etils import epath
 
 from buresgan_jax.cli.arguments import Parser
 from buresgan_jax.data.images import IMAGE_SETS, is_prepared, open_builder
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, one_line
 from buresgan_jax.runtime import signals
 from buresgan_jax.runtime.paths import user_path
 
@@ -117,18 +117,18 @@ def _download_and_prepare(builder: Any, manual_dir: str | None) -> None:
     except NonMatchingChecksumError as error:
         raise UserError(
             f"The checksum of a file of {builder.name!r} differs from the original's. Download the file again. TFDS "
-            f"says: {_one_line(error)}"
+            f"says: {one_line(error)}"
         ) from error
     except (requests.exceptions.RequestException, DownloadError) as error:
         files = ", ".join(_original_files(builder)) or "its files"
         raise UserError(
             f"Cannot download {builder.name!r}. Check the network, or download {files} on another machine and give "
-            f"their folder as --manual_dir. Cause: {_one_line(error)}"
+            f"their folder as --manual_dir. Cause: {one_line(error)}"
         ) from error
     except ImportError as error:
-        raise UserError(f"Preparing {builder.name!r} needs another package: {_one_line(error)}") from error
+        raise UserError(f"Preparing {builder.name!r} needs another package: {one_line(error)}") from error
     except (OSError, AssertionError, ValueError) as error:  # from TFDS's own checks of the files
-        raise UserError(f"Cannot prepare {builder.name!r} in {builder.data_path}: {_one_line(error)}") from error
+        raise UserError(f"Cannot prepare {builder.name!r} in {builder.data_path}: {one_line(error)}") from error
 
 
 def _check_format(builder: Any) -> None:
@@ -164,10 +164,6 @@ def _describe(builder: Any) -> str:
     splits = ", ".join(f"{split} {info.num_examples:,}" for split, info in builder.info.splits.items())
     num_bytes = sum(file.stat().length for file in epath.Path(builder.data_path).iterdir())
     return f"{builder.name} {builder.version} ({splits} pictures), {num_bytes / 2**20:.1f} MiB in {builder.data_path}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

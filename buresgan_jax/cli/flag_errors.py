@@ -8,7 +8,7 @@ from absl import flags
 from ml_collections import config_dict
 
 from buresgan_jax.cli import config_files
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, one_line
 
 _REASONS = (
     (r"invalid literal for int", "it is not an integer"),
@@ -24,7 +24,7 @@ def parse_or_exit(argv: list[str]) -> list[str]:
     except SystemExit:  # --help, after which absl exits with status 1
         sys.exit(0)
     except UserError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         sys.exit(2)
 
 

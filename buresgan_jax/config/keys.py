@@ -11,7 +11,7 @@ from ml_collections import config_dict
 from buresgan_jax.config import catalog
 from buresgan_jax.config.options import GENERAL
 from buresgan_jax.declarations import KINDS, Component, Option
-from buresgan_jax.errors import UserError, did_you_mean
+from buresgan_jax.errors import UserError, did_you_mean, one_line
 from buresgan_jax.evaluation import options as evaluation_options
 
 # Kinds of which a config chooses one, by `<kind>.name`; the options of all of them are in the group of that name.
@@ -266,7 +266,7 @@ def parse_value(config: config_dict.ConfigDict, key: str, word: str) -> Any:
     try:
         changed.update_from_flattened_dict({key: value})
     except (TypeError, ValueError) as error:
-        raise UserError(f"{key}={word} does not fit: {' '.join(str(error).split())}") from error
+        raise UserError(f"{key}={word} does not fit: {one_line(error)}") from error
     value = flatten(changed)[key]
     check_value(key, declared(config)[key], value)
     return value

@@ -8,7 +8,7 @@ from etils import epath
 from buresgan_jax.data.folder import folder_shape, folder_source
 from buresgan_jax.data.images import tfds_source
 from buresgan_jax.data.source import Source, decode_images
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, one_line
 from buresgan_jax.runtime import files
 from buresgan_jax.runtime.paths import user_path
 
@@ -69,7 +69,7 @@ def array_source(path: epath.PathLike, value_range: tuple[float, float] | None =
     try:
         arrays = files.read_arrays(user_path(path, "path"), _choose_array)
     except (OSError, ValueError) as error:
-        raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}. Give another file.") from error
+        raise UserError(f"Cannot read {path}: {one_line(error)}. Give another file.") from error
     if not arrays:
         raise UserError(f"{path} has no array 'samples'. Save one: numpy.savez(path, samples=images).")
     ((name, images),) = arrays.items()

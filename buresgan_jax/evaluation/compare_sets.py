@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from buresgan_jax import data
 from buresgan_jax.cli.arguments import Parser, whole_number
 from buresgan_jax.declarations import MOST_SEED
-from buresgan_jax.errors import UserError, user_error
+from buresgan_jax.errors import UserError, one_line, user_error
 from buresgan_jax.evaluation import image_metrics, statistics_cache, statistics_file, tables
 from buresgan_jax.evaluation.image_evaluator import Comparison
 from buresgan_jax.evaluation.image_metrics import METRICS
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if flags.out:
             files.replace_text(user_path(flags.out, "--out"), json.dumps(entries, indent=2) + "\n")
     except UserError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         return 2
     except BrokenPipeError:  # such as of `head`
         process.drop_output()

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from buresgan_jax import metrics
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, one_line
 from buresgan_jax.evaluation.summaries import Summary
 from buresgan_jax.extractors import Extractor
 from buresgan_jax.runtime import files
@@ -58,7 +58,7 @@ def load(path: str, extractor: Extractor) -> Summary | None:
         shape = tuple(map(int, facts["image_shape"])) if "image_shape" in facts else None
         name = str(facts.get("name", path))
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise UserError(f"Cannot read {path}: {' '.join(str(error).split())}. Give another file.") from error
+        raise UserError(f"Cannot read {path}: {one_line(error)}. Give another file.") from error
     wanted, fits = _made_by(extractor), (mean.shape, cov.shape) == ((extractor.dim,), (extractor.dim, extractor.dim))
     if not fits or any(value != wanted[name] for name, value in made_by.items()):
         raise UserError(

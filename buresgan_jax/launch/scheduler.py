@@ -13,7 +13,7 @@ from absl import logging
 from buresgan_jax import builders
 from buresgan_jax import config as config_lib
 from buresgan_jax.cli.command_flags import CACHE, CACHE_DIR, TOGETHER, cache_arguments
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, one_line
 from buresgan_jax.evaluation import tables
 from buresgan_jax.launch import processes
 from buresgan_jax.launch.processes import Cell, Outcome
@@ -50,7 +50,7 @@ def call(program: Callable[[], int], argv: list[str]) -> int:
             compilation_cache.enable(CACHE_DIR.value)
         return program()
     except UserError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         return 2
     except OSError as error:  # such as a full disk
         print(f"Cannot read or write: {error}. Rerun the same command to resume.", file=sys.stderr)
@@ -141,7 +141,7 @@ def _run_stacked(all_cells, jobs, report):
                 report(all_cells[index], outcome, seconds)
         except (UserError, OSError, jax.errors.JaxRuntimeError) as error:  # the other groups still run
             for index in (index for index in part if outcomes[index] is None):
-                outcomes[index] = Outcome("failed", {}, " ".join(str(error).split()))
+                outcomes[index] = Outcome("failed", {}, one_line(error))
                 report(all_cells[index], outcomes[index], 0.0)
     return outcomes
 

@@ -9,6 +9,8 @@ from typing import IO
 import numpy as np
 from etils import epath
 
+from buresgan_jax.errors import one_line
+
 SINGLE = "arr_0"  # numpy.save's one array, under the name that numpy.savez gives to the first
 
 
@@ -80,7 +82,7 @@ def read_arrays(
                         found[name] = _read_array(member)
                 return found
         except Exception as error:  # the readers of zipfile and NumPy raise almost anything on damaged files
-            raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+            raise ValueError(one_line(error)) from error
 
 
 def _read_array(file):

@@ -4,7 +4,7 @@ import os
 
 from etils import epath
 
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, one_line
 
 
 def check_file(path: epath.Path, name: str) -> None:
@@ -60,7 +60,7 @@ def _reached(text, name):
     except ImportError as error:
         raise UserError(f'{name} is {text!r}, which needs gcsfs: pip install -e ".[gcs]".') from error
     except Exception as error:  # no network, no credentials, no such bucket: each library has errors of its own
-        problem = " ".join(str(error).split()) or type(error).__name__
+        problem = one_line(error)
         raise UserError(
             f"{name} {text!r} cannot be reached ({problem}). Check the address, network and login."
         ) from error

@@ -15,6 +15,7 @@ from absl import logging
 from etils import epath
 
 from buresgan_jax import data
+from buresgan_jax.errors import one_line
 from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.training.best_checkpoint import BestCheckpoint
 from buresgan_jax.training.checkpoint import Checkpointer
@@ -123,7 +124,7 @@ class Recorder:
                 else:
                     self.evaluated[name] = entry["value"]
         except (OSError, ValueError, MemoryError, jax.errors.JaxRuntimeError) as error:  # the device's memory too
-            message = " ".join(str(error).split()) or type(error).__name__
+            message = one_line(error)
             self.evaluation_error, self._has_failed = f"at step {step}: {message}".rstrip("."), True
             logging.warning("The evaluation failed %s.", self.evaluation_error)
         return self.evaluated

@@ -15,7 +15,7 @@ from etils import epath
 from ml_collections import config_dict
 
 from buresgan_jax import config as config_lib
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, one_line
 from buresgan_jax.runtime import files
 from buresgan_jax.runtime.files import replace_text
 from buresgan_jax.runtime.paths import user_path
@@ -262,7 +262,7 @@ def read_config(workdir: epath.Path) -> config_dict.ConfigDict:
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:  # JSON of anything
-        problem = " ".join(str(error).split())
+        problem = one_line(error)
         raise UserError(
             f"{file} is damaged or not of a run ({problem}). Restore it, or choose another --workdir."
         ) from error
