@@ -11,6 +11,7 @@ from buresgan_jax.evaluation.digit_classifier import Classifier
 from buresgan_jax.evaluation.evaluators import Evaluator
 
 _NUM_STD = 3
+_NUMBERS = ("modes", "high_quality_share", "reverse_kl", "mode_spread")  # of `mode_statistics`
 
 
 @declarations.metric(
@@ -23,7 +24,7 @@ def count_modes(samples, mixture, *, min_hits):
     """Counts modes and high-quality samples of points."""
     options = {"weights": mixture.weights, "num_stds": _NUM_STD, "min_hits": min_hits}
     found = metrics.mode_statistics(samples, mixture.means, mixture.std, **options)
-    return {name: getattr(found, name) for name in ("modes", "high_quality_share", "reverse_kl")}
+    return {name: getattr(found, name) for name in _NUMBERS}
 
 
 @declarations.metric(
@@ -58,8 +59,8 @@ def mode_evaluator(mixture: data.Mixture, data_name: str, *, min_hits: int) -> E
         facts = {"n_fake": len(samples), "made_from": made_from, **settings}
         return {name: {"value": value, **facts} for name, value in numbers.items()}
 
-    larger_is_better = count_modes.facts["larger_is_better"]
-    return Evaluator(dict.fromkeys(larger_is_better, ("min_hits",)), larger_is_better, settings, evaluate)
+    larger_is_better = count_modes.facts["larger_is_better"]  # the spread is best at 1
+    return Evaluator(dict.fromkeys(_NUMBERS, ("min_hits",)), larger_is_better, settings, evaluate)
 
 
 def stacked_evaluator(

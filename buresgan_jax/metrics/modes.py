@@ -1,9 +1,10 @@
-"""Coverage of the modes of a known mixture by samples, and the share of high-quality samples (ring and grid)."""
+"""Coverage of the modes of a known mixture by samples, their share near a mode, and their spread inside the modes."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 _MIN_WEIGHT = 1e-7
 
@@ -15,12 +16,15 @@ class ModeStatistics(NamedTuple):
         modes: Number of modes with at least `min_hits` high-quality samples.
         high_quality_share: Share of the samples that lie within `num_stds` standard deviations of their nearest mean.
         reverse_kl: KL(samples' distribution over the nearest means || weights) in nats; all samples count.
+        mode_spread: Standard deviation of the high-quality samples inside their mode, around their own mean, relative
+            to that of perfect samples. 1 is right, 0 is a point in every mode. 0 too if no mode has two such samples.
         counts: Number of high-quality samples of each mode.
     """
 
     modes: int
     high_quality_share: float
     reverse_kl: float
+    mode_spread: float
     counts: tuple[int, ...]
 
 
@@ -38,6 +42,11 @@ def mode_statistics(
     A sample has high quality if its Euclidean distance to the nearest mean is at most `num_stds * std`. For a
     two-dimensional mixture the share of high-quality samples among perfect samples is 1 - exp(-num_stds**2 / 2), which
     is 0.9889 for `num_stds=3`.
+
+    A generator of one point per mode has a share of 1 too; `mode_spread` tells it from a good one. That pools the modes
+    and the directions: modes too thin one way and too long the other can have a spread of 1. The radius cuts perfect
+    samples too, which is accounted for. The standard error of the spread of n perfect samples is below
+    `1 / sqrt(2 * dim * n)`: 0.01 for 2,500 in the plane.
 
     Args:
         samples: Samples, shape `[n, dim]`.
@@ -65,12 +74,30 @@ def mode_statistics(
     nearest = squared_distances.argmin(1)
     high_quality = squared_distances.min(1) <= np.square(num_stds * std)
     counts = np.bincount(nearest[high_quality], minlength=len(means))
+    spread = _spread_inside(samples[high_quality], nearest[high_quality], len(means))
     return ModeStatistics(
         modes=int((counts >= min_hits).sum()),
         high_quality_share=float(high_quality.mean()),
         reverse_kl=_kl(np.bincount(nearest, minlength=len(means)), _weights(weights, len(means))),
+        mode_spread=spread / (std * _spread_of_perfect_samples(samples.shape[1], num_stds)),
         counts=tuple(counts.tolist()),
     )
+
+
+def _spread_inside(samples: np.ndarray, mode: np.ndarray, num_modes: int) -> float:
+    """Computes the standard deviation per direction around each mode's own mean, over all modes."""
+    counts = np.bincount(mode, minlength=num_modes)
+    sums = np.zeros((num_modes, samples.shape[1]))
+    np.add.at(sums, mode, samples)
+    deviations = samples - (sums / np.maximum(counts, 1)[:, None])[mode]
+    degrees_of_freedom = np.maximum(counts - 1, 0).sum() * samples.shape[1]
+    return float(np.sqrt(np.square(deviations).sum() / degrees_of_freedom)) if degrees_of_freedom else 0.0
+
+
+def _spread_of_perfect_samples(dim: int, num_stds: float) -> float:
+    """Computes the standard deviation per direction of a standard normal law inside a ball of radius `num_stds`."""
+    half = np.square(num_stds) / 2
+    return float(np.sqrt(special.gammainc(dim / 2 + 1, half) / special.gammainc(dim / 2, half)))
 
 
 def _kl(counts: np.ndarray, weights: np.ndarray) -> float:

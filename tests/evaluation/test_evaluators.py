@@ -132,6 +132,7 @@ def test_numbers_of_points_and_digits_are_those_of_the_metrics():
         "modes": 8,
         "high_quality_share": 1.0,
         "reverse_kl": pytest.approx(0, abs=1e-12),
+        "mode_spread": pytest.approx(0, abs=1e-12),
     }
     assert entries["modes"]["made_from"] == "points of ring, 3 std, min_hits 2"
     evaluator = make_stacked_evaluator()

@@ -24,6 +24,36 @@ def test_perfect_samples_reach_the_known_ceiling():
     assert statistics.reverse_kl == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1, 0.5, 0.05])
+@pytest.mark.parametrize("num_stds", [1, 3])
+def test_spread_is_the_scale_of_the_samples_inside_their_modes(scale, num_stds):
+    """Samples near a mode, of any offset from its center, and some elsewhere, which do not count."""
+    (samples, means), (offset, _) = _ring(50_000, 0.01), _ring(1, 0, 1)
+    near = samples - means[np.square(samples[:, None] - means).sum(-1).argmin(1)]
+    near = near[np.hypot(*near.T) <= num_stds * 0.01]
+    samples = np.repeat(means, 200, axis=0) + scale * near[:1600] + (1 - scale) * 0.005 * offset / np.hypot(*offset.T)
+    samples = np.concatenate([samples, np.random.default_rng(0).uniform(-1, 1, (500, 2))])
+    spread = mode_statistics(samples, means, 0.01, num_stds=num_stds).mode_spread
+    assert spread == pytest.approx(scale, rel=0.05)
+
+
+def test_spread_of_perfect_samples_has_the_documented_error():
+    random, means = np.random.default_rng(0), _ring(1, 0)[1]
+    draws = means[random.integers(8, size=(200, 2500))] + 0.01 * random.normal(size=(200, 2500, 2))
+    spreads = [mode_statistics(samples, means, 0.01).mode_spread for samples in draws]
+    assert np.mean(spreads) == pytest.approx(1, abs=0.002)
+    assert 0.006 < np.std(spreads) < 0.01
+
+
+def test_eight_points_look_perfect_but_for_their_spread():
+    means = _ring(1, 0)[1]
+    found = mode_statistics(np.repeat(means + 0.01, 300, axis=0), means, 0.01)
+    assert (found.modes, found.high_quality_share, found.reverse_kl) == (8, 1, pytest.approx(0, abs=1e-12))
+    assert found.mode_spread == pytest.approx(0, abs=1e-12)
+    for few in (means[:3], means[:3] + 1):  # one sample in a mode, and none
+        assert mode_statistics(few, means, 0.01).mode_spread == 0
+
+
 def test_counts_equal_a_loop():
     samples, means = _ring(500, 0.3)
     counts = [0] * 8
@@ -65,7 +95,7 @@ def test_a_mode_of_weight_zero_gives_a_large_finite_kl():
 
 def test_results_are_plain_python_numbers():
     statistics = mode_statistics(np.zeros((4, 2), np.float32), _MEANS, 0.1)
-    assert [type(value) for value in statistics] == [int, float, float, tuple]
+    assert [type(value) for value in statistics] == [int, float, float, float, tuple]
     assert all(type(count) is int for count in statistics.counts)
 
 
