@@ -12,6 +12,7 @@ from buresgan_jax.runtime import signals as _signals
 _signals.end_programs_in_one_line()  # before JAX, whose import takes seconds
 
 from buresgan_jax.distances import (
+    bourgain_embedding,
     bures_barycenter,
     bures_distance,
     bures_distance_from_features,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "bourgain_embedding",
     "bures_barycenter",
     "bures_distance",
     "bures_distance_from_features",
