@@ -20,4 +20,5 @@ from buresgan_jax.config.keys import parse_value as parse_value
 from buresgan_jax.config.keys import traced_keys as traced_keys
 from buresgan_jax.config.keys import unread as unread
 from buresgan_jax.config.methods import METHODS as METHODS
+from buresgan_jax.config.methods import PAPER_METHODS as PAPER_METHODS
 from buresgan_jax.config.methods import Method as Method

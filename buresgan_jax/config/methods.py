@@ -71,7 +71,18 @@ METHODS: dict[str, Method] = {
     "mmd_attractive": _mmd(
         "squared MMD of outputs against a discriminator that maximizes it", repulsion=-1.0, kernel="gaussian_mixture"
     ),
+    "bourgan": Method(
+        "non-saturating loss + error of distances against those of z, which lies around an embedding of the data",
+        {"latent.name": "embedding", "latent.dim": 50, "terms": ("latent_distance",)},
+        {"latent.distance_scale": "largest_root"},
+    ),
     "veegan": Method("loss on pairs + reconstruction of z", {"algorithm.name": "veegan", "encoder.hidden": (128, 128)}),
     "mdgan_v1": Method("loss + reconstruction of data through an encoder", {"algorithm.name": "mdgan_v1"}),
     "mdgan_v2": Method("the same, along the manifold and then on it", {"algorithm.name": "mdgan_v2"}),
 }
+
+# Those of the BuresGAN paper, and the hinge loss.
+PAPER_METHODS = (
+    *("gan", "bures", "alternating_bures", "frobenius", "gdpp", "hinge"),
+    *("wgan_gp", "pacgan", "unrolled", "veegan", "mdgan_v1", "mdgan_v2"),
+)

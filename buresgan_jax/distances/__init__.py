@@ -5,6 +5,7 @@ from buresgan_jax.distances.bures import bures_distance as bures_distance
 from buresgan_jax.distances.bures import fidelity as fidelity
 from buresgan_jax.distances.bures import pairwise_squared_bures_distance as pairwise_squared_bures_distance
 from buresgan_jax.distances.bures import squared_bures_distance as squared_bures_distance
+from buresgan_jax.distances.embedding import EMBEDDING_METRICS as EMBEDDING_METRICS
 from buresgan_jax.distances.embedding import MetricEmbedding as MetricEmbedding
 from buresgan_jax.distances.embedding import bourgain_embedding as bourgain_embedding
 from buresgan_jax.distances.embedding import embedding_dim as embedding_dim

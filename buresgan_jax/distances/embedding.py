@@ -13,7 +13,7 @@ from buresgan_jax.distances.kernels import squared_distances
 
 Metric = Callable[[jax.Array, jax.Array], jax.Array]
 
-METRICS = ("euclidean", "l1", "cosine")
+EMBEDDING_METRICS = ("euclidean", "l1", "cosine")
 _BLOCK_ENTRIES = 2**24  # of the distance matrix at a time
 _MOST_REPORTED = 2048  # points whose pairs are compared
 
@@ -171,7 +171,7 @@ def pairwise_distances(x: jax.Array, y: jax.Array, *, metric: str) -> jax.Array:
         ValueError: The metric is another one, an array does not have two axes, or the dims differ.
         TypeError: A dtype is not a real floating one, or the dtypes differ.
     """
-    checks.check_choice("metric", metric, METRICS)
+    checks.check_choice("metric", metric, EMBEDDING_METRICS)
     checks.check_batches(x=x, y=y)
     if metric == "l1":
         return jax.lax.map(lambda row: jnp.sum(jnp.abs(y - row[None]), axis=1), x, batch_size=8)
@@ -196,7 +196,7 @@ def _distances_to_all(points, metric):
         return lambda numbers: points[numbers]
     points = jnp.asarray(points, jnp.result_type(float))
     if isinstance(metric, str):
-        checks.check_choice("metric", metric, (*METRICS, "precomputed"))
+        checks.check_choice("metric", metric, (*EMBEDDING_METRICS, "precomputed"))
         points, metric = points.reshape(len(points), -1), functools.partial(pairwise_distances, metric=metric)
     measure = jax.jit(metric)
 

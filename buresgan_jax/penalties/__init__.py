@@ -10,5 +10,7 @@ from buresgan_jax.penalties._gdpp import gdpp_term as gdpp_term
 from buresgan_jax.penalties._gradient import gradient_penalty as gradient_penalty
 from buresgan_jax.penalties._gradient import gradient_penalty_term as gradient_penalty_term
 from buresgan_jax.penalties._gradient import reject_batch_norm as reject_batch_norm
+from buresgan_jax.penalties._latent_distance import latent_distance_term as latent_distance_term
+from buresgan_jax.penalties._latent_distance import log_distance_penalty as log_distance_penalty
 from buresgan_jax.penalties._witness import witness_gradient_penalty as witness_gradient_penalty
 from buresgan_jax.penalties._witness import witness_gradient_penalty_term as witness_gradient_penalty_term

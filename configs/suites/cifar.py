@@ -15,14 +15,14 @@ For the ResNets: `--config.data=cifar_resnet`. For a folder of pictures: `--conf
 
 from ml_collections import config_dict
 
-from buresgan_jax.config import METHODS
+from buresgan_jax.config import PAPER_METHODS
 
 
 def get_config():
     """The suite: names with commas between them."""
     suite = config_dict.ConfigDict()
     suite.data = "cifar"  # files of configs/
-    suite.methods = ",".join(name for name in METHODS if not name.startswith("mmd_"))  # those are in mmd.py
+    suite.methods = ",".join(PAPER_METHODS)
     suite.seeds = "0:10"
     suite.overrides = " ".join(  # of every run
         (

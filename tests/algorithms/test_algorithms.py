@@ -37,7 +37,9 @@ def prepared(method, data="ring"):
     """Algorithm, initial state and real batches; one compilation for all tests of a method."""
     tiny = tiny_config(method, data)
     algorithm, source = builders.algorithm(tiny), builders.source(tiny)
-    state = jax.jit(algorithm.init)(jax.random.key(0), np.zeros(source.example_shape, np.float32))
+    example, made = np.zeros(source.example_shape, np.float32), algorithm.prepare(source, 0)
+    made = jax.tree.map(lambda leaf, value: np.asarray(value, leaf.dtype), algorithm.prepared_like, made)
+    state = jax.jit(algorithm.init)(jax.random.key(0), example, made)
     num_real = algorithm.batches_per_update * 8
     real = source.fetch(np.arange(num_real) % (source.num_examples or num_real))
     real = np.asarray(source.decode(real)).reshape(algorithm.batches_per_update, 8, *source.example_shape)
@@ -138,7 +140,7 @@ def test_the_update_fits_images_in_packs(method, network):
         tiny.generator.name = tiny.discriminator.name = "resnet"
         tiny.data.image_size = 32
     algorithm, shape = builders.algorithm(tiny), builders.describe(tiny).example_shape
-    state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32), algorithm.prepared_like)
     real = Batch(jax.ShapeDtypeStruct((algorithm.batches_per_update, 8, *shape), jnp.float32), _indices(algorithm))
     new, _ = jax.eval_shape(algorithm.update, state, real, jax.random.key(0))
     assert jax.tree.map(lambda leaf: leaf.shape, new) == jax.tree.map(lambda leaf: leaf.shape, state)

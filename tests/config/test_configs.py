@@ -23,7 +23,8 @@ def test_every_config_builds_its_networks(name):
         full = load_config(name, method)
         algorithm = builders.algorithm(full)
         shape = builders.describe(full).example_shape
-        state = jax.eval_shape(algorithm.init, jax.random.key(0), np.zeros(shape, np.float32))
+        example = np.zeros(shape, np.float32)
+        state = jax.eval_shape(algorithm.init, jax.random.key(0), example, algorithm.prepared_like)
         z = jax.ShapeDtypeStruct((2, full.latent.dim), np.float32)
         samples = jax.eval_shape(algorithm.generate, state, z)
         assert samples.shape == (2, *shape)

@@ -185,7 +185,7 @@ def test_what_cannot_be_embedded_is_an_error(points, options, message):
 
 def test_distances_have_gradients_in_jitted_code():
     x, y = (jnp.asarray(RANDOM(seed).normal(size=(4, 3)), jnp.float32) for seed in (0, 1))
-    for metric in embedding.METRICS:
+    for metric in embedding.EMBEDDING_METRICS:
         distance = functools.partial(embedding.pairwise_distances, metric=metric)
         gradient = jax.jit(jax.grad(lambda x, distance=distance: jnp.sum(distance(x, y))))(x)
         assert np.isfinite(gradient).all()

@@ -1,0 +1,67 @@
+"""The distance-preserving term of BourGAN, for every method and latent distribution."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from buresgan_jax import declarations
+from buresgan_jax.declarations import Option
+
+PAIRS = ("two_batches", "all")
+_SMALLEST = 1e-6  # distance that counts, relative to the wanted one
+
+
+def log_distance_penalty(distances: jax.Array, wanted: jax.Array, *, scale: jax.Array | None = None) -> jax.Array:
+    """Computes the mean squared difference of the logarithms of distances and wanted distances.
+
+    Args:
+        distances: Squared distances, any shape.
+        wanted: Squared wanted distances, same shape. Pairs with 0 do not count.
+        scale: Factor on the wanted distances (not on their squares). Default: the one with the smallest value, which
+            leaves the variance of the difference.
+
+    Returns:
+        Scalar. Value and gradient are finite for distances of 0: below 1e-6 of the wanted ones their gradient fades.
+
+    References:
+        Xiao et al., "BourGAN: Generative Networks with Metric Embeddings", NeurIPS 2018.
+        https://arxiv.org/abs/1805.07674. There, distances of 0 give NaN.
+    """
+    is_counted = wanted > 0
+    ratios = jnp.where(is_counted, distances, 1) / jnp.where(is_counted, wanted, 1)
+    squared_scale = 1.0 if scale is None else scale**2
+    logs = jnp.log(ratios / squared_scale + _SMALLEST**2) / 2
+    count = jnp.maximum(jnp.sum(is_counted), 1)
+    shift = jnp.sum(jnp.where(is_counted, logs, 0)) / count if scale is None else 0.0
+    return jnp.sum(jnp.where(is_counted, (logs - shift) ** 2, 0)) / count
+
+
+@declarations.term(
+    "latent_distance",
+    "distances between samples follow those between their z, in logarithms (BourGAN)",
+    Option("metric", "euclidean", "distance between samples", choices=("euclidean", "l1")),
+    Option("pairs", "two_batches", "each sample with one of a second batch, or all of a batch", choices=PAIRS),
+    Option("scale", None, "data distance of a unit of z; None: the embedding's or the batch's best", float, 1e-12),
+    weight=0.1,
+)
+def latent_distance_term(step, key, *, metric, pairs, scale):
+    """Computes `log_distance_penalty` of samples against that of z, as a term of the generator."""
+    if scale is None and isinstance(step.state.latent, Mapping):
+        scale = step.state.latent.get("distance_scale")
+    if pairs == "all":
+        fake, z = step.outputs.fake, step.outputs.z
+        first, second = jnp.triu_indices(len(z), 1)
+        others = (fake[second], z[second])
+        fake, z = fake[first], z[first]
+    else:
+        fake, z, other_z = step.local.fake, step.local.z, step.sample_latent(key)
+        others = (step.generate(other_z), other_z)
+    between_samples = _squared_distances(fake, others[0], metric)
+    between_z = jax.lax.stop_gradient(_squared_distances(z, others[1], "euclidean"))
+    return log_distance_penalty(between_samples, between_z, scale=scale)
+
+
+def _squared_distances(x, y, metric):
+    difference = (x - y).reshape(len(x), -1)
+    return jnp.sum(jnp.abs(difference), axis=1) ** 2 if metric == "l1" else jnp.sum(difference**2, axis=1)
