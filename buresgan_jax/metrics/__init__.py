@@ -36,6 +36,9 @@ from buresgan_jax.metrics.precision_recall import precision_recall as precision_
 from buresgan_jax.metrics.sliced_wasserstein import SlicedWasserstein as SlicedWasserstein
 from buresgan_jax.metrics.sliced_wasserstein import sliced_wasserstein as sliced_wasserstein
 from buresgan_jax.metrics.sliced_wasserstein import sliced_wasserstein_distance as sliced_wasserstein_distance
+from buresgan_jax.metrics.two_sample import TwoSampleTest as TwoSampleTest
+from buresgan_jax.metrics.two_sample import kernel_two_sample_test as kernel_two_sample_test
+from buresgan_jax.metrics.two_sample import sample_wasserstein as sample_wasserstein
 from buresgan_jax.metrics.vendi import unit_rows as unit_rows
 from buresgan_jax.metrics.vendi import vendi_score as vendi_score
 from buresgan_jax.metrics.vendi import vendi_score_from_similarity as vendi_score_from_similarity

@@ -1,0 +1,92 @@
+"""The Wasserstein distance between sets of points, and the kernel test, on generators that fool other numbers."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from buresgan_jax.metrics import kernel_two_sample_test, mode_statistics, sample_wasserstein
+
+ANGLES = 2 * np.pi * np.arange(8) / 8
+MEANS = 2.5 * np.stack([np.sin(ANGLES), np.cos(ANGLES)], axis=1)
+
+
+def ring(num, seed, std=0.01, weights=None):
+    random = np.random.default_rng(seed)
+    return MEANS[random.choice(8, size=num, p=weights)] + std * random.normal(size=(num, 2))
+
+
+def test_the_distance_is_that_of_the_best_of_all_assignments():
+    samples, reference = np.random.default_rng(0).normal(size=(2, 6, 3))
+    orders = itertools.permutations(range(6))
+    expected = min(np.linalg.norm(samples - reference[list(order)], axis=1).mean() for order in orders)
+    assert sample_wasserstein(samples, reference) == pytest.approx(expected, rel=1e-12)
+    assert sample_wasserstein(samples, samples[::-1]) == 0
+
+
+def with_bridges(num, seed):
+    """15 % of the samples on lines between neighboring modes."""
+    points, random = ring(num, seed), np.random.default_rng(seed)
+    few = num * 15 // 100
+    first, share = random.integers(8, size=few), random.uniform(size=(few, 1))
+    points[:few] = share * MEANS[first] + (1 - share) * MEANS[(first + 1) % 8]
+    return points
+
+
+FOOLING = {  # name: samples, and which of share, divergence and spread look perfect
+    "eight points": (lambda num, seed: ring(num, seed, std=0), (True, True, False)),
+    "narrow modes": (lambda num, seed: ring(num, seed, std=0.005), (True, True, False)),
+    "bridges": (with_bridges, (False, True, True)),
+    "uneven weights": (lambda num, seed: ring(num, seed, weights=np.array(4 * [2, 6]) / 32), (True, False, True)),
+}
+
+
+@pytest.mark.parametrize("name", FOOLING)
+def test_the_test_sees_what_single_numbers_do_not(name):
+    draw, looks_perfect = FOOLING[name]
+    samples = draw(800, 1)
+    found = mode_statistics(samples, MEANS, 0.01)
+    assert found.modes == 8
+    perfect = (found.high_quality_share > 0.975, found.reverse_kl < 0.02, abs(found.mode_spread - 1) < 0.1)
+    assert perfect == looks_perfect
+    assert kernel_two_sample_test(samples, ring(800, 2), num_permutations=100).p_value < 0.01 + 1e-9
+
+
+def test_replayed_data_pass_the_test_only_if_they_are_many():
+    """A test on held-out points does not see memory, but it does see a few points that come again and again."""
+    few, many = ring(50, 0), ring(4000, 0)
+    again = np.random.default_rng(1).integers(50, size=800)
+    assert kernel_two_sample_test(few[again], ring(800, 2), num_permutations=100).p_value < 0.01
+    assert kernel_two_sample_test(many[:800], ring(800, 2), num_permutations=100).p_value > 0.01
+
+
+def test_p_values_of_equal_distributions_are_uniform():
+    """Also of the ring: short scales count few pairs, and must not make the test too strict."""
+    values = np.array(
+        [kernel_two_sample_test(ring(60, 2 * i), ring(80, 2 * i + 1), num_permutations=39).p_value for i in range(200)]
+    )
+    for level in (0.1, 0.25, 0.5):
+        assert np.mean(values <= level) == pytest.approx(level, abs=3.5 * np.sqrt(level * (1 - level) / 200))
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(0.01, 0.1), (0.5, 2)])
+def test_the_scale_tells_how_large_the_difference_is(offset, scale):
+    found = kernel_two_sample_test(ring(400, 0) + offset, ring(400, 1), num_permutations=50)
+    assert found.scale < scale
+    assert found.statistic > 5
+
+
+@pytest.mark.parametrize("function", [sample_wasserstein, kernel_two_sample_test])
+def test_bad_sets_are_refused(function):
+    with pytest.raises(ValueError, match="shape"):
+        function(np.zeros(5), np.zeros((5, 2)))
+    with pytest.raises(ValueError, match="dim"):
+        function(np.zeros((5, 3)), np.zeros((5, 2)))
+    with pytest.raises(ValueError, match="finite"):
+        function(np.full((5, 2), np.nan), np.zeros((5, 2)))
+    with pytest.raises(ValueError, match="equally many|at least 2"):
+        function(np.zeros((1, 2)), np.zeros((5, 2)))
+
+
+def test_equal_points_are_no_error():
+    assert kernel_two_sample_test(np.zeros((9, 2)), np.zeros((9, 2)), num_permutations=20).p_value > 0.4
