@@ -19,6 +19,8 @@ class ModeStatistics(NamedTuple):
         mode_spread: Standard deviation of the high-quality samples inside their mode, around their own mean, relative
             to that of perfect samples. 1 is right, 0 is a point in every mode. 0 too if no mode has two such samples.
         counts: Number of high-quality samples of each mode.
+        directions: The same standard deviation of each mode along its principal directions, the narrowest first; 0 for
+            modes with fewer than two such samples. Few samples make the narrowest look narrower.
     """
 
     modes: int
@@ -26,6 +28,7 @@ class ModeStatistics(NamedTuple):
     reverse_kl: float
     mode_spread: float
     counts: tuple[int, ...]
+    directions: tuple[tuple[float, ...], ...]
 
 
 def mode_statistics(
@@ -43,10 +46,10 @@ def mode_statistics(
     two-dimensional mixture the share of high-quality samples among perfect samples is 1 - exp(-num_stds**2 / 2), which
     is 0.9889 for `num_stds=3`.
 
-    A generator of one point per mode has a share of 1 too; `mode_spread` tells it from a good one. That pools the modes
-    and the directions: modes too thin one way and too long the other can have a spread of 1. The radius cuts perfect
-    samples too, which is accounted for. The standard error of the spread of n perfect samples is below
-    `1 / sqrt(2 * dim * n)`: 0.01 for 2,500 in the plane.
+    A generator of one point per mode has a share of 1 too; `mode_spread` tells it from a good one. It pools the modes
+    and the directions, so that lines can have a spread of 1; `directions` shows them. The radius cuts perfect samples
+    too, which is accounted for. The standard error of the spread of n perfect samples is below `1 / sqrt(2 * dim * n)`:
+    0.01 for 2,500 in the plane.
 
     Args:
         samples: Samples, shape `[n, dim]`.
@@ -74,24 +77,30 @@ def mode_statistics(
     nearest = squared_distances.argmin(1)
     high_quality = squared_distances.min(1) <= np.square(num_stds * std)
     counts = np.bincount(nearest[high_quality], minlength=len(means))
-    spread = _spread_inside(samples[high_quality], nearest[high_quality], len(means))
+    groups = [samples[high_quality & (nearest == mode)] for mode in range(len(means))]
+    perfect_std = std * _spread_of_perfect_samples(samples.shape[1], num_stds)
     return ModeStatistics(
         modes=int((counts >= min_hits).sum()),
         high_quality_share=float(high_quality.mean()),
         reverse_kl=_kl(np.bincount(nearest, minlength=len(means)), _weights(weights, len(means))),
-        mode_spread=spread / (std * _spread_of_perfect_samples(samples.shape[1], num_stds)),
+        mode_spread=_pooled_std(groups) / perfect_std,
         counts=tuple(counts.tolist()),
+        directions=tuple(tuple((_principal_stds(group) / perfect_std).tolist()) for group in groups),
     )
 
 
-def _spread_inside(samples: np.ndarray, mode: np.ndarray, num_modes: int) -> float:
-    """Computes the standard deviation per direction around each mode's own mean, over all modes."""
-    counts = np.bincount(mode, minlength=num_modes)
-    sums = np.zeros((num_modes, samples.shape[1]))
-    np.add.at(sums, mode, samples)
-    deviations = samples - (sums / np.maximum(counts, 1)[:, None])[mode]
-    degrees_of_freedom = np.maximum(counts - 1, 0).sum() * samples.shape[1]
-    return float(np.sqrt(np.square(deviations).sum() / degrees_of_freedom)) if degrees_of_freedom else 0.0
+def _pooled_std(groups: list[np.ndarray]) -> float:
+    """Computes the standard deviation per direction around each group's own mean, over all groups."""
+    squares = sum(np.square(group - group.mean(0)).sum() for group in groups if len(group))
+    degrees_of_freedom = sum(max(len(group) - 1, 0) for group in groups) * groups[0].shape[1]
+    return float(np.sqrt(squares / degrees_of_freedom)) if degrees_of_freedom else 0.0
+
+
+def _principal_stds(group: np.ndarray) -> np.ndarray:
+    """Computes the standard deviations along the principal directions, in ascending order."""
+    if len(group) < 2:
+        return np.zeros(group.shape[1])
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(np.atleast_2d(np.cov(group.T))), 0))
 
 
 def _spread_of_perfect_samples(dim: int, num_stds: float) -> float:

@@ -37,6 +37,18 @@ def test_spread_is_the_scale_of_the_samples_inside_their_modes(scale, num_stds):
     assert spread == pytest.approx(scale, rel=0.05)
 
 
+def test_directions_tell_lines_from_round_modes():
+    random, means = np.random.default_rng(0), _ring(1, 0)[1]
+    turn = np.array([[0.6, 0.8], [-0.8, 0.6]])
+    lines = np.repeat(means, 4000, axis=0) + 0.01 * (random.normal(size=(32_000, 2)) * [0.1, 1]) @ turn
+    found = mode_statistics(lines, means, 0.01, num_stds=10)
+    np.testing.assert_allclose(found.directions, [[0.1, 1]] * 8, rtol=0.05)
+    assert found.mode_spread == pytest.approx(np.sqrt(1.01 / 2), rel=0.01)
+    few = mode_statistics([means[0], means[1], means[1] + 0.01], means, 0.01)
+    assert few.directions[0] == few.directions[2] == (0, 0)
+    assert few.directions[1][1] > few.directions[1][0] == pytest.approx(0, abs=1e-12)
+
+
 def test_spread_of_perfect_samples_has_the_documented_error():
     random, means = np.random.default_rng(0), _ring(1, 0)[1]
     draws = means[random.integers(8, size=(200, 2500))] + 0.01 * random.normal(size=(200, 2500, 2))
@@ -95,7 +107,7 @@ def test_a_mode_of_weight_zero_gives_a_large_finite_kl():
 
 def test_results_are_plain_python_numbers():
     statistics = mode_statistics(np.zeros((4, 2), np.float32), _MEANS, 0.1)
-    assert [type(value) for value in statistics] == [int, float, float, float, tuple]
+    assert [type(value) for value in statistics] == [int, float, float, float, tuple, tuple]
     assert all(type(count) is int for count in statistics.counts)
 
 
