@@ -147,14 +147,16 @@ def schedule(kind: str, start: float, end: float, num_steps: int) -> optax.Sched
 
 def _optimizer(config, learning_rate):
     options = config.optimizer
-    if options.schedule != "constant" and options.decay_steps is None:
+    is_scheduled, end = options.schedule != "constant", options.schedule_end
+    if is_scheduled and options.decay_steps is None:
         raise UserError(
-            f"The schedule {options.schedule!r} needs the step at which it reaches 0. Set config.optimizer.decay_steps."
+            f"The schedule {options.schedule!r} needs the step at which it ends. Set config.optimizer.decay_steps."
         )
-    if options.schedule != "constant" and options.decay_steps < config.training.num_steps:
+    if is_scheduled and end == 0 and options.decay_steps < config.training.num_steps:
         raise UserError(
             f"From config.optimizer.decay_steps={options.decay_steps} on the learning rate is 0, and "
-            f"config.training.num_steps={config.training.num_steps} is beyond it. Set both."
+            f"config.training.num_steps={config.training.num_steps} is beyond it. Set both, or "
+            "config.optimizer.schedule_end."
         )
     adam = optax.scale_by_adam(options.b1, options.b2, options.eps, options.eps_root)
-    return algorithms.Optimizer(adam, learning_rate, schedule(options.schedule, 1.0, 0.0, options.decay_steps or 1))
+    return algorithms.Optimizer(adam, learning_rate, schedule(options.schedule, 1.0, end, options.decay_steps or 1))

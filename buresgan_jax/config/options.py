@@ -62,10 +62,17 @@ GENERAL: dict[str, tuple[Option, ...]] = {
         Option(
             "schedule",
             "constant",
-            "of the learning rates, to 0 at decay_steps",
+            "of the learning rates, to schedule_end times them at decay_steps",
             choices=SCHEDULES,
         ),
-        Option("decay_steps", None, "the step at which the learning rates reach 0", int, least=1, read_with=_SCHEDULED),
+        Option("decay_steps", None, "steps of the schedule", int, least=1, read_with=_SCHEDULED),
+        Option(
+            "schedule_end",
+            0.0,
+            "factor on the learning rates from decay_steps on; 0: the run must end there",
+            least=0,
+            read_with=_SCHEDULED,
+        ),
     ),
     "training": (
         Option("batch_size", 256, "examples in a batch, over all devices", least=1, smoke=8),

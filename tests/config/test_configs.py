@@ -79,7 +79,7 @@ def test_every_config_opens_with_the_command_that_runs_it(name):
         ),
         ("data.name", "rnig", r"Unknown data set 'rnig'. Did you mean 'ring'\?"),
         ("generator.dtype", "float16", "Unknown dtype 'float16'"),
-        ("optimizer.schedule", "linear", "needs the step at which it reaches 0. Set config.optimizer.decay_steps"),
+        ("optimizer.schedule", "linear", "needs the step at which it ends. Set config.optimizer.decay_steps"),
     ],
 )
 def test_wrong_names_are_refused_with_the_nearest_right_one(key, value, message):
@@ -125,6 +125,16 @@ def test_weights_follow_their_schedule():
     scheduled.bures.schedule, scheduled.bures.schedule_start = "cosine", 2.0
     (term,) = builders.game(scheduled, None).generator_terms
     np.testing.assert_allclose([term.schedule(step) for step in (0, 2, 4, 9)], [2, 1.5, 1, 1])
+
+
+def test_learning_rates_fall_to_a_share_of_themselves_and_the_run_goes_on():
+    scheduled = load_config("ring", "bures")
+    scheduled.optimizer.schedule, scheduled.optimizer.decay_steps = "cosine", 400
+    with pytest.raises(UserError, match="the learning rate is 0.* Set both, or config.optimizer.schedule_end"):
+        builders.game(scheduled, None)
+    scheduled.optimizer.schedule_end = 0.25
+    schedule = builders.game(scheduled, None).generator_optimizer.schedule
+    np.testing.assert_allclose([schedule(step) for step in (0, 200, 400, 25_000)], [1, 0.625, 0.25, 0.25], rtol=1e-6)
 
 
 def test_alternating_needs_a_term():
