@@ -302,37 +302,17 @@ def infogan_cr(game):
     return algorithms.make_algorithm(game, update)
 
 
-# 7. R3GAN: a loss on pairs of real and fake, R1 and R2, and everything scheduled.
+# 7. R3GAN: the pairing loss with R1 and R2, a real batch for each player, and everything scheduled.
 
 
-@declarations.loss("pairing", "each fake against one real example")
-def pairing():
-    return losses.AdversarialLoss(
-        lambda real, fake: jnp.mean(jax.nn.softplus(fake - real)),
-        lambda real, fake: jnp.mean(jax.nn.softplus(real - fake)),
-    )
-
-
-def _zero_centered(step, key, *, who):
-    gradient = jax.grad(lambda x: jnp.sum(step.discriminate(x)[0]))(getattr(step.local, who))
-    return jnp.mean(jnp.sum(gradient.reshape(len(gradient), -1) ** 2, axis=1)) / 2
-
-
-@declarations.algorithm("r3gan", "pairing loss with R1 and R2", requires={"loss.name": "sketches:pairing"})
+@declarations.algorithm(
+    "r3gan", "the players in turn, each on a real batch of its own", requires={"loss.name": "pairing"}
+)
 def r3gan(game):
-    def burn_in(start, end):
-        return lambda step: end + (start - end) * optax.cosine_decay_schedule(1.0, 3)(step)
+    def half_life(step):
+        return 100 * (1 - optax.cosine_decay_schedule(1.0, 3)(step))
 
-    terms = tuple(
-        algorithms.Term(name, 0.5, functools.partial(_zero_centered, who=who), burn_in(1.0, 0.1))
-        for name, who in (("r1", "real"), ("r2", "fake"))
-    )
-    game = game._replace(
-        discriminator_terms=terms,
-        generator_optimizer=game.generator_optimizer._replace(schedule=burn_in(1.0, 0.25)),
-        discriminator_optimizer=game.discriminator_optimizer._replace(schedule=burn_in(1.0, 0.25)),
-        ema_decay=lambda step: 0.5 ** (8 / jnp.maximum(burn_in(0.0, 100.0)(step), 1e-8)),
-    )
+    game = game._replace(ema_decay=lambda step: 0.5 ** (8 / jnp.maximum(half_life(step), 1e-8)))
 
     def update(state, batches, key):
         first_key, second_key = jax.random.split(key)
@@ -341,6 +321,11 @@ def r3gan(game):
         return moves.finish_step(game, last.state), first.metrics | last.metrics
 
     return algorithms.make_algorithm(game, update, batches_per_update=2)
+
+
+_BURN_IN = {"schedule": "cosine", "schedule_end": 0.1, "schedule_steps": 3}
+_R3GAN = {f"{term}.{name}": value for term in ("r1", "r2") for name, value in _BURN_IN.items()}
+_R3GAN |= {"optimizer.schedule": "cosine", "optimizer.schedule_end": 0.25, "optimizer.decay_steps": 2}
 
 
 # What each needs in a config.
@@ -355,5 +340,5 @@ SKETCHES = {
     "ae_ot": ("sketches:ae_ot", {}),
     "pseudo": ("sketches:pseudo", {"algorithm.num_pairs": 16}),
     "infogan_cr": ("sketches:infogan_cr+sketches:code_head", {"latent.name": "uniform"}),
-    "r3gan": ("sketches:r3gan+sketches:pairing", {}),
+    "r3gan": ("sketches:r3gan+pairing+r1+r2", _R3GAN),
 }

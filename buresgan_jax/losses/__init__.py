@@ -7,4 +7,5 @@ from buresgan_jax.losses._mmd import MMD_KERNELS as MMD_KERNELS
 from buresgan_jax.losses._mmd import mmd as mmd
 from buresgan_jax.losses._mmd import mmd_discriminator_loss as mmd_discriminator_loss
 from buresgan_jax.losses._mmd import mmd_generator_loss as mmd_generator_loss
+from buresgan_jax.losses._relativistic import pairing as pairing
 from buresgan_jax.losses._wasserstein import wasserstein as wasserstein

@@ -14,3 +14,6 @@ from buresgan_jax.penalties._latent_distance import latent_distance_term as late
 from buresgan_jax.penalties._latent_distance import log_distance_penalty as log_distance_penalty
 from buresgan_jax.penalties._witness import witness_gradient_penalty as witness_gradient_penalty
 from buresgan_jax.penalties._witness import witness_gradient_penalty_term as witness_gradient_penalty_term
+from buresgan_jax.penalties._zero_centered import r1_term as r1_term
+from buresgan_jax.penalties._zero_centered import r2_term as r2_term
+from buresgan_jax.penalties._zero_centered import zero_centered_gradient_penalty as zero_centered_gradient_penalty

@@ -19,7 +19,7 @@ from buresgan_jax.training.checkpoint import Checkpointer
 # Two differ from a third in options of the loss alone.
 METHODS = [name for name in config.METHODS if name not in ("mmd_repulsive_bounded", "mmd_attractive")]
 # Much the same as others: the dear tests of these are slow ones.
-ALIKE = ("gan", "hinge", "frobenius", "gdpp", "mdgan_v1")
+ALIKE = ("gan", "hinge", "pairing", "frobenius", "gdpp", "mdgan_v1")
 FEWER = [pytest.param(each, marks=[pytest.mark.slow] if each in ALIKE else []) for each in METHODS]
 
 
@@ -82,7 +82,7 @@ def test_one_update_moves_every_network_as_often_as_it_should_and_nothing_else(m
     for name, network in networks_of(new).items():
         before, after = (jax.tree.leaves(each.params) for each in (networks_of(state)[name], network))
         moved = [changed(*pair) for pair in zip(before, after, strict=True)]
-        if method in ("wgan_gp", "mmd_repulsive") and name == "discriminator":
+        if method in ("wgan_gp", "pairing", "mmd_repulsive") and name == "discriminator":
             del moved[-2]  # the last layer's bias: a loss of differences does not see it
         assert all(moved), name
         assert optax.tree.get(network.opt_state, "count") == STEPS.get(method, {}).get(name, 1), name
@@ -219,9 +219,10 @@ def test_four_devices_compute_what_one_computes(method, data):
     four, tracker, _ = run_steps(state, tracker, jax.random.key(1), split, steps, np.zeros(4, np.int32))
     assert four.step == steps
     # Adam divides by the root of the squared gradient: where that is rounding, so is the step of size learning rate.
-    if method == "mmd_repulsive":  # a kernel does not see the last layer's bias
+    if method in ("mmd_repulsive", "pairing"):  # differences do not see the last layer's bias
         for each in (one, four):
-            del each.discriminator.params["network"]["Dense_2"]["bias"]
+            params = each.discriminator.params
+            del params.get("network", params)["Dense_2"]["bias"]
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5),
         (one.ema, {name: network.params for name, network in networks_of(one).items()}),

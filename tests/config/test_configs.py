@@ -137,6 +137,24 @@ def test_learning_rates_fall_to_a_share_of_themselves_and_the_run_goes_on():
     np.testing.assert_allclose([schedule(step) for step in (0, 200, 400, 25_000)], [1, 0.625, 0.25, 0.25], rtol=1e-6)
 
 
+def test_weights_and_learning_rates_follow_r3gans_burn_in():
+    scheduled = load_config("ring", "pairing")
+    scheduled.r1.weight, scheduled.r2.weight, scheduled.optimizer.generator_learning_rate = 2.0, 1.0, 2e-4
+    for options in (scheduled.r1, scheduled.r2, scheduled.optimizer):
+        options.schedule = "cosine"
+    for term in (scheduled.r1, scheduled.r2):
+        term.schedule_end, term.schedule_steps = 0.1, 400
+    scheduled.optimizer.schedule_end, scheduled.optimizer.decay_steps = 0.25, 400
+    game, steps = builders.game(scheduled, None), (0, 100, 200, 300, 400, 25_000)
+    for term, gamma in zip(game.discriminator_terms, (2, 1), strict=True):
+        found = [term.weight * term.schedule(step) for step in steps]
+        np.testing.assert_allclose(found, np.array([2, 1.7364, 1.1, 0.4636, 0.2, 0.2]) * gamma / 2, atol=5e-5)
+    expected = np.array([1, 1.780 / 2, 1.25 / 2, 0.7197 / 2, 0.25, 0.25])
+    for optimizer, rate in ((game.generator_optimizer, 2e-4), (game.discriminator_optimizer, 1e-3)):
+        found = [optimizer.learning_rate * optimizer.schedule(step) for step in steps]
+        np.testing.assert_allclose(found, rate * expected, rtol=5e-4)
+
+
 def test_alternating_needs_a_term():
     wrong = load_config("ring", "alternating_bures")
     wrong.terms = ()
