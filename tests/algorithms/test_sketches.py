@@ -13,6 +13,9 @@ from buresgan_jax.algorithms import Batch
 from buresgan_jax.training import devices, loop, saved_run
 
 BATCH, STEPS = 8, 3
+# One of each part of a state in the default run: collections, buffers, prepared arrays, further networks.
+ALIKE = ("hybrid", "pseudo", "r3gan")
+FEWER = [pytest.param(each, marks=[pytest.mark.slow] if each in ALIKE else []) for each in SKETCHES]
 
 
 def make_config(name):
@@ -48,7 +51,7 @@ def run(made, num_devices):
     return state, jax.device_get(new), jax.device_get(tracker)
 
 
-@pytest.mark.parametrize("name", SKETCHES)
+@pytest.mark.parametrize("name", FEWER)
 def test_sketches_train_on_one_and_four_devices_alike(name):
     made = make_config(name)
     start, one, tracker = run(made, 1)
@@ -68,7 +71,7 @@ def test_sketches_train_on_one_and_four_devices_alike(name):
     assert_same(parts[1], parts[0], rtol=1e-3, atol=5e-5)
 
 
-@pytest.mark.parametrize("name", SKETCHES)
+@pytest.mark.parametrize("name", FEWER)
 def test_sketches_resume_exactly_and_are_sampled_from_their_workdir_alone(name, tmp_path, monkeypatch):
     made = make_config(name)
     whole = loop.train_and_evaluate(made, tmp_path)
