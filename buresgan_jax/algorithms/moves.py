@@ -123,6 +123,7 @@ def _make_step(game, state, outputs, generator_params, discriminator_params, key
         discriminate=lambda x: discriminate(game, network, None, x, network_key(key, "real"))[0],
         sample_latent=lambda key: sample_latent(game, state, key, size),
         rows=partial(own_rows, game),
+        gather=partial(gather, game),
     )
 
 

@@ -149,6 +149,7 @@ class Step(NamedTuple):
             parameters and to x, through what the discriminator is shown.
         sample_latent: `key -> z`, this device's part of a fresh global draw.
         rows: `[global, ...] -> [batch, ...]`, this device's rows, for random numbers drawn for the global batch.
+        gather: `[batch, ...] -> [global, ...]`, the rows of all devices, for terms that are not a mean over rows.
     """
 
     outputs: StepOutputs
@@ -158,6 +159,7 @@ class Step(NamedTuple):
     discriminate: Callable[[jax.Array], tuple[jax.Array, jax.Array, dict[str, jax.Array]]]
     sample_latent: Callable[[jax.Array], jax.Array]
     rows: Callable[[jax.Array], jax.Array]
+    gather: Callable[[Any], Any]
 
 
 class Term(NamedTuple):

@@ -40,7 +40,8 @@ def scaled(game: Game, *, gradient_weight: float = 0.1) -> Algorithm:
         del key
         value = game.loss.discriminator(step.outputs.real_outputs, step.outputs.fake_outputs)
         value = value[0] if isinstance(value, tuple) else value
-        size = _squared_jacobian(lambda x: step.discriminate(x)[0], step.local.real)
+        own_size = _squared_jacobian(lambda x: step.discriminate(x)[0], step.local.real)
+        size = jnp.mean(step.gather(own_size[None]))  # of all devices: the quotient is no mean over them
         # The loss itself is there already.
         return value * (1 / (1 + gradient_weight * size) - 1), {"jacobian": size}
 

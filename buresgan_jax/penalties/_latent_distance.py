@@ -18,8 +18,8 @@ def log_distance_penalty(distances: jax.Array, wanted: jax.Array, *, scale: jax.
     Args:
         distances: Squared distances, any shape.
         wanted: Squared wanted distances, same shape. Pairs with 0 do not count.
-        scale: Factor on the wanted distances (not on their squares). Default: the one with the smallest value, which
-            leaves the variance of the difference.
+        scale: Factor on the wanted distances (not on their squares). Default: the scale that minimizes the penalty,
+            which is then the variance of the log ratios.
 
     Returns:
         Scalar. Value and gradient are finite for distances of 0: below 1e-6 of the wanted ones their gradient fades.
@@ -37,6 +37,16 @@ def log_distance_penalty(distances: jax.Array, wanted: jax.Array, *, scale: jax.
     return jnp.sum(jnp.where(is_counted, (logs - shift) ** 2, 0)) / count
 
 
+def _check(values):
+    if values["latent.name"] == "embedding" and values["latent_distance.scale"] is None:
+        own, of_latent = values["latent_distance.metric"], values["latent.metric"]
+        if own != of_latent:
+            raise ValueError(
+                f"The embedding's scale is that of distances by {of_latent!r}, the term compares {own!r}. Set both to "
+                "the same metric, or config.latent_distance.scale to a number."
+            )
+
+
 @declarations.term(
     "latent_distance",
     "distances between samples follow those between their z, in logarithms (BourGAN)",
@@ -44,6 +54,7 @@ def log_distance_penalty(distances: jax.Array, wanted: jax.Array, *, scale: jax.
     Option("pairs", "two_batches", "each sample with one of a second batch, or all of a batch", choices=PAIRS),
     Option("scale", None, "data distance of a unit of z; None: the embedding's or the batch's best", float, 1e-12),
     weight=0.1,
+    check=_check,
 )
 def latent_distance_term(step, key, *, metric, pairs, scale):
     """Computes `log_distance_penalty` of samples against that of z, as a term of the generator."""
@@ -59,6 +70,8 @@ def latent_distance_term(step, key, *, metric, pairs, scale):
         others = (step.generate(other_z), other_z)
     between_samples = _squared_distances(fake, others[0], metric)
     between_z = jax.lax.stop_gradient(_squared_distances(z, others[1], "euclidean"))
+    if pairs != "all":
+        between_samples, between_z = step.gather((between_samples, between_z))  # one scale for all devices
     return log_distance_penalty(between_samples, between_z, scale=scale)
 
 

@@ -24,4 +24,5 @@ def test_the_discriminators_loss_is_divided_by_the_size_of_its_gradients():
     size = np.mean(np.sum(np.square(jacobians), axis=(1, 2)))
     np.testing.assert_allclose(metrics["jacobian"], size, rtol=1e-4)
     plain = metrics["discriminator_loss"]
+    assert size > 1e-3
     np.testing.assert_allclose(metrics["scale"], plain * (1 / (1 + 0.1 * size) - 1), rtol=1e-4, atol=1e-7)

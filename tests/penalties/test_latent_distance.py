@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from buresgan_jax import config
 from buresgan_jax.algorithms.protocol import Step, StepOutputs
+from buresgan_jax.errors import UserError
 from buresgan_jax.penalties import latent_distance_term, log_distance_penalty
 
 RANDOM = np.random.default_rng
@@ -16,7 +18,7 @@ def make_step(generate, z, other_z, latent=()):
     """A step of a generator without a discriminator."""
     outputs = StepOutputs(z, None, None, generate(z), *6 * (None,))
     state = type("State", (), {"latent": latent})
-    return Step(outputs, outputs, state, generate, None, lambda key: other_z, None)
+    return Step(outputs, outputs, state, generate, None, lambda key: other_z, None, lambda rows: rows)
 
 
 def value_of(generate, z, other_z, latent=(), **options):
@@ -88,3 +90,15 @@ def test_collapsed_samples_and_equal_z_have_finite_values_and_gradients(scale):
         assert np.isfinite(gradient).all()
     assert value(x, np.zeros(4, np.float32)) == 0
     assert value(x[:1], np.ones(1, np.float32)) == pytest.approx(0 if scale is None else np.log(1e6) ** 2, rel=1e-3)
+
+
+def test_the_embeddings_scale_is_for_its_own_metric():
+    made = config.finish(config.default("bourgan"))
+    config.check(made)
+    made.latent.metric = "l1"
+    with pytest.raises(UserError, match="scale is that of distances by 'l1', the term compares 'euclidean'"):
+        config.check(made)
+    made.latent_distance.metric = "l1"
+    config.check(made)
+    made.latent_distance.metric, made.latent_distance.scale = "euclidean", 2.0
+    config.check(made)
