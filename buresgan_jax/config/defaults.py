@@ -173,7 +173,7 @@ def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
     """Settings of the paper's ResNets, on top of `use_images`: networks, z, batch and optimizer."""
     config.generator.name = "resnet"
     config.discriminator.name = "resnet"
-    config.latent.dim = 128
+    config.latent.dim = _method(config.method.partition("+")[0]).on_images.get("latent.dim", 128)
     config.algorithm.simultaneous = False
     config.optimizer.generator_learning_rate = 5e-4
     config.optimizer.discriminator_learning_rate = 5e-4

@@ -93,6 +93,7 @@ METHODS: dict[str, Method] = {
         "non-saturating loss + error of distances against those of z, which lies around an embedding of the data",
         {"latent.name": "embedding", "latent.dim": 50, "terms": ("latent_distance",)},
         {"latent.distance_scale": "largest_root"},
+        {"latent.dim": 50},  # by the rule for 1,000 points
     ),
     "veegan": Method("loss on pairs + reconstruction of z", {"algorithm.name": "veegan", "encoder.hidden": (128, 128)}),
     "mdgan_v1": Method("loss + reconstruction of data through an encoder", {"algorithm.name": "mdgan_v1"}),

@@ -7,13 +7,14 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.spatial import distance
 
 from buresgan_jax.distances import checks, linalg
 from buresgan_jax.distances.kernels import squared_distances
 
 Metric = Callable[[jax.Array, jax.Array], jax.Array]
 
-EMBEDDING_METRICS = ("euclidean", "l1", "cosine")
+EMBEDDING_METRICS = ("euclidean", "l1", "angle")
 _BLOCK_ENTRIES = 2**24  # of the distance matrix at a time
 _MOST_REPORTED = 2048  # points whose pairs are compared
 
@@ -50,7 +51,7 @@ def embedding_dim(num_points: int, *, repetitions: int = 5, base_probability: fl
 def bourgain_embedding(
     points: np.ndarray | jax.Array,
     *,
-    metric: Literal["euclidean", "l1", "cosine", "precomputed"] | Metric = "euclidean",
+    metric: Literal["euclidean", "l1", "angle", "precomputed"] | Metric = "euclidean",
     repetitions: int = 5,
     base_probability: float = 0.5,
     dim: int | None = None,
@@ -65,19 +66,20 @@ def bourgain_embedding(
 
     Args:
         points: Shape `[n, ...]`, n at least 2. With `metric="precomputed"` their distances `[n, n]`.
-        metric: `"euclidean"`, `"l1"` and `"cosine"` (1 minus the cosine) are of flattened points, in float32; others
-            are a function `(x [k, ...], y [n, ...]) -> [k, n]` that JAX can trace, such as one of a network's features.
+        metric: `"euclidean"`, `"l1"` and `"angle"` (the metric of cosine similarity) are of flattened points, in
+            float32. Others are a function `(x [k, ...], y [n, ...]) -> [k, n]` that JAX can trace, such as one of a
+            network's features.
         repetitions: Subsets of each size.
         base_probability: Probability that a point is in a subset of the largest size.
         dim: The coordinates are projected to this dimension by a random normal matrix (Johnson and Lindenstrauss).
             Default: that of `embedding_dim`, without a projection.
         redraw_empty: Whether empty subsets are drawn again. Otherwise, as in the authors' code, they leave a coordinate
             that is always 0.
-        seed: Of the subsets and the projection.
+        seed: Seed of the random subsets and of the projection.
 
     Returns:
-        The embedding as NumPy arrays and numbers. Its figures are those of all pairs of at most 2,048 random points;
-        pairs at distance 0 do not count.
+        The embedding as NumPy arrays and numbers. The figures use all pairs among at most 2,048 random points, without
+        pairs at distance 0.
 
     Raises:
         ValueError: A shape or option is out of its range, distances are not finite, negative or not symmetric, or all
@@ -85,24 +87,27 @@ def bourgain_embedding(
 
     Note:
         Cost O(n^2) distances and O(repetitions n^2) comparisons, on the default device, in blocks of about 100 MB.
-        Euclidean distances below 1e-3 of the points' own size are 0 in float32.
+        From 4 dimensions on, Euclidean distances below about 2e-3 of the points' distance from their mean are 0 in
+        float32.
 
     References:
         Xiao et al., "BourGAN: Generative Networks with Metric Embeddings", NeurIPS 2018.
         https://arxiv.org/abs/1805.07674. Bourgain, "On Lipschitz Embedding of Finite Metric Spaces in Hilbert Space",
         1985. Empty subsets apart, the coordinates are those of the authors' code.
     """
+    if dim is not None and dim < 1:
+        raise ValueError(f"dim must be at least 1, got {dim}.")
     random, num_points = np.random.default_rng(seed), len(points)
     subsets = _draw_subsets(random, num_points, repetitions, base_probability, redraw_empty)
     distances = _distances_to_all(points, metric)
     raw = _distances_to_subsets(distances, num_points, subsets)
     coordinates = _normalized(raw)
     if dim is not None:
-        if dim < 1:
-            raise ValueError(f"dim must be at least 1, got {dim}.")
         coordinates = _normalized(coordinates @ random.normal(size=(coordinates.shape[1], dim)))
     chosen = np.sort(random.permutation(num_points)[:_MOST_REPORTED])
-    return MetricEmbedding(coordinates, *_figures(distances(chosen)[:, chosen], coordinates[chosen]))
+    blocks = np.array_split(chosen, -(-len(chosen) * num_points // _BLOCK_ENTRIES))
+    between = np.concatenate([distances(block)[:, chosen] for block in blocks])
+    return MetricEmbedding(coordinates, *_figures(between, coordinates[chosen]))
 
 
 def log_distance_error(distances: np.ndarray, others: np.ndarray) -> float:
@@ -110,18 +115,20 @@ def log_distance_error(distances: np.ndarray, others: np.ndarray) -> float:
 
     Args:
         distances: Distances of any shape. Those that are 0 do not count.
-        others: Distances of any shape, of other pairs and as many as you like.
+        others: Distances of any shape, of other pairs; the sizes may differ.
 
     Returns:
         A plain number. 0.1 is an error of about 10 % of the distances.
 
     Raises:
-        ValueError: A set has no positive distance.
+        ValueError: A distance is negative or not finite, or a set has none above 0.
     """
     logs = []
     for each in (distances, others):
-        positive = np.asarray(each, np.float64).ravel()
-        positive = positive[positive > 0]
+        each = np.asarray(each, np.float64)
+        if not np.isfinite(each).all() or (each < 0).any():
+            raise ValueError("Distances must be finite and at least 0.")
+        positive = each[each > 0]
         if not len(positive):
             raise ValueError("log_distance_error needs distances above 0 in both sets.")
         logs.append(np.sort(np.log(positive)))
@@ -150,9 +157,11 @@ def _draw_subsets(random, num_points, repetitions, base_probability, redraw_empt
     subsets = []
     for probability in base_probability ** np.tile(np.arange(1, num_scales + 1), repetitions):
         subset = np.flatnonzero(random.uniform(size=num_points) < probability)
-        while redraw_empty and not len(subset):
+        for _ in range(100 if redraw_empty else 0):
+            if len(subset):
+                break
             subset = np.flatnonzero(random.uniform(size=num_points) < probability)
-        subsets.append(subset)
+        subsets.append(subset if len(subset) or not redraw_empty else random.integers(num_points, size=1))
     return subsets
 
 
@@ -162,7 +171,8 @@ def pairwise_distances(x: jax.Array, y: jax.Array, *, metric: str) -> jax.Array:
     Args:
         x: Shape `[n, dim]`, float32 or float64.
         y: Shape `[m, dim]`, same dtype.
-        metric: `"euclidean"`, `"l1"` or `"cosine"` (1 minus the cosine).
+        metric: `"euclidean"`, `"l1"` or `"angle"`, in radians between the rows as vectors; a row of zeros has a right
+            angle with all others.
 
     Returns:
         Shape `[n, m]`. Euclidean distances of 4 dimensions or more are 0 where rounding hides them.
@@ -175,14 +185,19 @@ def pairwise_distances(x: jax.Array, y: jax.Array, *, metric: str) -> jax.Array:
     checks.check_batches(x=x, y=y)
     if metric == "l1":
         return jax.lax.map(lambda row: jnp.sum(jnp.abs(y - row[None]), axis=1), x, batch_size=8)
-    if metric == "cosine":
-        x, y = (each / jnp.linalg.norm(each, axis=1, keepdims=True) for each in (x, y))
-        return jnp.maximum(1 - linalg.matmul(x, y.T), 0)
+    if metric == "angle":
+        x, y = (each / jnp.maximum(linalg.safe_sqrt(jnp.sum(each**2, axis=1, keepdims=True)), 1e-30) for each in (x, y))
+        chords = _euclidean(x, y)
+        return 2 * jnp.arcsin(jnp.minimum(chords / 2, 1))
+    return _euclidean(x, y)
+
+
+def _euclidean(x, y):
     center = jnp.mean(y, axis=0, keepdims=True)
     sizes = jnp.sum((x - center) ** 2, axis=1)[:, None] + jnp.sum((y - center) ** 2, axis=1)[None]
     squared = squared_distances(x, y)
     hidden = 0.0 if x.shape[1] <= 3 else 16 * jnp.finfo(x.dtype).eps
-    return jnp.sqrt(jnp.where(squared <= hidden * sizes, 0, squared))
+    return linalg.safe_sqrt(jnp.where(squared <= hidden * sizes, 0, squared))
 
 
 def _distances_to_all(points, metric):
@@ -191,8 +206,9 @@ def _distances_to_all(points, metric):
         points = np.asarray(points, np.float64)
         if points.ndim != 2 or len(points) != points.shape[1]:
             raise ValueError(f"Distances must have the shape [n, n], got {points.shape}.")
-        if not np.isfinite(points).all() or (points < 0).any() or not np.allclose(points, points.T):
-            raise ValueError("Distances must be finite, at least 0 and symmetric.")
+        is_distance = np.isfinite(points).all() and (points >= 0).all() and not np.diagonal(points).any()
+        if not is_distance or not np.allclose(points, points.T):
+            raise ValueError("Distances must be finite, at least 0, symmetric, and 0 on the diagonal.")
         return lambda numbers: points[numbers]
     points = jnp.asarray(points, jnp.result_type(float))
     if isinstance(metric, str):
@@ -231,9 +247,7 @@ def _normalized(coordinates):
 
 def _figures(distances, coordinates):
     pairs = np.triu_indices(len(coordinates), 1)
-    norms = np.square(coordinates).sum(1)
-    squared = norms[:, None] + norms[None] - 2 * coordinates @ coordinates.T
-    wanted, embedded = distances[pairs], np.sqrt(np.maximum(squared[pairs], 0))
+    wanted, embedded = distances[pairs], distance.pdist(coordinates)  # the same order of pairs
     counted = (wanted > 0) & (embedded > 1e-6)
     if not counted.any():
         raise ValueError("All distances between the points are 0.")

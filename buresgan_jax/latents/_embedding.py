@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.sparse import csgraph
+from scipy.spatial import distance
 
 from buresgan_jax import declarations, distances, ops
 from buresgan_jax.declarations import Option
@@ -25,7 +26,7 @@ _MOST_IN_TREE = 2048  # points whose gaps are looked at
     Option(
         "distance_scale",
         "geometric_mean",
-        "of the term latent_distance: fits all distances, or is the authors' rule",
+        "scale for the term latent_distance: the mean of all ratios, or the authors' rule",
         choices=("geometric_mean", "largest_root"),
     ),
 )
@@ -35,7 +36,8 @@ def embedding(
     """Gaussians of equal weight and width around the coordinates of `distances.bourgain_embedding`.
 
     Args:
-        dim: Dimension of z. Where it is not `distances.embedding_dim(num_points)`, a random projection leads to it.
+        dim: Dimension of z. Where it is not `embedding_dim(num_points, repetitions=repetitions)`, a random
+            projection leads to it.
         num_points: Random examples of the data.
         metric: See `distances.bourgain_embedding`.
         repetitions: See `distances.bourgain_embedding`.
@@ -101,9 +103,9 @@ def noise_within_groups(centers: np.ndarray) -> float:
     generator may map each to a point. With more, the term `latent_distance` asks for samples as far apart as the noise
     is long, which is too far for the data of one group.
 
-    The edges of the shortest tree that joins all centers are short inside groups and long between them. The largest
-    step in their lengths, if it is at least a factor of 2, separates the gaps. Without one, the centers form one group
-    without an inside, and the noise has the length of a median edge.
+    The edges of the shortest tree that joins all centers are short inside groups and long between them. The first step
+    by a factor of 2 or more among the longer half of their lengths separates the gaps. Without one, the centers form
+    one group without an inside, and the noise has the length of a median edge.
 
     Args:
         centers: Shape `[n, dim]`. At most 2,048 of them are looked at.
@@ -112,15 +114,14 @@ def noise_within_groups(centers: np.ndarray) -> float:
         A standard deviation in each direction, above 0. The length of the noise is `sqrt(2 * dim)` times as much.
     """
     centers = centers[np.random.default_rng(0).permutation(len(centers))[:_MOST_IN_TREE]]
-    norms = np.square(centers).sum(1)
-    squared = norms[:, None] + norms[None] - 2 * centers @ centers.T
-    distances = np.sqrt(np.maximum(squared, 1e-12 * norms.mean()))  # a distance of 0 is no edge
+    distances = distance.squareform(distance.pdist(centers))
+    distances = np.maximum(distances, 1e-6 * distances.max() or 1.0)  # a distance of 0 is no edge
     tree = csgraph.minimum_spanning_tree(distances)
     edges = np.sort(tree.data)
     steps = edges[len(edges) // 2 + 1 :] / edges[len(edges) // 2 : -1]
     length = np.median(edges)
-    if len(steps) and steps.max() >= 2:
-        gap = edges[len(edges) // 2 + 1 + steps.argmax()]
+    if (steps >= 2).any():
+        gap = edges[len(edges) // 2 + 1 + (steps >= 2).argmax()]
         tree.data[tree.data >= gap] = 0
         tree.eliminate_zeros()
         groups = csgraph.connected_components(tree)[1]
