@@ -132,6 +132,8 @@ def _check_points(samples: np.ndarray, means: np.ndarray) -> None:
         )
     if len(samples) == 0 or len(means) == 0:
         raise ValueError(f"mode_statistics needs samples and means; got {len(samples)} and {len(means)} of them.")
+    if not np.isfinite(means).all():
+        raise ValueError("means must be finite.")
     num_bad = int((~np.isfinite(samples)).any(1).sum())
     if num_bad:
         raise ValueError(f"{num_bad} of {len(samples)} samples are not finite: the generator that made them diverged.")

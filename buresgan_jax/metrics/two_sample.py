@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, sparse
 from scipy.spatial import cKDTree, distance
 
-from buresgan_jax.metrics.inputs import check_features, check_positive_integer, check_same_dim
+from buresgan_jax.metrics.inputs import check_features, check_positive_integer
 
 _NUM_SCALES, _NUM_NEIGHBORS = 6, 5
 _ROUNDING = 1e-4  # of the forms in float32, relative to the diagonal that they leave out
@@ -58,17 +58,17 @@ def kernel_two_sample_test(
 ) -> TwoSampleTest:
     """Tests whether two sets of points come from one distribution, by the MMD of several kernels.
 
-    Six Gaussian kernels have widths from the median distance to the nearest neighbor up to the median distance, in
-    geometric steps: short ones see a collapse inside modes, long ones see missing modes and wrong weights. The seventh
-    kernel counts the nearest five neighbors, and sees stray samples. The test is exact at every number of points: its
-    null distribution comes from permutations of the two sets.
+    Six Gaussian kernels have widths from the median distance to the nearest neighbor, but at least a thousandth of the
+    median distance, up to the median distance. Short ones see a collapse inside modes, long ones see missing modes and
+    wrong weights. The seventh kernel counts the nearest five neighbors, and sees stray samples. The test is exact at
+    every number of points: its null distribution comes from permutations of the two sets.
 
     Args:
         samples: Shape `[n, dim]`, at least 2 points.
         reference: Shape `[m, dim]`, at least 2 points. Points that the samples were not made from: a generator that
-            replays its training data is no fault if it does so evenly.
+            replays its training data passes if it does so evenly.
         num_permutations: Random permutations.
-        seed: Of the permutations.
+        seed: Seed of the random permutations.
 
     Returns:
         The result.
@@ -96,8 +96,9 @@ def kernel_two_sample_test(
     values = [_quadratic_forms(kernel, weights) for kernel in kernels]
     neighbors, reach = _neighbors(points)
     values, scales = np.stack([*values, _quadratic_forms(neighbors, weights)]), [*scales, reach]
-    spread = np.maximum(values[:, 1:].std(1, keepdims=True), _ROUNDING * np.sum(sides**2))
-    standardized = np.round((values - values[:, 1:].mean(1, keepdims=True)) / spread, 3)
+    # By all columns, the observed one too: then all of them are exchangeable, and the test is exact.
+    spread = np.maximum(values.std(1, keepdims=True), _ROUNDING * np.sum(sides**2))
+    standardized = np.round((values - values.mean(1, keepdims=True)) / spread, 3)
     largest = standardized.max(0)
     p_value = (1 + np.sum(largest[1:] >= largest[0])) / (num_permutations + 1)
     return TwoSampleTest(float(largest[0]), float(p_value), float(scales[standardized[:, 0].argmax()]))
@@ -106,7 +107,8 @@ def kernel_two_sample_test(
 def _check(samples, reference, min_samples):
     samples = check_features("samples", samples, min_samples=min_samples).astype(np.float64)
     reference = check_features("reference", reference, min_samples=min_samples).astype(np.float64)
-    check_same_dim(reference.shape[1], samples.shape[1])
+    if samples.shape[1] != reference.shape[1]:
+        raise ValueError(f"Both sets must have the same dim, got {samples.shape[1]} and {reference.shape[1]}.")
     return samples, reference
 
 

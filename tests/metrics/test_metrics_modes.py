@@ -105,6 +105,11 @@ def test_a_mode_of_weight_zero_gives_a_large_finite_kl():
     assert value == pytest.approx(np.log(1e7), rel=1e-3)
 
 
+def test_means_must_be_finite():
+    with pytest.raises(ValueError, match="means must be finite"):
+        mode_statistics(np.zeros((1, 2)), [[np.nan, 0], [0, 0]], 1.0)
+
+
 def test_results_are_plain_python_numbers():
     statistics = mode_statistics(np.zeros((4, 2), np.float32), _MEANS, 0.1)
     assert [type(value) for value in statistics] == [int, float, float, float, tuple, tuple]
