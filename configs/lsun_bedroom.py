@@ -3,7 +3,7 @@
     python -m buresgan_jax.main --config=configs/lsun_bedroom.py --workdir=runs/lsun_bedroom
 
 The data set is prepared once by `python -m buresgan_jax.prepare lsun/bedroom`; it has 3 million pictures. The settings
-are those with the best Frechet distance in the authors' published runs.
+are those of the best run of the bounded loss that the authors published with a Lipschitz constant of 64.
 
 Neither the preparation nor the full run has been made, so there is no expected time or result yet. Use a GPU.
 """

@@ -2,8 +2,9 @@
 
     python -m buresgan_jax.main --config=configs/stl10_48.py --workdir=runs/stl10_48
 
-The data set is prepared once by `python -m buresgan_jax.prepare stl10`. The settings are those with the best Frechet
-distance in the authors' published runs. They cropped nothing and resized with a Lanczos filter, as here.
+The data set is prepared once by `python -m buresgan_jax.prepare stl10`. The settings are those of the best run of
+the bounded loss that the authors published with a Lipschitz constant of 64. They cropped nothing and resized with a
+Lanczos filter, as here.
 
 The full run has not been made, so there is no expected time or result yet. On a CPU expect days; use a GPU.
 """

@@ -22,7 +22,7 @@ class SpectralNormalization(nn.Module):
         network: The network, called `(x, *, train)`.
         kind: `operator`: the norm of the layer as a map between images, with its strides, its padding and the size of
             its input (PICO). `kernel`: the norm of the kernel as a matrix `[height * width * channels_in,
-            channels_out]`, which is smaller by a factor of up to the number of patches that a pixel is part of.
+            channels_out]`, which is smaller by a factor of up to `ceil(size / stride)`.
         multiplier: Every layer gets this norm. The whole network then has a Lipschitz constant of at most
             `multiplier**num_layers`, if its other layers have one of 1.
         warm_up: Power iterations before the first step.

@@ -53,6 +53,8 @@ def _check(values):
             f"The witness belongs to the loss, whose kernel is {of_loss!r}. Set "
             f"config.witness_gradient_penalty.kernel={of_loss}."
         )
+    if values["loss.name"] == "mmd" and own == "gaussian" and values["loss.scale"] != 1:
+        raise ValueError("The Gaussian kernel of the witness has the width 1. Set config.loss.scale=1.")
 
 
 @declarations.term(

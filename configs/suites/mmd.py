@@ -7,7 +7,9 @@ networks:
 
     --config.data=image_folder --config.seeds=0:1 --config.overrides="data.path=FOLDER training.num_steps=2000
     training.batch_size=64 generator.name=sngan discriminator.name=sngan discriminator.spectral_norm=operator
-    evaluation.metrics=frechet_distance evaluation.every_steps=500"
+    discriminator.spectral_multiplier=1.682 latent.dim=128 optimizer.discriminator_learning_rate=5e-4
+    optimizer.generator_learning_rate=5e-4 optimizer.eps=1e-8 evaluation.metrics=frechet_distance
+    evaluation.every_steps=500"
 """
 
 from ml_collections import config_dict
