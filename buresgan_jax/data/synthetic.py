@@ -1,4 +1,4 @@
-"""Mixtures of isotropic Gaussians in the plane: rings and grids, balanced and unbalanced, finite and endless."""
+"""Mixtures of isotropic Gaussians in the plane: rings, grids, curves and groups of groups, finite and endless."""
 
 from collections.abc import Callable, Sequence
 
@@ -86,6 +86,48 @@ def unbalanced_grid_mixture() -> Mixture:
     return grid_mixture(weights=_depleted(25, num_depleted=10))
 
 
+def circle_mixture() -> Mixture:
+    """A circle of radius 2.5 with std 0.05, and a mode in its center that a tenth of the points belong to.
+
+    The circle is 200 Gaussians 0.08 apart, which its density does not show: the ripple is below 0.1 %.
+
+    Returns:
+        The mixture. Its modes overlap, so that the spread inside modes is below 1 for perfect samples too.
+
+    References:
+        Xiao et al., "BourGAN: Generative Networks with Metric Embeddings", NeurIPS 2018, has such a set, whose numbers
+        are not known to us. https://arxiv.org/abs/1805.07674.
+    """
+    circle = ring_mixture(num_modes=200).means
+    return _mixture(np.concatenate([circle, np.zeros((1, 2))]), 0.05, [0.9 / 200] * 200 + [0.1])
+
+
+def spiral_mixture() -> Mixture:
+    """Two turns of a spiral from radius 0.5 to 4, with std 0.05: 400 Gaussians at equal distances along it.
+
+    Returns:
+        The mixture. Its modes overlap as those of `circle_mixture`.
+    """
+    angles = np.linspace(0, 4 * np.pi, 10_001)
+    radii = 0.5 + 3.5 * angles / angles[-1]
+    curve = radii[:, np.newaxis] * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
+    places = np.linspace(0, length[-1], 400)
+    return _mixture(np.stack([np.interp(places, length, axis) for axis in curve.T], axis=1), 0.05, None)
+
+
+def two_scales_mixture() -> Mixture:
+    """Five groups of five Gaussians: groups on a circle of radius 4, modes on circles of radius 0.4, with std 0.02.
+
+    Distances between groups are ten times those inside them: they count equally in logarithms only.
+
+    Returns:
+        The mixture; its first five modes are those of the first group.
+    """
+    outer, inner = (ring_mixture(num_modes=5, radius=radius).means for radius in (4.0, 0.4))
+    return _mixture((outer[:, np.newaxis] + inner).reshape(-1, 2), 0.02, None)
+
+
 def sample_mixture(mixture: Mixture, indices: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws the points with the given numbers from the endless stream of a seed.
 
@@ -158,6 +200,9 @@ ring = _data_set("ring", "8 Gaussians on a circle", ring_mixture)
 grid = _data_set("grid", "25 Gaussians on a 5 x 5 grid", grid_mixture)
 unbalanced_ring = _data_set("unbalanced_ring", "the ring with 4 of 8 modes depleted", unbalanced_ring_mixture)
 unbalanced_grid = _data_set("unbalanced_grid", "the grid with 10 of 25 modes depleted", unbalanced_grid_mixture)
+circle = _data_set("circle", "a circle with a mode in its center", circle_mixture)
+spiral = _data_set("spiral", "two turns of a spiral", spiral_mixture)
+two_scales = _data_set("two_scales", "5 groups of 5 Gaussians", two_scales_mixture)
 
 
 def _mixture(means: np.ndarray, std: float, weights: Sequence[float] | None) -> Mixture:

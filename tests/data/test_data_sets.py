@@ -11,7 +11,7 @@ from buresgan_jax.data import options
 from buresgan_jax.errors import UserError
 
 SETS = {each.name: each for each in vars(data).values() if isinstance(each, declarations.Component)}
-POINTS = ("ring", "grid", "unbalanced_ring", "unbalanced_grid")
+POINTS = ("ring", "grid", "unbalanced_ring", "unbalanced_grid", "circle", "spiral", "two_scales")
 IMAGES = tuple(name for name in SETS if name not in POINTS)
 SHAPE = {"image_size": 8, "channels": 3}
 

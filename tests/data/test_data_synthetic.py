@@ -11,7 +11,7 @@ from buresgan_jax.data._random import Stream, random_bits
 from buresgan_jax.data.source import Source, decode_images, decode_points
 from buresgan_jax.errors import UserError
 
-POINTS = (data.ring, data.grid, data.unbalanced_ring, data.unbalanced_grid)
+POINTS = (data.ring, data.grid, data.unbalanced_ring, data.unbalanced_grid, data.circle, data.spiral, data.two_scales)
 
 
 def true_mixture(component):
@@ -40,6 +40,22 @@ def test_unbalanced_mixtures_deplete_the_first_modes(component, num_depleted, nu
     relative = np.array([0.05] * num_depleted + [1.0] * (num_modes - num_depleted))
     np.testing.assert_allclose(mixture.weights, relative / relative.sum(), rtol=1e-15)
     assert mixture.std == 0.05
+
+
+def test_the_circle_and_the_spiral_are_even_curves():
+    circle, spiral, groups = map(true_mixture, (data.circle, data.spiral, data.two_scales))
+    np.testing.assert_allclose(np.linalg.norm(circle.means, axis=1), [2.5] * 200 + [0], atol=1e-12)
+    assert circle.weights[-1] == pytest.approx(0.1)
+    steps = np.linalg.norm(np.diff(spiral.means, axis=0), axis=1)
+    np.testing.assert_allclose(steps, steps.mean(), rtol=5e-3)
+    assert steps.mean() < 1.6 * spiral.std
+    radii = np.linalg.norm(spiral.means, axis=1)
+    assert (radii[0], radii[-1]) == pytest.approx((0.5, 4))
+    assert (np.diff(radii) > 0).all()
+    centers = groups.means.reshape(5, 5, 2).mean(1)
+    np.testing.assert_allclose(np.linalg.norm(centers, axis=1), 4, rtol=1e-12)
+    inner = np.linalg.norm(groups.means.reshape(5, 5, 2) - centers[:, None], axis=-1)
+    np.testing.assert_allclose(inner, 0.4, rtol=1e-12)
 
 
 @pytest.mark.parametrize("component", POINTS, ids=lambda component: component.name)
