@@ -10,7 +10,7 @@ import argparse
 import functools
 import multiprocessing
 import pathlib
-import resource
+import re
 import sys
 
 import jax
@@ -56,13 +56,21 @@ def make_step(argument: str, settings: dict, batch_size: int, base_filters: int)
 
 
 def peak_of_mmd(n: int, dim: int, with_gradient: bool) -> float:
-    """MiB by which the process grows while it computes the squared MMD of random rows."""
+    """MiB that the process needs beyond the rows while it computes their squared MMD; Linux."""
     x, y = (jax.random.normal(jax.random.key(seed), (n, dim)) for seed in (0, 1))
-    function = jax.jit(jax.grad(squared_mmd) if with_gradient else squared_mmd)
+    function = jax.grad(squared_mmd) if with_gradient else squared_mmd
+    function = jax.jit(function).lower(x, y).compile()
     jax.block_until_ready((x, y))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _memory("VmRSS")
     jax.block_until_ready(function(x, y))
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return _memory("VmHWM") - before
+
+
+def _memory(name: str) -> float:
+    """MiB that the system reports for this process under a name."""
+    line = re.search(rf"{name}:\s*(\d+) kB", pathlib.Path("/proc/self/status").read_text())
+    return int(line[1]) / 1024
 
 
 def main() -> None:
