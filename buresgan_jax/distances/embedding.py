@@ -1,7 +1,7 @@
 """Bourgain's embedding of a metric space into Euclidean space, for a latent distribution shaped like the data."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 import jax
@@ -57,6 +57,7 @@ def bourgain_embedding(
     dim: int | None = None,
     redraw_empty: bool = True,
     seed: int = 0,
+    track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> MetricEmbedding:
     """Embeds points of any metric space: each coordinate is the distance to the nearest point of a random subset.
 
@@ -76,6 +77,7 @@ def bourgain_embedding(
         redraw_empty: Whether empty subsets are drawn again. Otherwise, as in the authors' code, they leave a coordinate
             that is always 0.
         seed: Seed of the random subsets and of the projection.
+        track: Wraps the loop over blocks of points, as `tqdm.tqdm` does to show its progress.
 
     Returns:
         The embedding as NumPy arrays and numbers. The figures use all pairs among at most 2,048 random points, without
@@ -100,7 +102,7 @@ def bourgain_embedding(
     random, num_points = np.random.default_rng(seed), len(points)
     subsets = _draw_subsets(random, num_points, repetitions, base_probability, redraw_empty)
     distances = _distances_to_all(points, metric)
-    raw = _distances_to_subsets(distances, num_points, subsets)
+    raw = _distances_to_subsets(distances, num_points, subsets, track)
     coordinates = _normalized(raw)
     if dim is not None:
         coordinates = _normalized(coordinates @ random.normal(size=(coordinates.shape[1], dim)))
@@ -226,10 +228,10 @@ def _distances_to_all(points, metric):
     return distances
 
 
-def _distances_to_subsets(distances, num_points, subsets):
+def _distances_to_subsets(distances, num_points, subsets, track=iter):
     """Distance of every point to the nearest one of each subset, `[n, subsets]`."""
     rows, found = max(1, _BLOCK_ENTRIES // num_points), []
-    for start in range(0, num_points, rows):
+    for start in track(range(0, num_points, rows)):
         numbers = np.arange(start, min(start + rows, num_points))
         block = distances(numbers)
         found.append(np.stack([block[:, each].min(1) if len(each) else np.zeros(len(block)) for each in subsets], 1))

@@ -12,6 +12,7 @@ from buresgan_jax import declarations, distances, ops
 from buresgan_jax.declarations import Option
 from buresgan_jax.errors import UserError
 from buresgan_jax.latents.base import Latent, Preparation
+from buresgan_jax.runtime import progress_bar
 
 _MOST_IN_TREE = 2048  # points whose gaps are looked at
 
@@ -19,7 +20,7 @@ _MOST_IN_TREE = 2048  # points whose gaps are looked at
 @declarations.latent(
     "embedding",
     "Gaussians around a metric embedding of the data (BourGAN)",
-    Option("num_points", 1000, "random examples that are embedded", least=2, most=1_000_000, smoke=32),
+    Option("num_points", 1000, "random examples that are embedded", least=2, most=50_000, smoke=32),
     Option("metric", "euclidean", "distance between examples", choices=distances.EMBEDDING_METRICS),
     Option("repetitions", 5, "random subsets of each size", least=1, most=1000),
     Option("noise", None, "standard deviation of each Gaussian; None: as distances inside groups", float, least=0),
@@ -85,7 +86,12 @@ def _fit(source, seed, *, dim, num_points, metric, repetitions, noise, distance_
     own_dim = distances.embedding_dim(num_points, repetitions=repetitions)
     try:
         found = distances.bourgain_embedding(
-            points, metric=metric, repetitions=repetitions, dim=None if dim == own_dim else dim, seed=seed
+            points,
+            metric=metric,
+            repetitions=repetitions,
+            dim=None if dim == own_dim else dim,
+            seed=seed,
+            track=functools.partial(progress_bar.track, description="embedding"),
         )
     except ValueError as error:
         raise UserError(f"The data cannot be embedded: {error}") from error

@@ -170,7 +170,10 @@ def test_blocks_change_nothing(monkeypatch):
     points = mixture(4)
     whole = bourgain_embedding(points)
     monkeypatch.setattr(embedding, "_BLOCK_ENTRIES", 700)
-    np.testing.assert_allclose(bourgain_embedding(points).coordinates, whole.coordinates, atol=1e-6)
+    seen = []
+    found = bourgain_embedding(points, track=lambda blocks: (seen.append(each) or each for each in blocks))
+    np.testing.assert_allclose(found.coordinates, whole.coordinates, atol=1e-6)
+    assert seen == list(range(0, 100, 7))
 
 
 @pytest.mark.parametrize(
