@@ -9,11 +9,13 @@ from buresgan_jax import config as config_lib
 from buresgan_jax import data, extractors
 from buresgan_jax.builders import _data
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation import classifier_training, image_metrics
+from buresgan_jax.evaluation import classifier_training, image_metrics, point_metrics
 from buresgan_jax.evaluation.evaluators import Evaluator, check_names
 from buresgan_jax.evaluation.image_evaluator import METRIC_OPTIONS, SHARED_OPTIONS, Comparison, image_evaluator
 from buresgan_jax.evaluation.modes import mode_evaluator, stacked_evaluator
 from buresgan_jax.evaluation.own_metrics import own_evaluator
+from buresgan_jax.evaluation.point_metrics import point_evaluator
+from buresgan_jax.runtime import memory
 
 
 def evaluators(
@@ -44,10 +46,13 @@ def evaluators(
     chosen = config_lib.chosen(config)
     own_metrics = [each for key, each in chosen.items() if key.startswith("evaluation.metrics.")]
     own = [own_evaluator(metric, config.evaluation, description.kind) for metric in own_metrics]
-    others = [metric.key for metric in own_metrics]
+    of_points = point_metrics.metric_names(config.evaluation.metrics)
+    others = [*(metric.key for metric in own_metrics), *point_metrics.METRICS]
     names = image_metrics.metric_names(config.evaluation.metrics, config.evaluation.extractor, others=others)
     if names and description.kind != "images":
         raise UserError(f"The metrics {', '.join(names)} are of images, and {config.data.name!r} has points.")
+    if of_points:
+        found.append(_point_evaluator(config, of_points, description.mixture))
     if names:
         found.append(_image_evaluator(config, names, source, on_batch, strict))
     found += own
@@ -65,6 +70,19 @@ def _stacked_evaluator(config, description, workdir):
         return source.labels(np.arange(source.num_examples))
 
     return stacked_evaluator(find_classifier, read_labels, digits, description.num_classes)
+
+
+def _point_evaluator(config, names, mixture):
+    if mixture is None:
+        raise UserError(
+            f"The metrics {', '.join(names)} compare with fresh points of a known mixture, and {config.data.name!r} is "
+            "none. Leave them out of evaluation.metrics."
+        )
+    number = config.evaluation.num_samples
+    point_metrics.check(names, number)
+    setting, needed = f"config.evaluation.num_samples={number}", point_metrics.needed_bytes(names, number)
+    memory.require(setting, f"the distances that {', '.join(names)} compare", needed, memory.host_bytes())
+    return point_evaluator(names, mixture, config.data.name, seed=config.seed)
 
 
 def _image_evaluator(config, names, source, on_batch, strict):

@@ -11,7 +11,7 @@ from typing import Any
 from buresgan_jax import algorithms, data, extractors, latents, losses, networks, penalties
 from buresgan_jax.declarations import KINDS, Component
 from buresgan_jax.errors import UserError, did_you_mean
-from buresgan_jax.evaluation import image_metrics, modes
+from buresgan_jax.evaluation import image_metrics, modes, point_metrics
 
 _HOMES = (algorithms, data, extractors, latents, losses, networks, penalties)
 
@@ -27,7 +27,8 @@ def _collect():
                 found[each.kind][each.name] = each
     found["automatic"] = {each.name: each for each in (modes.count_modes, modes.count_stacked_modes)}
     found["extractor"] |= extractors.EXTRACTORS
-    found["metric"] |= {name: metric.component for name, metric in image_metrics.METRICS.items()}
+    for metrics in (image_metrics.METRICS, point_metrics.METRICS):
+        found["metric"] |= {name: metric.component for name, metric in metrics.items()}
     return found
 
 

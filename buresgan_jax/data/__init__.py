@@ -40,6 +40,7 @@ from buresgan_jax.data.synthetic import circle as circle
 from buresgan_jax.data.synthetic import circle_mixture as circle_mixture
 from buresgan_jax.data.synthetic import grid as grid
 from buresgan_jax.data.synthetic import grid_mixture as grid_mixture
+from buresgan_jax.data.synthetic import held_out_points as held_out_points
 from buresgan_jax.data.synthetic import mixture_source as mixture_source
 from buresgan_jax.data.synthetic import ring as ring
 from buresgan_jax.data.synthetic import ring_mixture as ring_mixture

@@ -17,6 +17,7 @@ class Stream(enum.IntEnum):
     PERMUTATION = 1
     POINTS = 2
     STACKED_DIGITS = 3
+    HELD_OUT = 4
 
 
 def random_bits(counters: np.ndarray, *, seed: int, stream: Stream, part: int = 0, num_words: int = 1) -> np.ndarray:

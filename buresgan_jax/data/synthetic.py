@@ -143,7 +143,29 @@ def sample_mixture(mixture: Mixture, indices: np.ndarray, *, seed: int) -> tuple
     Raises:
         UserError: The seed is negative.
     """
-    bits = random_bits(indices, seed=seed, stream=Stream.POINTS, num_words=3)
+    return _points(mixture, random_bits(indices, seed=seed, stream=Stream.POINTS, num_words=3))
+
+
+def held_out_points(mixture: Mixture, n: int, *, seed: int, part: int = 0) -> np.ndarray:
+    """Draws points of a mixture that are in no training data, of whatever seed.
+
+    Args:
+        mixture: The distribution of the points.
+        n: Number of points.
+        seed: Seed of the points.
+        part: Number of the set: sets of one seed and different parts have no point in common.
+
+    Returns:
+        The points, float32, shape `[n, 2]`.
+
+    Raises:
+        UserError: The seed is negative.
+    """
+    return _points(mixture, random_bits(np.arange(n), seed=seed, stream=Stream.HELD_OUT, part=part, num_words=3))[0]
+
+
+def _points(mixture, bits):
+    """Makes points and their modes from three random words each."""
     mode_uniform, radius_uniform, angle_uniform = (bits >> np.uint64(11)).T * 2.0**-53  # in [0, 1)
     edges = np.cumsum(mixture.weights)[:-1]  # without the last, which rounding may put below 1
     modes = np.searchsorted(edges, mode_uniform, side="right")

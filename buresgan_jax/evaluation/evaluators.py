@@ -15,7 +15,7 @@ import numpy as np
 from buresgan_jax.errors import UserError, choose
 
 Entry = dict[str, Any]
-_RAW, _AVERAGED = "", "ema_"  # before the names of numbers, by the generator that made the samples
+_RAW, AVERAGED = "", "ema_"  # before the names of numbers, by the generator that made the samples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,11 +69,11 @@ def evaluate(
     Yields:
         Names and entries. If some samples of a generator are not finite, only their number, `non_finite_samples`.
     """
-    for prefix in (_RAW, _AVERAGED):
+    for prefix in (_RAW, AVERAGED):
         chosen = [each for each in evaluators if prefix in _prefixes(each, in_training)]
         if not chosen:
             continue
-        samples = draw(ema=prefix == _AVERAGED)
+        samples = draw(ema=prefix == AVERAGED)
         if bad := int((~np.isfinite(samples)).reshape(len(samples), -1).any(1).sum()):
             yield f"{prefix}non_finite_samples", {"value": bad, "n_fake": len(samples), "made_from": "all samples"}
             continue
@@ -83,7 +83,7 @@ def evaluate(
 
 
 def _prefixes(evaluator, in_training):
-    return (_AVERAGED,) if in_training and evaluator.is_costly else (_RAW, _AVERAGED)
+    return (AVERAGED,) if in_training and evaluator.is_costly else (_RAW, AVERAGED)
 
 
 def best_choice(evaluators: Sequence[Evaluator], best_by: str, num_samples: int) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def metric_names(text: str, extractor: str, *, others: Collection[str] = ()) -> 
     Args:
         text: Such as `kernel_distance,precision_recall`; `fid` and `kid` are understood with `inception_v3` only.
         extractor: Name of the extractor.
-        others: Names of metrics that may be among them but are not in `METRICS`; they are left out.
+        others: Names of metrics that may be among them but are not in `METRICS`; they are left out of the result.
 
     Raises:
         UserError: A name is unknown, or `fid` or `kid` is asked for on another extractor.
@@ -184,7 +184,7 @@ def metric_names(text: str, extractor: str, *, others: Collection[str] = ()) -> 
                 f"{word!r} is what {name!r} is called on the canonical Inception-v3, and the extractor is "
                 f"{extractor!r}. Set metrics to {name}, or the extractor to inception_v3."
             )
-        choose("metric", name, METRICS, "metrics")
+        choose("metric", name, dict.fromkeys((*METRICS, *others)), "metrics")
         names.append(name)
     return tuple(dict.fromkeys(names))
 

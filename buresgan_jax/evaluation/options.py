@@ -7,7 +7,7 @@ from buresgan_jax.evaluation.modes import count_modes, count_stacked_modes
 SHARED = (
     Option("every_steps", 1_000, "steps between evaluations; 0: only at the end", least=0, is_free=True, smoke=1),
     Option("num_samples", 2_500, "samples of an evaluation", least=1, most=10_000_000, is_free=True, smoke=16),
-    Option("metrics", "", "metrics of images, with commas between them", is_free=True),
+    Option("metrics", "", "metrics of images or of points, with commas between them", is_free=True),
     Option("extractor", "pixels", "extractor of the features that metrics of images compare", is_free=True),
     Option("weights", None, "the extractor's weights file; None: it finds them", kind=str, is_free=True),
     Option(

@@ -7,8 +7,13 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from buresgan_jax.evaluation.evaluators import AVERAGED
+from buresgan_jax.evaluation.point_metrics import P_VALUE
+
 Row = Mapping[str, Any]
 STATUS = "status"  # a column: `done`, or why there are no numbers
+PASSED = "two_sample_passed"  # the column in place of a p-value, whose mean says nothing
+LEVEL = 0.01  # of the two-sample test
 
 
 def to_csv(rows: Sequence[Row]) -> str:
@@ -39,6 +44,9 @@ def _value(word):
 def to_markdown(rows: Sequence[Row], *, by: Sequence[str], columns: Sequence[str]) -> str:
     """Makes a Markdown table with a line per setting: number of runs, mean and standard deviation (divisor n).
 
+    In place of the p-values `two_sample_p` there is a column `two_sample_passed`, such as `9/10`: how many of the runs
+    with this number the two-sample test does not reject at 1 %; `ema_two_sample_passed` likewise.
+
     Args:
         rows: One row per run.
         by: The columns that name a setting.
@@ -49,9 +57,18 @@ def to_markdown(rows: Sequence[Row], *, by: Sequence[str], columns: Sequence[str
         groups.setdefault(tuple(row.get(name) for name in by), []).append(row)
     lines = []
     for setting, members in groups.items():
-        cells = [_mean_and_deviation(row[name] for row in members if row.get(name) is not None) for name in columns]
+        cells = [_cell(name, [row[name] for row in members if row.get(name) is not None]) for name in columns]
         lines.append([*map(str, setting), _count(members), *cells])
-    return render([*by, "runs", *columns], lines)
+    return render([*by, "runs", *map(shown_name, columns)], lines)
+
+
+def shown_name(column: str) -> str:
+    """Returns the name of a number's column in a Markdown table."""
+    return column.replace(P_VALUE, PASSED) if _is_p_value(column) else column
+
+
+def _is_p_value(column):
+    return column in (P_VALUE, AVERAGED + P_VALUE)
 
 
 def render(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -64,6 +81,12 @@ def _count(rows):
     others = [row[STATUS] for row in rows if row[STATUS] != "done"]
     counts = ", ".join(f"{others.count(status)} {status}" for status in dict.fromkeys(others))
     return f"{len(rows)} ({counts})" if counts else str(len(rows))
+
+
+def _cell(column, values):
+    if _is_p_value(column):
+        return f"{sum(value > LEVEL for value in values)}/{len(values)}" if values else "-"
+    return _mean_and_deviation(values)
 
 
 def _mean_and_deviation(values: Iterable[float]) -> str:
@@ -90,6 +113,7 @@ def of_entries(entries: Mapping[str, Mapping[str, Any]]) -> str:
         made = entry.get("made_from", "pixels as they are")
         if "extractor" in entry:
             made = f"{entry['extractor']} ({entry['resizer']}{weights})"
+        floor = f", of perfect samples {entry['floor']:.4g}" if "floor" in entry else ""
         undefined = f"; undefined: {entry['undefined']}" if "undefined" in entry else ""
-        lines.append([name, *numbers, *counts, made + undefined])
+        lines.append([name, *numbers, *counts, made + floor + undefined])
     return render(["metric", "value", "standard error", "std", "n real", "n fake", "made from"], lines)
