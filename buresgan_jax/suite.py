@@ -6,10 +6,10 @@
 
 Every run has its own folder, `WORKDIR/DATA/METHOD/seed_N`, as if `buresgan_jax.main` had made it. Finished runs are
 kept, so rerunning the same command resumes after a stop, and a larger suite takes over the runs of a smaller one.
-Writes `results.csv` (every run), `results.md` (mean and standard deviation) and `samples.png`. Exit status 0 if all
-runs are done, 1 if one failed or diverged. To split a suite across machines, give each some of the seeds, such as
-`--config.seeds=0:5` and `5:10`; one of them then makes the table of all: `--config.seeds=0:10
---results=THE/OTHERS/results.csv`.
+Writes `results.csv` (every run), `results.md` (mean and standard deviation), `samples.png`, and `perfect.csv`: the
+numbers of perfect samples, kept for the next table. Exit status 0 if all runs are done, 1 if one failed or diverged. To
+split a suite across machines, give each some of the seeds, such as `--config.seeds=0:5` and `5:10`; one of them then
+makes the table of all: `--config.seeds=0:10 --results=THE/OTHERS/results.csv`.
 """
 
 import csv
@@ -33,7 +33,7 @@ from buresgan_jax.cli import command_flags, config_files, flag_errors
 from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import pictures, tables
-from buresgan_jax.launch import processes, scheduler
+from buresgan_jax.launch import perfect, processes, scheduler
 from buresgan_jax.launch.grid import parse_seeds
 from buresgan_jax.launch.processes import Cell, Outcome
 from buresgan_jax.runtime.files import replace_text
@@ -49,7 +49,8 @@ _RESULTS = flags.DEFINE_list("results", [], "Files results.csv of other machines
 _LABELS = ("data", "method")
 _OVERRIDES = "overrides"  # a column: the overrides of the run
 _NO_RESULTS = (tables.STATUS, "message", _OVERRIDES)
-_PERFECT = "(perfect samples)"
+# Keys that decide which numbers there are and when, and change none of them.
+_WHICH_NUMBERS = ("evaluation.metrics", "evaluation.every_steps", "evaluation.best_by")
 _NUM_POINTS, _NUM_IMAGES = 2_500, 36  # in a picture
 
 
@@ -144,7 +145,8 @@ def read_results(files: Iterable[str], all_cells: Sequence[Cell], overrides: str
         overrides: The overrides of the suite.
 
     Raises:
-        UserError: A file is no `results.csv`, or its runs had other overrides or another number of steps.
+        UserError: A file is no `results.csv`, or its runs had other overrides or another number of steps. Overrides
+            that only choose which numbers there are may differ: what a run lacks is `-` in the table.
     """
     wanted, found = {tuple(cell.labels.values()): cell for cell in all_cells}, {}
     for file in files:
@@ -158,7 +160,8 @@ def read_results(files: Iterable[str], all_cells: Sequence[Cell], overrides: str
             cell = wanted.get(tuple(row.get(name) for name in (*_LABELS, "seed")))
             if cell is None or row[tables.STATUS] != "done":
                 continue
-            if row.get(_OVERRIDES, "") != overrides or row.get("step") != cell.config.training.num_steps:
+            is_same = _that_change_numbers(row.get(_OVERRIDES, "")) == _that_change_numbers(overrides)
+            if not is_same or row.get("step") != cell.config.training.num_steps:
                 raise UserError(
                     f"--results={file}: {cell.name} had {row.get('step')} steps and the overrides "
                     f"{row.get(_OVERRIDES, '')!r}; this suite has {cell.config.training.num_steps} and {overrides!r}."
@@ -170,18 +173,8 @@ def read_results(files: Iterable[str], all_cells: Sequence[Cell], overrides: str
     return found
 
 
-def perfect_rows(all_cells: list[Cell], num_draws: int = 10) -> list[dict]:
-    """Evaluates perfect samples by the protocol of each data set: the ceiling."""
-    rows = []
-    for data, cell in {cell.labels["data"]: cell for cell in all_cells}.items():
-        for seed in range(num_draws):
-            samples = builders.perfect_samples(cell.config, cell.config.evaluation.num_samples, seed=1_000_000 + seed)
-            if samples is not None:
-                evaluators = builders.evaluators(cell.config, workdir=cell.workdir)
-                entries = [entry for each in evaluators for entry in each(samples).items()]
-                values = {name: entry["value"] for name, entry in entries}
-                rows.append({"data": data, "method": _PERFECT, "seed": seed, tables.STATUS: "done", **values})
-    return rows
+def _that_change_numbers(overrides):
+    return {key: word for key, word in _parse_overrides(str(overrides)).items() if key not in _WHICH_NUMBERS}
 
 
 def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> str:
@@ -189,9 +182,10 @@ def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> 
     rows = [{**row, _OVERRIDES: overrides} for row in processes.rows(all_cells, outcomes)]
     replace_text(epath.Path(workdir / scheduler.RESULTS), tables.to_csv(rows))
     order = list(dict.fromkeys(cell.labels["data"] for cell in all_cells))
-    ceilings = perfect_rows(all_cells)
+    labels = (*_LABELS, "seed", _OVERRIDES)
+    ceilings = perfect.rows(all_cells, processes.metric_names(rows, labels), workdir)
     rows = sorted(rows + ceilings, key=lambda row: order.index(row["data"]))
-    columns = [*processes.metric_names(rows, (*_LABELS, "seed", _OVERRIDES)), "seconds_per_step"]
+    columns = [*processes.metric_names(rows, labels), "seconds_per_step"]
     table = tables.to_markdown(rows, by=_LABELS, columns=columns)
     steps = {f"{cell.config.training.num_steps:,}" for cell in all_cells}
     hours = sum(outcome.final.get("seconds", 0) for outcome in outcomes) / 3600
@@ -210,8 +204,10 @@ def write_tables(all_cells, outcomes, workdir: pathlib.Path, overrides: str) -> 
     lines = [f"- {name}: {text}" for name, text in facts.items()]
     note = (
         "Mean (standard deviation, divisor n) over the runs that are done. Numbers `ema_...` are those of the averaged "
-        f"generator, the others those of the raw one. {_PERFECT}: draws from the data's own distribution."
+        f"generator, the others those of the raw one. {perfect.METHOD}: draws from the data's own distribution."
     )
+    if tables.PASSED in table:
+        note += f" `{tables.PASSED}`: runs that the two-sample test does not reject at {tables.LEVEL:.0%}."
     text = "\n".join([f"# {workdir.name}", "", *lines, "", note, "", table, ""])
     replace_text(epath.Path(workdir / "results.md"), text)
     return table

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import suite
+from buresgan_jax import metrics, suite
 from buresgan_jax.config import METHODS, PAPER_METHODS
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, tables
-from buresgan_jax.launch import processes, scheduler
+from buresgan_jax.launch import perfect, processes, scheduler
 from buresgan_jax.launch.processes import Outcome
 
 # ml_collections loads config files in a way that Python 3.12 deprecates louder.
@@ -30,6 +30,7 @@ def test_a_small_suite_ends_in_tables_and_a_picture(monkeypatch, tmp_path, capfd
     readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     shrink = ["training.num_steps=2", "training.steps_per_call=1", "evaluation.num_samples=300"]
     shrink += ["training.batch_size=8", "training.sample_every_steps=0", "generator.hidden=(4,)"]
+    shrink += ["evaluation.metrics=wasserstein,two_sample", "evaluation.every_steps=0"]
     arguments = ["--config.data=ring", "--config.methods=gan,bures", "--config.seeds=4", "--together=vmap"]
     arguments += [f"--config.overrides={' '.join(shrink)}", f"--workdir={tmp_path}", f"--update={readme}"]
     assert call(monkeypatch, *arguments) == 0
@@ -43,11 +44,21 @@ def test_a_small_suite_ends_in_tables_and_a_picture(monkeypatch, tmp_path, capfd
     assert "| ring | bures | 1 | " in text
     ceiling = next(line for line in text.splitlines() if "(perfect samples)" in line)
     assert "| 10 | 8 (0) | 0.9" in ceiling
+    header = next(line for line in text.splitlines() if line.startswith("| data | method | "))
+    of_column = dict(zip(header.split(" | "), ceiling.split(" | "), strict=True))
+    assert float(of_column["mode_spread"].split()[0]) == pytest.approx(1, abs=0.03)
+    assert 0.1 < float(of_column["wasserstein"].split()[0]) < 0.3
+    assert of_column["two_sample_passed"] in ("9/10", "10/10")  # one draw is near the level
+    assert " ema_two_sample_passed " in text
+    assert "`two_sample_passed`: runs that" in (tmp_path / "results.md").read_text()
+    assert all(0 < float(row["two_sample_p"]) < 0.01 for row in rows)
     assert text.split("\n\n")[1] in (tmp_path / "results.md").read_text()
     with Image.open(tmp_path / "samples.png") as picture:
         assert picture.size[0] > 300
     capfd.readouterr()
+    monkeypatch.setattr(metrics, "kernel_two_sample_test", None)  # perfect samples are not evaluated again
     assert call(monkeypatch, *arguments) == 0  # everything is done
+    assert readme.read_text() == text
     assert "2 of 2 runs are already done" in capfd.readouterr().err
 
 
@@ -80,11 +91,39 @@ def test_runs_of_other_machines_count_as_done(monkeypatch, tmp_path, capfd):
     assert merged[0]["seconds_per_step"] == 1.5
 
 
+def test_runs_without_some_numbers_still_make_the_table(monkeypatch, tmp_path, capfd):
+    """Of an older version, or with other metrics: the perfect samples have no number that no run has."""
+    arguments = ["--config.data=ring", "--config.methods=gan", "--config.seeds=0:1", f"--workdir={tmp_path / 'here'}"]
+    file = _elsewhere(tmp_path, [("gan", 0, "done", 25_000, "evaluation.metrics= evaluation.best_by=ema_modes")])
+    monkeypatch.setattr(metrics, "kernel_two_sample_test", None)
+    assert call(monkeypatch, *arguments, "--notrain", f"--results={file}") == 0
+    said = capfd.readouterr().out
+    assert "| data | method | runs | modes | high_quality_share | reverse_kl | mode_spread | seconds_per_step |" in said
+    assert "| ring | gan | 1 | 8 | - | - | - | 1.5 |" in said
+    assert "| ring | (perfect samples) | 10 | 8 (0) | 0.99" in said
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [str.upper, lambda text: text[: len(text) // 2], lambda text: "\0" + text, lambda text: text.replace("8", "x")],
+)
+def test_damaged_numbers_of_perfect_samples_are_computed_again(tmp_path, damage):
+    config = helpers.make_config(evaluation__num_samples=50)
+    cells = [processes.Cell({"data": "ring", "method": "gan", "seed": 0}, tmp_path, (), config)]
+    rows = perfect.rows(cells, ["ema_modes"], tmp_path)
+    assert [row["seed"] for row in rows] == list(range(10))
+    file = tmp_path / perfect.FILE
+    file.write_text(damage(file.read_text()))
+    assert perfect.rows(cells, ["modes"], tmp_path) == rows
+    assert perfect.rows(cells, ["wasserstein"], tmp_path) == []
+
+
 @pytest.mark.parametrize("row", [("gan", 0, "done", 100, ""), ("gan", 0, "done", 25_000, "bures.weight=2")])
 def test_runs_of_another_suite_are_refused(monkeypatch, tmp_path, capfd, row):
     arguments = ["--config.data=ring", "--config.methods=gan", f"--workdir={tmp_path / 'here'}"]
     assert call(monkeypatch, *arguments, f"--results={_elsewhere(tmp_path, [row])}") == 2
-    assert f"had {row[3]} steps and the overrides {row[4]!r}; this suite has 25000 and ''" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert f"had {row[3]} steps and the overrides {row[4]!r}; this suite has 25000 and 'evaluation.metrics" in said
 
 
 @pytest.mark.parametrize(
