@@ -22,6 +22,7 @@ from buresgan_jax.distances.gaussians import squared_bures_wasserstein_distance 
 from buresgan_jax.distances.geometry import bures_barycenter as bures_barycenter
 from buresgan_jax.distances.geometry import bures_geodesic as bures_geodesic
 from buresgan_jax.distances.geometry import bures_transport_map as bures_transport_map
+from buresgan_jax.distances.kernels import cauchy_kernel as cauchy_kernel
 from buresgan_jax.distances.kernels import gaussian_kernel as gaussian_kernel
 from buresgan_jax.distances.kernels import linear_kernel as linear_kernel
 from buresgan_jax.distances.kernels import rational_quadratic_kernel as rational_quadratic_kernel

@@ -96,6 +96,24 @@ def rational_quadratic_kernel(
     return sum(jnp.exp(-exponent * jnp.log1p(squared * (0.5 / exponent))) for exponent in exponents)
 
 
+def cauchy_kernel(x: jax.Array, y: jax.Array, *, scales: jax.Array | Sequence[float] = (1.0,)) -> jax.Array:
+    """Computes the sum of Cauchy kernels, `1 / (1 + d / (2 scale^2))` of the squared distances d.
+
+    This is the rational quadratic kernel with exponent 1, in several widths. Unlike a Gaussian kernel of the same
+    width it has a gradient far away.
+
+    Args:
+        x: Shape `[n, dim]`, float32 or float64.
+        y: Shape `[m, dim]`, same dtype.
+        scales: Widths of the kernels, in the units of x: numbers, or an array `[k]`.
+
+    Returns:
+        Shape `[n, m]`, between 0 and the number of scales.
+    """
+    squared = squared_distances(x, y)
+    return sum(1 / (1 + squared * (0.5 / scale**2)) for scale in scales)
+
+
 def linear_kernel(x: jax.Array, y: jax.Array) -> jax.Array:
     """Computes the inner products of rows, `[n, m]`. Its MMD is the distance between the means."""
     checks.check_batches(x=x, y=y)

@@ -47,7 +47,8 @@ def embedding(
             `"largest_root"`, the authors' `largest_root_ratio`.
 
     Returns:
-        The distribution. Its arrays are `centers`, `[num_points, dim]`, `noise` and `distance_scale`.
+        The distribution. Its arrays are `centers`, `[num_points, dim]`, `index`, `[num_points]`, the sorted numbers of
+        the embedded examples, `noise` and `distance_scale`.
 
     References:
         Xiao et al., "BourGAN: Generative Networks with Metric Embeddings", NeurIPS 2018.
@@ -70,7 +71,8 @@ def embedding(
     )
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     centers = jax.ShapeDtypeStruct((num_points, dim), jnp.float32)
-    like = {"centers": centers, "noise": scalar, "distance_scale": scalar}
+    index = jax.ShapeDtypeStruct((num_points,), jnp.int32)
+    like = {"centers": centers, "index": index, "noise": scalar, "distance_scale": scalar}
     return Latent(dim, sample, Preparation(compute, like))
 
 
@@ -97,6 +99,7 @@ def _fit(source, seed, *, dim, num_points, metric, repetitions, noise, distance_
         raise UserError(f"The data cannot be embedded: {error}") from error
     return {
         "centers": found.coordinates,
+        "index": chosen,
         "noise": noise_within_groups(found.coordinates) if noise is None else noise,
         "distance_scale": found.scale if distance_scale == "geometric_mean" else found.largest_root_ratio,
     }

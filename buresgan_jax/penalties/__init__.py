@@ -12,6 +12,9 @@ from buresgan_jax.penalties._gradient import gradient_penalty_term as gradient_p
 from buresgan_jax.penalties._gradient import reject_batch_norm as reject_batch_norm
 from buresgan_jax.penalties._latent_distance import latent_distance_term as latent_distance_term
 from buresgan_jax.penalties._latent_distance import log_distance_penalty as log_distance_penalty
+from buresgan_jax.penalties._pseudo_supervision import pseudo_supervision_term as pseudo_supervision_term
+from buresgan_jax.penalties._sample_mmd import sample_mmd_penalty as sample_mmd_penalty
+from buresgan_jax.penalties._sample_mmd import sample_mmd_term as sample_mmd_term
 from buresgan_jax.penalties._witness import witness_gradient_penalty as witness_gradient_penalty
 from buresgan_jax.penalties._witness import witness_gradient_penalty_term as witness_gradient_penalty_term
 from buresgan_jax.penalties._zero_centered import r1_term as r1_term

@@ -71,7 +71,14 @@ def test_every_public_function_is_tested_here():
     exported = {name for name in buresgan_jax.__all__ if callable(getattr(buresgan_jax, name))}
     exported -= {"load_generator", "bourgain_embedding"}  # no functions of arrays in jit
     # Of single batches: test_mmd.py.
-    exported -= {"gaussian_kernel", "linear_kernel", "mmd_witness", "rational_quadratic_kernel", "squared_mmd"}
+    exported -= {
+        "cauchy_kernel",
+        "gaussian_kernel",
+        "linear_kernel",
+        "mmd_witness",
+        "rational_quadratic_kernel",
+        "squared_mmd",
+    }
     assert {getattr(function, "func", function).__name__ for function, _ in CASES.values()} == exported
 
 
