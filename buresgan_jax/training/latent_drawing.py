@@ -32,7 +32,7 @@ def draw_latent(
     Returns:
         The files, by the names of the pictures.
     """
-    state, kind, of_centers = jax.device_put(state), description.kind, algorithm.latent.centers
+    kind, of_centers = description.kind, algorithm.latent.centers
     z = np.asarray(jax.jit(algorithm.latent.sample, static_argnums=2)(state.latent, key, _NUM_POINTS))
     generate = jax.jit(algorithm.generate)
 
@@ -53,7 +53,7 @@ def draw_latent(
     made = pictures.in_plane(make(lines.reshape(-1, z.shape[1]))).reshape(*lines.shape[:2], 2)
     latent_pictures.interpolation(files["interpolation"], made, **known)
     if of_centers is not None:
-        centers = np.asarray(of_centers(state.latent))
+        centers = np.asarray(jax.jit(of_centers)(state.latent))
         centers = centers[:: -(-len(centers) // _NUM_POINTS)]
         files["latent"] = folder / "latent.png"
         of_z = {"z": z, "samples": samples, "centers": centers, "center_samples": pictures.in_plane(make(centers))}
