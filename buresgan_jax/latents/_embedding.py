@@ -71,7 +71,7 @@ def embedding(
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     centers = jax.ShapeDtypeStruct((num_points, dim), jnp.float32)
     like = {"centers": centers, "noise": scalar, "distance_scale": scalar}
-    return Latent(dim, sample, Preparation(compute, like))
+    return Latent(dim, sample, Preparation(compute, like), lambda arrays: arrays["centers"])
 
 
 def _fit(source, seed, *, dim, num_points, metric, repetitions, noise, distance_scale):
