@@ -87,7 +87,8 @@ def load_generator(
         ema: Whether to load the averaged generator; otherwise the raw one.
 
     Returns:
-        An object with `sample(n, seed)`, `generate(z)`, `latent_dim` and `export(path)`.
+        An object with `sample(n, seed)`, `generate(z)`, `sample_latent(n, seed)`, `latent_dim`, `latent_centers` and
+        `export(path)`.
 
     Raises:
         ValueError: There is no run or no such checkpoint, or it is damaged. A part of the user's own that the run uses

@@ -83,6 +83,7 @@ class Algorithm(NamedTuple):
         prepare: `(source, seed) -> prepared`, called once on the host before a new run's first step. The arrays are
             saved with the state, so that resuming and sampling need no data.
         prepared_like: Shapes and dtypes of what `prepare` returns, known without the data.
+        latent: The distribution of z; its arrays are the state's `latent`.
         batches_per_update: Real batches that one update consumes.
     """
 
@@ -92,6 +93,7 @@ class Algorithm(NamedTuple):
     sample: Callable[..., jax.Array]
     prepare: Callable[[Any, int], dict[str, PyTree]]
     prepared_like: dict[str, PyTree]
+    latent: Latent
     batches_per_update: int = 1
 
 

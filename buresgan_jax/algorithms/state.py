@@ -94,5 +94,6 @@ def make_algorithm(game: Game, update: Callable, *, batches_per_update: int = 1)
         sample=partial(sample, game),
         prepare=prepare,
         prepared_like={name: each.like for name, each in preparations.items()},
+        latent=game.latent,
         batches_per_update=batches_per_update,
     )

@@ -77,6 +77,10 @@ def _latent(component, dim, options):
     shape = jax.eval_shape(lambda arrays, key: latent.sample(arrays, key, 2), arrays, jax.random.key(0)).shape
     if shape != (2, dim):
         raise UserError(f"The latent {component.key!r} draws 2 rows of shape {shape}, config.latent.dim is {dim}.")
+    if latent.centers is not None:
+        shape = jax.eval_shape(latent.centers, arrays).shape
+        if len(shape) != 2 or shape[1] != dim:
+            raise UserError(f"The centers of the latent {component.key!r} have the shape {shape}. Return [n, {dim}].")
     return latent
 
 

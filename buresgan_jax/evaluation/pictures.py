@@ -23,7 +23,7 @@ _MIN_CELL_SIZE = 64
 _BATCH = 256
 _MAX_COLUMNS = 5  # of a gallery
 _LEGEND = {"frameon": False, "fontsize": 9, "handletextpad": 0.2, "columnspacing": 1.2}
-_GRAY, _BLUE, _ORANGE, _RED = "#9aa0a6", "#1f77b4", "#e8710a", "#c5221f"
+GRAY, _BLUE, _ORANGE, _RED = "#9aa0a6", "#1f77b4", "#e8710a", "#c5221f"
 
 
 def image_grid(
@@ -115,14 +115,14 @@ def scatter(
     figure = Figure(figsize=(6.0, 6.6), dpi=120)
     axes = figure.add_axes((0.1, 0.14, 0.87, 0.791))
     if real is not None:
-        axes.scatter(*real.T, s=4, color=_GRAY, alpha=0.35, linewidths=0)
+        axes.scatter(*real.T, s=4, color=GRAY, alpha=0.35, linewidths=0)
     numbers = _draw_samples(axes, samples, means, std, size=7)
-    numbers += _frame(axes, samples, next(x for x in (means, real, samples) if x is not None), 3 * (std or 0.0))
+    numbers += frame(axes, samples, next(x for x in (means, real, samples) if x is not None), 3 * (std or 0.0))
     axes.set_title(title or "")
     axes.set_xlabel(", ".join(numbers), fontsize=9)
     kinds = {"data": real is not None, "samples": std is None, "quality": std is not None, "modes": means is not None}
     figure.legend(handles=_legend(**kinds), loc="lower center", ncols=5, **_LEGEND)
-    _write_figure(path, figure)
+    write_figure(path, figure)
 
 
 class Panel(NamedTuple):
@@ -176,7 +176,7 @@ def gallery(
     if has_points:
         handles = _legend(data=False, samples=False, quality=True, modes=True)
         figure.legend(handles=handles, loc="outside lower center", ncols=width, **_LEGEND)
-    _write_figure(path, figure)
+    write_figure(path, figure)
 
 
 def _draw_panel(axes, panel: Panel) -> None:
@@ -188,7 +188,7 @@ def _draw_panel(axes, panel: Panel) -> None:
     else:
         numbers = _draw_samples(axes, panel.points, panel.means, panel.std, size=2)
         reference = panel.points if panel.means is None else panel.means
-        numbers += _frame(axes, panel.points, reference, 3 * (panel.std or 0.0))
+        numbers += frame(axes, panel.points, reference, 3 * (panel.std or 0.0))
     axes.set_xlabel("\n".join(numbers), fontsize=8)
 
 
@@ -237,7 +237,7 @@ def _legend(*, data: bool, samples: bool, quality: bool, modes: bool) -> list[Li
     def entry(label, **style):
         return Line2D([], [], linestyle="none", label=label, **style)
 
-    entries = [entry("data", marker=".", color=_GRAY)] if data else []
+    entries = [entry("data", marker=".", color=GRAY)] if data else []
     entries += [entry("sample", marker=".", color=_BLUE)] if samples else []
     if quality:
         entries += [entry("within 3 std of a mode", marker=".", color=_BLUE)]
@@ -277,8 +277,18 @@ def _draw_samples(axes, samples: np.ndarray, means: np.ndarray | None, std: floa
     return [f"{inside.any(0).sum()} of {len(means)} modes reached", f"{100 * good.mean():.1f} % near a mode"]
 
 
-def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> list[str]:
-    """Sets square limits around the reference points; returns how many samples lie outside, if any do."""
+def frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> list[str]:
+    """Sets square limits around reference points, and a grid.
+
+    Args:
+        axes: Matplotlib axes.
+        samples: Points that may lie outside, shape `[n, 2]`.
+        reference: Points that lie inside, shape `[m, 2]`.
+        margin: Further distance from these to the limits.
+
+    Returns:
+        A text with the number of samples that lie outside; empty if none do.
+    """
     reference = reference[np.isfinite(reference).all(1)]
     low, high = (reference.min(0), reference.max(0)) if len(reference) else (np.zeros(2), np.zeros(2))
     # A single point has no extent of its own.
@@ -289,7 +299,8 @@ def _frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> l
     return [f"{num_outside} of {len(samples)} outside the picture"] if num_outside else []
 
 
-def _write_figure(path: epath.PathLike, figure: Figure) -> None:
+def write_figure(path: epath.PathLike, figure: Figure) -> None:
+    """Writes a figure as PNG, to a local path or a URL; missing folders are made."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     _write(path, buffer.getvalue())

@@ -25,8 +25,10 @@ class Latent(NamedTuple):
         dim: Dimension of z.
         sample: `(arrays, key, n) -> z [n, dim]`, jittable.
         preparation: Makes the arrays from the data. Default: there are none.
+        centers: `arrays -> [n, dim]`, the points that samples lie around, which pictures show. Default: there are none.
     """
 
     dim: int
     sample: Callable[[Any, jax.Array, int], jax.Array]
     preparation: Preparation | None = None
+    centers: Callable[[Any], jax.Array] | None = None

@@ -19,6 +19,7 @@ from buresgan_jax.errors import one_line
 from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.training.best_checkpoint import BestCheckpoint
 from buresgan_jax.training.checkpoint import Checkpointer
+from buresgan_jax.training.latent_drawing import draw_latent
 from buresgan_jax.training.metric_writer import MetricWriter
 from buresgan_jax.training.run import OpenedRun
 from buresgan_jax.training.sampling import draw_picture, make_sampler
@@ -61,7 +62,8 @@ class Recorder:
         self.config, self.workdir, self.start = opened.config, opened.workdir, opened.start
         self.is_writer, self._description = opened.is_writer, opened.description
         self.num_examples, self.is_of_images = opened.num_examples, opened.description.kind == "images"
-        self._key, self._evaluators, self._sampler = opened.key, opened.evaluators, make_sampler(opened.algorithm)
+        self._key, self._evaluators, self._algorithm = opened.key, opened.evaluators, opened.algorithm
+        self._sampler = make_sampler(opened.algorithm)
         self._checkpointer, self._lock, self._saved_step = checkpointer, lock, opened.start
         self.evaluated, self.evaluation_error, self.final = {}, None, {}
         self._has_failed = False  # whether the last evaluation did
@@ -130,11 +132,18 @@ class Recorder:
         return self.evaluated
 
     def draw(self, step: int, state) -> epath.Path | None:
-        """Writes a picture of samples, always of the same z, as PNG and for TensorBoard; returns the file's path."""
+        """Writes a picture of samples, always of the same z, as PNG and for TensorBoard; returns the file's path.
+
+        At the last step, it writes the pictures of the latent space too.
+        """
         if not self.is_writer:
             return None
-        samples = self._sampler(state, jax.random.fold_in(self._key, 2**31 - 3), self._num_drawn, ema=True)
-        title = f"{self.config.method}, step {step}"
+        key, title = jax.random.fold_in(self._key, 2**31 - 3), f"{self.config.method}, step {step}"
+        if step == self.config.training.num_steps:
+            folder, algorithm = self.workdir / "samples", self._algorithm
+            for name, path in draw_latent(folder, algorithm, state, key, self._description, title=title).items():
+                self._writer.write_picture(step, path, name)
+        samples = self._sampler(state, key, self._num_drawn, ema=True)
         return self._write_picture(step, "samples", samples, f"step_{step:08d}.png", title)
 
     def draw_real(self, source: data.Source) -> None:

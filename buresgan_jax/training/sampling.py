@@ -45,6 +45,16 @@ def make_sampler(algorithm: Algorithm) -> Sampler:
     return sample
 
 
+def make_latent_sampler(algorithm: Algorithm) -> Callable[..., np.ndarray]:
+    """Makes `(state, key, n) -> z [n, latent_dim]` on the host: the z of `make_sampler`'s samples by the same key."""
+
+    def draw(state, key, n, *, ema):
+        del ema
+        return algorithm.latent.sample(state.latent, key, n)
+
+    return make_sampler(algorithm._replace(sample=draw))
+
+
 def draw_picture(path: epath.PathLike, samples: np.ndarray, description: data.Description, *, title: str) -> None:
     """Writes a picture as PNG: a grid of images, or a scatter of points over the true modes where they are known.
 

@@ -64,6 +64,11 @@ def _two_columns(dim):
             lambda dim: latents.Latent(dim, lambda a, k, n: jnp.zeros((n, 2))),
             r"shape \(2, 2\), config.latent.dim",
         ),
+        (
+            "latent",
+            lambda dim: latents.normal(dim)._replace(centers=lambda arrays: jnp.zeros((5, 2))),
+            r"centers of .* the shape \(5, 2\). Return \[n, 4\]",
+        ),
         ("algorithm", lambda game: game, "returned a Game, no Algorithm. Return algorithms.make_algorithm"),
     ],
 )

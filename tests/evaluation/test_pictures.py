@@ -83,23 +83,6 @@ def test_scatter_colors_samples_by_quality_and_circles_missed_modes(tmp_path):
     assert not is_red(good)
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are written, none of which cuts anything off."""
-    figures = []
-
-    class Canvas(pictures.FigureCanvasAgg):
-        def print_png(self, file):
-            super().print_png(file)
-            figures.append(self.figure)
-            box, size = self.figure.get_tightbbox(), self.figure.get_size_inches()
-            assert (box.min >= 0).all(), box
-            assert (box.max <= size).all(), (box, size)
-
-    monkeypatch.setattr(pictures, "FigureCanvasAgg", Canvas)
-    return figures
-
-
 def _legend(figure):
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 

@@ -96,3 +96,10 @@ def test_the_noise_of_one_group_is_as_long_as_its_edges():
 def test_data_that_cannot_be_embedded_are_one_clear_error(points, message):
     with pytest.raises(UserError, match=message):
         latents.embedding(4, num_points=9).preparation.compute(make_source(points), 0)
+
+
+def test_the_noise_around_a_curve_is_short_beside_the_curve():
+    angles = np.random.default_rng(0).uniform(0, 2 * np.pi, size=1000)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    middle = np.random.default_rng(1).normal(scale=0.01, size=(100, 2))
+    assert 0.01 < noise_within_groups(np.concatenate([circle, middle])) * 2 < 0.2  # times sqrt(2 dim): its length

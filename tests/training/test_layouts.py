@@ -147,7 +147,7 @@ def remembering(axis_name):
             real = jax.lax.all_gather(real, axis_name, axis=1, tiled=True)
         return Seen(state.step + 1, real), {}
 
-    return algorithms.Algorithm(None, update, generate=None, sample=None, prepare=None, prepared_like={})
+    return algorithms.Algorithm(None, update, generate=None, sample=None, prepare=None, prepared_like={}, latent=None)
 
 
 @pytest.mark.parametrize("num_devices", [2, 4])

@@ -70,3 +70,14 @@ def test_generate_takes_any_floats_under_transformations_and_explains_wrong_call
 def test_a_folder_without_a_run_is_told(tmp_path):
     with pytest.raises(ValueError, match="holds no run: .* does not exist"):
         buresgan_jax.load_generator(tmp_path)
+
+
+def test_z_of_samples_and_their_centers_are_known(run, tmp_path):
+    generator = buresgan_jax.load_generator(run)
+    z = generator.sample_latent(5, seed=3)
+    assert z.shape == (5, generator.latent_dim)
+    np.testing.assert_allclose(generator.generate(z), generator.sample(5, seed=3), rtol=1e-4, atol=1e-5)
+    assert generator.latent_centers is None
+    config = helpers.load_config("ring", "bourgan,smoke")
+    helpers.save_random_run(tmp_path, config, steps=(1,))
+    assert buresgan_jax.load_generator(tmp_path).latent_centers.shape == (config.latent.num_points, config.latent.dim)
