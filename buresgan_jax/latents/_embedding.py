@@ -115,7 +115,8 @@ def noise_within_groups(centers: np.ndarray) -> float:
     The edges of the shortest tree that joins all centers are short inside groups and long between them. The first step
     by a factor of 2 or more among the longer half of their lengths separates the gaps. Without one, the centers form
     one group without an inside, and the noise has the length of a median edge. A group may be a curve, which noise as
-    long as itself would leave: the length is at most the median distance to the nearest fiftieth of all centers.
+    long as itself would leave: the length is at most the median radius of a ball around a center that holds a twentieth
+    of all centers.
 
     Args:
         centers: Shape `[n, dim]`. At most 2,048 of them are looked at.
@@ -136,6 +137,6 @@ def noise_within_groups(centers: np.ndarray) -> float:
         tree.eliminate_zeros()
         groups = csgraph.connected_components(tree)[1]
         is_inside = np.triu(groups[:, None] == groups, 1)
-        near = np.partition(distances, len(centers) // 50, axis=1)[:, len(centers) // 50]
+        near = np.partition(distances, len(centers) // 20, axis=1)[:, len(centers) // 20]
         length = min(np.median(distances[is_inside]), np.median(near)) or length
     return float(length / np.sqrt(2 * centers.shape[1]))
