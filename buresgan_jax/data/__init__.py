@@ -22,6 +22,8 @@ from buresgan_jax.data.images import mnist as mnist
 from buresgan_jax.data.images import stl10 as stl10
 from buresgan_jax.data.images import tfds as tfds
 from buresgan_jax.data.images import tfds_source as tfds_source
+from buresgan_jax.data.joined import joined as joined
+from buresgan_jax.data.joined import joined_source as joined_source
 from buresgan_jax.data.pipeline import batch_indices as batch_indices
 from buresgan_jax.data.pipeline import prefetch as prefetch
 from buresgan_jax.data.pipeline import read_steps as read_steps

@@ -22,7 +22,7 @@ def describe(name, **given):
 
 
 def test_every_data_set_is_found_under_its_name():
-    assert set(SETS) == {*POINTS, *data.IMAGE_SETS, "stacked_mnist", "tfds", "image_folder"}
+    assert set(SETS) == {*POINTS, *data.IMAGE_SETS, "stacked_mnist", "joined", "tfds", "image_folder"}
     assert all(getattr(data, name) is component for name, component in SETS.items())
     assert {component.kind for component in SETS.values()} == {"data"}
     assert {name for name, component in SETS.items() if component.facts["is_drawn"]} == {*POINTS, "stacked_mnist"}

@@ -4,11 +4,12 @@ import csv
 import pathlib
 
 import helpers
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from buresgan_jax import metrics, suite
+from buresgan_jax import builders, metrics, suite
 from buresgan_jax.config import METHODS, PAPER_METHODS
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, tables
@@ -184,10 +185,25 @@ def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
     names.seeds = "0:1"
     made = suite.make_cells(names, pathlib.Path("configs").resolve(), tmp_path)
     of_mmd = {name for name in METHODS if name.startswith("mmd_")}
-    others = {"gan", "hinge", "bures", "mmd_repulsive+bures"}
-    expected = of_mmd | others if file.stem == "mmd" else set(PAPER_METHODS)
+    own = {
+        "mmd": of_mmd | {"gan", "hinge", "bures", "mmd_repulsive+bures"},
+        "weak_discriminator": {"gan", "pacgan", "bures", "mmd_repulsive", "bourgan", "pairing"},
+    }
+    expected = own.get(file.stem, set(PAPER_METHODS))
     assert {cell.labels["method"] for cell in made} == expected
     assert f"--config=configs/suites/{file.stem}.py --workdir=" in file.read_text()
+
+
+def test_a_weak_discriminator_has_its_share_of_the_generators_width_with_every_method(tmp_path):
+    names = suite._load(pathlib.Path("configs/suites/weak_discriminator.py")).get_config()
+    names.seeds = "0:1"
+    for cell in suite.make_cells(names, pathlib.Path("configs").resolve(), tmp_path):
+        parts = {"stacked_mnist_half": 2, "stacked_mnist_quarter": 4}[cell.labels["data"]]
+        assert cell.config.generator.base_filters == 64
+        algorithm, example = builders.algorithm(cell.config), np.zeros((28, 28, 3), np.float32)
+        state = jax.eval_shape(algorithm.init, jax.random.key(0), example, algorithm.prepared_like)
+        kernels = [leaf for leaf in jax.tree.leaves(state.discriminator.params) if leaf.ndim == 4]
+        assert min(leaf.shape[-1] for leaf in kernels) == 64 // parts
 
 
 def test_runs_share_one_classifier(monkeypatch, tmp_path):

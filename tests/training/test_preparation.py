@@ -3,8 +3,12 @@
 import jax
 import numpy as np
 import pytest
+from helpers import assert_same, make_config
 
+from buresgan_jax import distances
 from buresgan_jax.errors import UserError
+from buresgan_jax.runtime import signals
+from buresgan_jax.training import loop, opening, preparation
 from buresgan_jax.training.preparation import prepared_arrays
 
 LIKE = {"latent": {"centers": jax.ShapeDtypeStruct((3, 2), np.float32)}, "z": jax.ShapeDtypeStruct((4,), np.int32)}
@@ -58,3 +62,30 @@ def test_what_was_not_declared_is_refused(tmp_path, computed, message):
 def test_nothing_to_prepare_computes_and_writes_nothing(tmp_path):
     assert prepared_arrays({}, None, tmp_path / "prepared.npz", 0, is_writer=True) == {}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fitted_latent_is_the_same_on_one_and_four_devices_and_after_a_resume(tmp_path, monkeypatch):
+    config = make_config("bourgan", data__num_examples=64, training__num_steps=2)
+
+    def opened(folder):
+        with signals.StopSignals(alone=True) as stops:
+            rows = slice(0, config.training.batch_size)
+            run, recorder = opening.open_run(config, tmp_path / folder, stops, rows=rows)
+        recorder.close()
+        return run.start, jax.device_get(run.state.latent)
+
+    assert jax.device_count() == 4
+    four = loop.train_and_evaluate(config, tmp_path / "four").latent
+    assert four["centers"].shape == (32, 4)
+    (tmp_path / "four" / preparation.FILE).unlink(missing_ok=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(distances, "bourgain_embedding", None)  # nothing is fitted again
+        start, resumed = opened("four")
+    assert start == 2
+    assert_same(resumed, four)
+    first = jax.local_devices()[:1]
+    for name, value in (("device_count", 1), ("local_device_count", 1), ("local_devices", first)):
+        monkeypatch.setattr(jax, name, lambda value=value: value)
+    start, one = opened("one")
+    assert start == 0
+    assert_same(one, four)
