@@ -69,6 +69,10 @@ def _method(name):
     return METHODS[name]
 
 
+def _method_of(config):
+    return _method(config.method.partition("+")[0])
+
+
 def _component_of(name):
     return (name,) if ":" in name and not isinstance(catalog.load(name), Method) else ()
 
@@ -132,7 +136,7 @@ def use_points(config: config_dict.ConfigDict) -> None:
     config.training.sample_every_steps = 2_500
     config.training.checkpoint_every_steps = 2_500
     config.evaluation.every_steps = 2_500
-    for key, value in _method(config.method.partition("+")[0]).on_points.items():
+    for key, value in _method_of(config).on_points.items():
         set_key(config, key, value)
 
 
@@ -159,7 +163,7 @@ def use_images(
     config.training.log_every_steps = 20
     config.training.sample_every_steps = 500
     config.training.checkpoint_every_steps = 500
-    for key, value in _method(config.method.partition("+")[0]).on_images.items():
+    for key, value in _settings_on_images(config).items():
         set_key(config, key, value)
     if config.discriminator.name == "sngan":
         config.discriminator.spectral_multiplier = sngan_multiplier(image_size)
@@ -169,11 +173,18 @@ def use_images(
         config.optimizer.generator_learning_rate = generator
 
 
+def _settings_on_images(config):
+    settings = _method_of(config).on_images
+    if settings is None:
+        raise UserError(f"The method {config.method!r} is for points, {config.data.name!r} has images.")
+    return settings
+
+
 def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
     """Settings of the paper's ResNets, on top of `use_images`: networks, z, batch and optimizer."""
     config.generator.name = "resnet"
     config.discriminator.name = "resnet"
-    config.latent.dim = _method(config.method.partition("+")[0]).on_images.get("latent.dim", 128)
+    config.latent.dim = _settings_on_images(config).get("latent.dim", 128)
     config.algorithm.simultaneous = False
     config.optimizer.generator_learning_rate = 5e-4
     config.optimizer.discriminator_learning_rate = 5e-4
@@ -182,12 +193,16 @@ def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
     config.optimizer.schedule = "linear"
     config.training.batch_size = 64
     config.training.num_steps = num_steps
-    config.optimizer.decay_steps = config.training.get_oneway_ref("num_steps")  # also where it is overridden
 
 
 def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
-    """The last call of every `get_config`: as many packs as there would be samples, and `smoke` shrinks everything."""
+    """The last call of every `get_config`.
+
+    There are as many packs as there would be samples, a schedule ends with the run, and `smoke` shrinks everything.
+    """
     config.training.batch_size *= config.discriminator.pack
+    if config.optimizer.schedule != "constant" and config.optimizer.decay_steps is None:
+        config.optimizer.decay_steps = config.training.get_oneway_ref("num_steps")  # also where it is overridden
     keys.complete(config)
     if config.smoke:
         for key, option in keys.declared(config).items():

@@ -31,8 +31,8 @@ def squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
         TypeError: A dtype is not a real floating one, or the dtypes differ.
     """
     checks.check_batches(x=x, y=y)
-    if x.shape[1] <= _MOST_DIFFERENCES:
-        return jnp.sum((x[:, None] - y[None]) ** 2, axis=-1)
+    if 0 < x.shape[1] <= _MOST_DIFFERENCES:
+        return sum((x[:, None, axis] - y[None, :, axis]) ** 2 for axis in range(x.shape[1]))
     center = jax.lax.stop_gradient(jnp.mean(y, axis=0, keepdims=True))
     x, y = x - center, y - center
     squares = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(y**2, axis=1)[None]

@@ -17,13 +17,13 @@ def sample_mmd_penalty(fake: Array, real: Array, *, num_scales: int = 6) -> jax.
     """Computes the squared maximum mean discrepancy of two batches, with kernels as wide as the data's own distances.
 
     The kernels are Cauchy's, `1 / (1 + d / (2 scale^2))` of squared distances d. Their widths run from the real batch's
-    median distance to the nearest neighbor to its median distance, in equal ratios. Narrow kernels shape the inside of
-    modes, wide ones move mass between them.
+    median distance to the nearest neighbor to its root mean square distance, in equal ratios. Narrow kernels shape the
+    inside of modes, wide ones move mass between them.
 
     Args:
         fake: Samples of the generator, `[n, ...]`, floating dtype; each is flattened. They get the gradient.
         real: Real examples, `[m, ...]`, same dtype, treated as constants.
-        num_scales: Number of kernels. With 1, the width is the median distance.
+        num_scales: Number of kernels. With 1, the width is the root mean square distance.
 
     Returns:
         Scalar, same dtype: the sum over the kernels. The estimate is unbiased up to the widths, and may be negative.
@@ -49,11 +49,10 @@ def sample_mmd_penalty(fake: Array, real: Array, *, num_scales: int = 6) -> jax.
 
 def _scales(real, num_scales):
     """Widths of the kernels, `[num_scales]`; at least a thousandth of the longest."""
-    lengths = jnp.sqrt(squared_distances(real, real))
-    nearest = jnp.median(jnp.min(jnp.where(jnp.eye(len(real), dtype=bool), jnp.inf, lengths), axis=1))
-    longest = jnp.median(lengths)
-    longest = jnp.where(longest > 0, longest, jnp.max(lengths))
+    squared = squared_distances(real, real)
+    longest = jnp.sqrt(jnp.mean(squared))
     longest = jnp.where(longest > 0, longest, 1)
+    nearest = jnp.sqrt(jnp.median(jnp.min(jnp.where(jnp.eye(len(real), dtype=bool), jnp.inf, squared), axis=1)))
     nearest = jnp.clip(nearest, 1e-3 * longest, longest)
     return longest * (nearest / longest) ** (jnp.arange(num_scales) / max(num_scales - 1, 1))
 
@@ -61,7 +60,7 @@ def _scales(real, num_scales):
 @declarations.term(
     "sample_mmd",
     "squared MMD between the samples and the data themselves, for points",
-    Option("num_scales", 6, "widths of the kernel, from the nearest neighbors' distance to the median", least=1),
+    Option("num_scales", 6, "widths of the kernel, from the nearest neighbors' distance to the mean one", least=1),
 )
 def sample_mmd_term(step, key, *, num_scales):
     """Computes `sample_mmd_penalty` of the global batch, as a term of the generator."""

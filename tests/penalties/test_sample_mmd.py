@@ -12,10 +12,10 @@ RANDOM = np.random.default_rng
 
 def by_loops(fake, real, num_scales):
     """The same by pairs, in NumPy."""
-    nearest = distance.squareform(distance.pdist(real)) + np.diag(np.full(len(real), np.inf))
-    longest = np.median(distance.cdist(real, real))
-    total = 0
-    for scale in np.geomspace(longest, np.median(nearest.min(1)), num_scales):
+    lengths = distance.cdist(real, real)
+    longest, total = np.sqrt(np.mean(lengths**2)), 0
+    nearest = np.sqrt(np.median((lengths + np.diag(np.full(len(real), np.inf))).min(1) ** 2))
+    for scale in np.geomspace(longest, nearest, num_scales):
 
         def kernel(a, b, scale=scale):
             return 1 / (1 + np.sum((a - b) ** 2) / (2 * scale**2))
