@@ -102,10 +102,15 @@ METHODS: dict[str, Method] = {
             "terms": ("sample_mmd", "pseudo_supervision"),
             "sample_mmd.weight": 30.0,
             "pseudo_supervision.weight": 10.0,
+            "pseudo_supervision.schedule": "cosine",
+            "pseudo_supervision.schedule_end": 0.0,
+            "pseudo_supervision.schedule_steps": 12_500,
             "optimizer.schedule": "cosine",
+            "optimizer.generator_learning_rate": 3e-3,
         },
         {
             "latent.num_points": 10_000,
+            "latent.noise_factor": 4.0,
             "latent.dim": 70,  # by the rule for 10,000 points
             "training.batch_size": 256,
         },

@@ -24,6 +24,7 @@ _MOST_IN_TREE = 2048  # points whose gaps are looked at
     Option("metric", "euclidean", "distance between examples", choices=distances.EMBEDDING_METRICS),
     Option("repetitions", 5, "random subsets of each size", least=1, most=1000),
     Option("noise", None, "standard deviation of each Gaussian; None: as distances inside groups", float, least=0),
+    Option("noise_factor", 1.0, "multiplies the chosen noise; counts where noise is None", least=0),
     Option(
         "distance_scale",
         "geometric_mean",
@@ -32,7 +33,14 @@ _MOST_IN_TREE = 2048  # points whose gaps are looked at
     ),
 )
 def embedding(
-    dim: int, *, num_points: int, metric: str, repetitions: int, noise: float | None, distance_scale: str
+    dim: int,
+    *,
+    num_points: int,
+    metric: str,
+    repetitions: int,
+    noise: float | None,
+    noise_factor: float,
+    distance_scale: str,
 ) -> Latent:
     """Gaussians of equal weight and width around the coordinates of `distances.bourgain_embedding`.
 
@@ -42,7 +50,10 @@ def embedding(
         num_points: Random examples of the data.
         metric: See `distances.bourgain_embedding`.
         repetitions: See `distances.bourgain_embedding`.
-        noise: Standard deviation in each direction. The authors' is 0.01. Default: see `noise_within_groups`.
+        noise: Standard deviation in each direction. The authors' is 0.01. Default: `noise_within_groups` times
+            `noise_factor`.
+        noise_factor: With 1, the noise is as long as the distances inside groups; in each direction it is shorter than
+            a group is wide. With `sqrt(dim)`, it is as long in each direction, and a group becomes one Gaussian.
         distance_scale: What `distance_scale` of the arrays is: `"geometric_mean"`, `scale` of the embedding, or
             `"largest_root"`, the authors' `largest_root_ratio`.
 
@@ -67,6 +78,7 @@ def embedding(
         metric=metric,
         repetitions=repetitions,
         noise=noise,
+        noise_factor=noise_factor,
         distance_scale=distance_scale,
     )
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
@@ -76,7 +88,7 @@ def embedding(
     return Latent(dim, sample, Preparation(compute, like), lambda arrays: arrays["centers"])
 
 
-def _fit(source, seed, *, dim, num_points, metric, repetitions, noise, distance_scale):
+def _fit(source, seed, *, dim, num_points, metric, repetitions, noise, noise_factor, distance_scale):
     available = source.num_examples or num_points  # of an endless stream, the first ones
     if num_points > available:
         raise UserError(
@@ -100,7 +112,7 @@ def _fit(source, seed, *, dim, num_points, metric, repetitions, noise, distance_
     return {
         "centers": found.coordinates,
         "index": chosen,
-        "noise": noise_within_groups(found.coordinates) if noise is None else noise,
+        "noise": noise_factor * noise_within_groups(found.coordinates) if noise is None else noise,
         "distance_scale": found.scale if distance_scale == "geometric_mean" else found.largest_root_ratio,
     }
 
