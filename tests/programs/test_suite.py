@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from buresgan_jax import builders, metrics, suite
+from buresgan_jax import config as config_lib
 from buresgan_jax.config import METHODS, PAPER_METHODS
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, tables
@@ -179,6 +180,24 @@ def test_mistakes_end_in_one_line_before_anything_runs(monkeypatch, tmp_path, ca
     assert not (tmp_path / "new").exists()
 
 
+BEST_VARIANTS = (
+    *("no_adversary", "no_mmd", "no_supervision", "distances", "normal_latent", "fewer_points", "short_noise"),
+    *("constant_rates", "equal_rates", "with_bures"),
+)
+
+
+@pytest.mark.parametrize("name", BEST_VARIANTS)
+def test_every_variant_of_the_best_method_differs_from_it_in_one_part(name):
+    best, variant = (
+        helpers.load_config("grid", method) for method in ("best", f"buresgan_jax.configs.suites.best:{name}")
+    )
+    builders.algorithm(variant)
+    flat_best, flat = (config_lib.flatten(each) for each in (best, variant))
+    changed = {key for key in flat_best.keys() & flat.keys() if flat_best[key] != flat[key]} - {"method"}
+    allowed = {"normal_latent": 4, "fewer_points": 2, "constant_rates": 2}.get(name, 1)
+    assert 1 <= len(changed) <= allowed, changed
+
+
 @pytest.mark.parametrize("file", sorted(pathlib.Path("configs/suites").glob("*.py")), ids=lambda file: file.stem)
 def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
     names = suite._load(file).get_config()
@@ -188,6 +207,7 @@ def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
     own = {
         "mmd": of_mmd | {"gan", "hinge", "bures", "mmd_repulsive+bures"},
         "weak_discriminator": {"gan", "pacgan", "bures", "mmd_repulsive", "bourgan", "pairing"},
+        "best": {"best", *(f"buresgan_jax.configs.suites.best:{name}" for name in BEST_VARIANTS)},
     }
     expected = own.get(file.stem, set(PAPER_METHODS))
     assert {cell.labels["method"] for cell in made} == expected

@@ -1,0 +1,66 @@
+"""The method `best` and what each of its parts does: the same with one part changed, on the four mixtures.
+
+    python -m buresgan_jax.suite --config=configs/suites/best.py --workdir=runs/best
+
+One seed. Each variant is a method of this file, and can be trained like any other:
+`--config=configs/grid.py:buresgan_jax.configs.suites.best:no_mmd`.
+"""
+
+import jax.numpy as jnp
+from ml_collections import config_dict
+
+from buresgan_jax import declarations, losses
+from buresgan_jax.config import METHODS
+
+_NAME = "buresgan_jax.configs.suites.best"
+
+
+@declarations.loss("no_loss", "no adversary")
+def no_loss():
+    """Returns the loss 0 of both players."""
+
+    def zero(real_outputs, fake_outputs):
+        return 0 * (jnp.mean(real_outputs) + jnp.mean(fake_outputs))
+
+    return losses.AdversarialLoss(zero, zero)
+
+
+def _change(meaning, *, terms=("sample_mmd", "pseudo_supervision"), **changes):
+    """The method `best` with other terms or values; keys of terms that are not there are left out."""
+    best, changes = METHODS["best"], {key.replace("__", "."): value for key, value in changes.items()}
+    changed = []
+    for values in (best.settings, best.on_points):
+        kept = {key: value for key, value in values.items() if key != "terms" and key not in changes}
+        missing = {"sample_mmd", "pseudo_supervision"} - set(terms)
+        changed.append({key: value for key, value in kept.items() if key.partition(".")[0] not in missing})
+    settings, on_points = changed
+    if changes.get("latent.name") == "normal":
+        on_points = {key: value for key, value in on_points.items() if not key.startswith("latent.n")}
+    return best._replace(meaning=meaning, settings={**settings, "terms": terms}, on_points={**on_points, **changes})
+
+
+no_adversary = _change("without the adversarial loss", loss__name=f"{_NAME}:no_loss")
+no_mmd = _change("without the MMD of the samples", terms=("pseudo_supervision",))
+no_supervision = _change("without the pairs of embedding and example", terms=("sample_mmd",))
+distances = _change("BourGAN's term in place of the pairs", terms=("sample_mmd", "latent_distance"))
+normal_latent = _change("a normal latent distribution", terms=("sample_mmd",), latent__name="normal")
+fewer_points = _change("1,000 embedded points", latent__num_points=1000, latent__dim=50)
+short_noise = _change("noise as long as distances inside groups", latent__noise_factor=1.0)
+constant_rates = _change("constant learning rates", optimizer__schedule="constant")
+equal_rates = _change("the generator's learning rate 1e-3", optimizer__generator_learning_rate=1e-3)
+with_bures = _change("with the Bures penalty", terms=("sample_mmd", "pseudo_supervision", "bures"))
+
+_VARIANTS = (
+    *("no_adversary", "no_mmd", "no_supervision", "distances", "normal_latent", "fewer_points", "short_noise"),
+    *("constant_rates", "equal_rates", "with_bures"),
+)
+
+
+def get_config():
+    """The suite: names with commas between them."""
+    suite = config_dict.ConfigDict()
+    suite.data = "ring,grid,unbalanced_ring,unbalanced_grid"  # files of configs/
+    suite.methods = ",".join(["best", *(f"{_NAME}:{name}" for name in _VARIANTS)])
+    suite.seeds = "0"
+    suite.overrides = "evaluation.metrics=wasserstein,two_sample evaluation.every_steps=0"
+    return suite
