@@ -15,7 +15,6 @@ from buresgan_jax.evaluation.image_evaluator import METRIC_OPTIONS, SHARED_OPTIO
 from buresgan_jax.evaluation.modes import mode_evaluator, stacked_evaluator
 from buresgan_jax.evaluation.own_metrics import own_evaluator
 from buresgan_jax.evaluation.point_metrics import point_evaluator
-from buresgan_jax.runtime import memory
 
 
 def evaluators(
@@ -78,10 +77,7 @@ def _point_evaluator(config, names, mixture):
             f"The metrics {', '.join(names)} compare with fresh points of a known mixture, and {config.data.name!r} is "
             "none. Leave them out of evaluation.metrics."
         )
-    number = config.evaluation.num_samples
-    point_metrics.check(names, number)
-    setting, needed = f"config.evaluation.num_samples={number}", point_metrics.needed_bytes(names, number)
-    memory.require(setting, f"the distances that {', '.join(names)} compare", needed, memory.host_bytes())
+    point_metrics.check(names, config.evaluation.num_samples)
     return point_evaluator(names, mixture, config.data.name, seed=config.seed)
 
 

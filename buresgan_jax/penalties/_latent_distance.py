@@ -57,7 +57,11 @@ def _check(values):
     check=_check,
 )
 def latent_distance_term(step, key, *, metric, pairs, scale):
-    """Computes `log_distance_penalty` of samples against that of z, as a term of the generator."""
+    """Computes `log_distance_penalty` of samples against that of z, as a term of the generator.
+
+    Logs `log_distance_error` too: how far the laws of the logarithms are from each other, whatever pair has which
+    distance (1-Wasserstein). It is at most the root of the penalty.
+    """
     if scale is None and isinstance(step.state.latent, Mapping):
         scale = step.state.latent.get("distance_scale")
     if pairs == "all":
@@ -72,7 +76,20 @@ def latent_distance_term(step, key, *, metric, pairs, scale):
     between_z = jax.lax.stop_gradient(_squared_distances(z, others[1], "euclidean"))
     if pairs != "all":
         between_samples, between_z = step.gather((between_samples, between_z))  # one scale for all devices
-    return log_distance_penalty(between_samples, between_z, scale=scale)
+    value = log_distance_penalty(between_samples, between_z, scale=scale)
+    return value, {"log_distance_error": _distance_of_laws(between_samples, between_z, scale)}
+
+
+def _distance_of_laws(distances, wanted, scale):
+    """The 1-Wasserstein distance of the logarithms; pairs without a wanted distance count as right."""
+    is_counted = wanted > 0
+    distances, wanted = jax.lax.stop_gradient((distances, jnp.where(is_counted, wanted, 1)))
+    logs = jnp.log(jnp.where(is_counted, distances / wanted, 1) + _SMALLEST**2) / 2
+    wanted_logs = jnp.log(wanted) / 2
+    count = jnp.maximum(jnp.sum(is_counted), 1)
+    shift = jnp.sum(jnp.where(is_counted, logs, 0)) / count if scale is None else jnp.log(scale)
+    logs = jnp.where(is_counted, logs - shift, 0)
+    return jnp.sum(jnp.abs(jnp.sort(logs + wanted_logs) - jnp.sort(wanted_logs))) / count
 
 
 def _squared_distances(x, y, metric):

@@ -8,6 +8,7 @@ from scipy import stats
 
 from buresgan_jax import config
 from buresgan_jax.algorithms.protocol import Step, StepOutputs
+from buresgan_jax.distances import embedding
 from buresgan_jax.errors import UserError
 from buresgan_jax.penalties import latent_distance_term, log_distance_penalty
 
@@ -22,6 +23,10 @@ def make_step(generate, z, other_z, latent=()):
 
 
 def value_of(generate, z, other_z, latent=(), **options):
+    return result_of(generate, z, other_z, latent, **options)[0]
+
+
+def result_of(generate, z, other_z, latent=(), **options):
     return latent_distance_term(**options)(make_step(generate, z, other_z, latent), jax.random.key(0))
 
 
@@ -47,6 +52,19 @@ def test_both_kinds_of_pairs_are_those_of_loops():
     assert value_of(generate, z, other_z, scale=2.0, pairs="all") == pytest.approx(every, rel=1e-5)
     l1 = [np.log(np.abs(a**3 - b**3).sum() / np.linalg.norm(a - b) / 2) for a, b in zip(z, other_z, strict=True)]
     assert value_of(generate, z, other_z, scale=2.0, metric="l1") == pytest.approx(np.mean(np.square(l1)), rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2.0, None])
+def test_the_distance_between_the_laws_is_logged(scale):
+    z, other_z = RANDOM(0).normal(size=(2, 40, 3)).astype(np.float32)
+    value, metrics = result_of(lambda z: z**3, z, other_z, scale=scale)
+    between_samples, between_z = (np.linalg.norm(a - b, axis=1) for a, b in ((z**3, other_z**3), (z, other_z)))
+    fitted = np.exp(np.mean(np.log(between_samples / between_z))) if scale is None else scale
+    expected = embedding.log_distance_error(between_samples, fitted * between_z)
+    assert metrics == {"log_distance_error": pytest.approx(expected, rel=1e-4)}
+    assert metrics["log_distance_error"] <= np.sqrt(value)
+    same = result_of(lambda z: 0 * z, z, z)[1]["log_distance_error"]
+    assert same == 0
 
 
 @pytest.mark.usefixtures("x64")
