@@ -96,7 +96,7 @@ METHODS: dict[str, Method] = {
         {"latent.dim": 50},  # by the rule for 1,000 points
     ),
     "best": Method(
-        "for points in the plane: non-saturating loss + squared MMD of the samples, z around an embedding of all data",
+        "for points: non-saturating loss + MMD of the samples + error at embedded examples, around which z lies",
         {
             "latent.name": "embedding",
             "terms": ("sample_mmd", "pseudo_supervision"),

@@ -23,8 +23,8 @@ _MOST_IN_TREE = 2048  # points whose gaps are looked at
     Option("num_points", 1000, "random examples that are embedded", least=2, most=50_000, smoke=32),
     Option("metric", "euclidean", "distance between examples", choices=distances.EMBEDDING_METRICS),
     Option("repetitions", 5, "random subsets of each size", least=1, most=1000),
-    Option("noise", None, "standard deviation of each Gaussian; None: as distances inside groups", float, least=0),
-    Option("noise_factor", 1.0, "multiplies the chosen noise; counts where noise is None", least=0),
+    Option("noise", None, "standard deviation of each Gaussian; None: from distances inside groups", float, least=0),
+    Option("noise_factor", 1.0, "factor on the automatic noise", least=0, read_with=("latent.noise", (None,))),
     Option(
         "distance_scale",
         "geometric_mean",
@@ -118,7 +118,7 @@ def _fit(source, seed, *, dim, num_points, metric, repetitions, noise, noise_fac
 
 
 def noise_within_groups(centers: np.ndarray) -> float:
-    """Chooses the noise around centers: as long as the distances inside the groups that they form.
+    """Chooses the noise around centers: about as long as the distances inside the groups that they form.
 
     The mixture then fills a group and leaves the gaps. With less noise, z is nearly one of the centers, and the
     generator may map each to a point. With more, the term `latent_distance` asks for samples as far apart as the noise
@@ -149,6 +149,6 @@ def noise_within_groups(centers: np.ndarray) -> float:
         tree.eliminate_zeros()
         groups = csgraph.connected_components(tree)[1]
         is_inside = np.triu(groups[:, None] == groups, 1)
-        near = np.partition(distances, len(centers) // 20, axis=1)[:, len(centers) // 20]
-        length = min(np.median(distances[is_inside]), np.median(near)) or length
+        rank = max(1, len(centers) // 20)  # 0 is the center itself
+        length = min(np.median(distances[is_inside]), np.median(np.partition(distances, rank, axis=1)[:, rank]))
     return float(length / np.sqrt(2 * centers.shape[1]))

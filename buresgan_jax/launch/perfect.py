@@ -1,6 +1,7 @@
 """Perfect samples of each data set of a suite, evaluated as its runs are: the best values that numbers can have."""
 
 import csv
+import functools
 import hashlib
 import pathlib
 from collections.abc import Collection, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 
 from etils import epath
 
-from buresgan_jax import __version__, builders
+from buresgan_jax import builders
 from buresgan_jax.evaluation import tables
 from buresgan_jax.evaluation.evaluators import AVERAGED
 from buresgan_jax.launch.processes import Cell
@@ -63,8 +64,17 @@ def _protocol(config):
     """Text that differs where numbers may; None where a part of the user's own makes them."""
     if ":" in config.data.name or ":" in config.evaluation.metrics:
         return None
-    facts = (__version__, config.data.to_json(sort_keys=True), config.evaluation.to_json(sort_keys=True))
+    facts = (_code(), config.data.to_json(sort_keys=True), config.evaluation.to_json(sort_keys=True))
     return f"sha256_{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+
+
+@functools.cache
+def _code():
+    """Digest of the code that makes samples and numbers."""
+    package, digest = pathlib.Path(__file__).parents[1], hashlib.sha256()
+    for file in sorted(file for part in ("data", "evaluation", "metrics") for file in (package / part).glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _read(file):

@@ -17,8 +17,8 @@ def sample_mmd_penalty(fake: Array, real: Array, *, num_scales: int = 6) -> jax.
     """Computes the squared maximum mean discrepancy of two batches, with kernels as wide as the data's own distances.
 
     The kernels are Cauchy's, `1 / (1 + d / (2 scale^2))` of squared distances d. Their widths run from the real batch's
-    median distance to the nearest neighbor to its root mean square distance, in equal ratios. Narrow kernels shape the
-    inside of modes, wide ones move mass between them.
+    median distance to the nearest neighbor to its root mean square distance between two rows, in equal ratios. Narrow
+    kernels shape the inside of modes, wide ones move mass between them.
 
     Args:
         fake: Samples of the generator, `[n, ...]`, floating dtype; each is flattened. They get the gradient.
@@ -26,8 +26,8 @@ def sample_mmd_penalty(fake: Array, real: Array, *, num_scales: int = 6) -> jax.
         num_scales: Number of kernels. With 1, the width is the root mean square distance.
 
     Returns:
-        Scalar, same dtype: the sum over the kernels. The estimate is unbiased up to the widths, and may be negative.
-        If the real examples are all equal, it is finite.
+        Scalar, same dtype: the sum over the kernels. It may be negative. The estimate is unbiased for fixed widths;
+        here they come from the same real batch. If the real examples are all equal, it is finite.
 
     Raises:
         ValueError: A batch has fewer than 2 rows.
@@ -60,7 +60,12 @@ def _scales(real, num_scales):
 @declarations.term(
     "sample_mmd",
     "squared MMD between the samples and the data themselves, for points",
-    Option("num_scales", 6, "widths of the kernel, from the nearest neighbors' distance to the mean one", least=1),
+    Option(
+        "num_scales",
+        6,
+        "widths of the kernel, from the nearest neighbors' distance to the longest",
+        least=1,
+    ),
 )
 def sample_mmd_term(step, key, *, num_scales):
     """Computes `sample_mmd_penalty` of the global batch, as a term of the generator."""

@@ -162,8 +162,9 @@ def test_a_schedule_ends_with_the_run_and_the_best_method_has_one_setting_for_al
     for name in ("ring", "grid", "unbalanced_ring", "unbalanced_grid"):
         full = load_config(name, "best")
         assert full.optimizer.decay_steps == full.training.num_steps
-        groups = ("latent", "generator", "discriminator", "loss", "sample_mmd", "pseudo_supervision", "algorithm")
-        settings.add(tuple(str(full[group]) for group in groups) + (full.training.batch_size,))
+        groups = ("latent", "generator", "discriminator", "loss", "sample_mmd", "pseudo_supervision", "optimizer")
+        training = full.training.batch_size, full.training.num_steps, full.training.ema_decay
+        settings.add(tuple(str(full[group]) for group in groups) + training)
     assert len(settings) == 1
     full.update_from_flattened_dict({"training.num_steps": 10})
     assert full.optimizer.decay_steps == 10

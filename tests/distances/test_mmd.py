@@ -9,6 +9,7 @@ import pytest
 from jax.test_util import check_grads
 
 from buresgan_jax.distances import (
+    cauchy_kernel,
     gaussian_kernel,
     linear_kernel,
     mean_kernel,
@@ -31,6 +32,10 @@ KERNELS = {
     "rational_quadratic": (
         functools.partial(rational_quadratic_kernel, exponents=EXPONENTS),
         lambda a, b: sum((1 + np.sum((a - b) ** 2) / (2 * power)) ** -power for power in EXPONENTS),
+    ),
+    "cauchy": (
+        functools.partial(cauchy_kernel, scales=WIDTHS),
+        lambda a, b: sum(1 / (1 + np.sum((a - b) ** 2) / (2 * width**2)) for width in WIDTHS),
     ),
     "linear": (linear_kernel, np.dot),
 }
@@ -66,7 +71,7 @@ def test_estimates_equal_double_loops(name, dim):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("dim", [3, 40])
-@pytest.mark.parametrize("name", ["gaussian", "rational_quadratic"])
+@pytest.mark.parametrize("name", ["gaussian", "rational_quadratic", "cauchy"])
 def test_derivatives(name, dim):
     x, y = batches(dim, 3, 4)
     function = functools.partial(squared_mmd, kernel=KERNELS[name][0])

@@ -98,6 +98,12 @@ def test_data_that_cannot_be_embedded_are_one_clear_error(points, message):
         latents.embedding(4, num_points=9).preparation.compute(make_source(points), 0)
 
 
+@pytest.mark.parametrize("num", [4, 16])
+def test_few_centers_have_noise_between_them(num):
+    centers = np.repeat([[0.0, 0], [9, 0]], num // 2, axis=0) + np.random.default_rng(0).normal(size=(num, 2))
+    assert 0.05 < noise_within_groups(centers) < 2
+
+
 def test_the_noise_around_a_curve_is_short_beside_the_curve():
     angles = np.random.default_rng(0).uniform(0, 2 * np.pi, size=1000)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)

@@ -1,8 +1,10 @@
 """The term that ties the centers of the latent distribution to their examples."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
 from buresgan_jax import config
 from buresgan_jax.algorithms.protocol import Step, StepOutputs
@@ -35,7 +37,25 @@ def test_the_mean_has_the_error_1_and_a_batch_without_embedded_examples_0():
     assert value_of(lambda z: 0 * z[:, :2], EMBEDDED, np.zeros((3, 2))) == 0
 
 
+@pytest.mark.usefixtures("x64")
+def test_the_gradient_is_that_of_finite_differences():
+    real = np.random.default_rng(1).normal(size=(4, 2))
+
+    def value(weights):
+        return value_of(lambda z: jnp.tanh(z @ weights), [9, 3, 11, 2], real)
+
+    check_grads(value, (np.random.default_rng(2).normal(size=(4, 2)),), order=1, modes=["rev"], atol=1e-5, rtol=1e-5)
+
+
+def test_it_refuses_examples_that_never_come_again():
+    made = config.finish(config.default("gan+embedding+pseudo_supervision"))
+    made.data.num_examples = 100
+    config.check(made)
+    made.data.num_examples = None
+    with pytest.raises(UserError, match="the data are endless. Set config.data.num_examples"):
+        config.check(made)
+
+
 def test_it_needs_the_latent_distribution_that_knows_the_examples():
     with pytest.raises(UserError, match=r"METHOD\+embedding\+pseudo_supervision"):
         config.check(config.finish(config.default("gan+pseudo_supervision")))
-    config.check(config.finish(config.default("gan+embedding+pseudo_supervision")))

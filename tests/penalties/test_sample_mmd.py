@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 from scipy.spatial import distance
 
 from buresgan_jax.penalties import sample_mmd_penalty
@@ -45,6 +46,13 @@ def test_the_gradient_spreads_collapsed_modes_and_moves_mass_to_empty_ones():
     assert np.sum(outwards * (narrow - means.repeat(64, axis=0))) > 0
     one_mode = means[:1].repeat(128, axis=0) + np.float32(RANDOM(1).normal(scale=0.02, size=(128, 2)))
     assert np.mean(-jax.grad(sample_mmd_penalty)(one_mode, real)[:, 0]) > 0
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_gradient_is_that_of_finite_differences_and_the_examples_get_none():
+    fake, real = RANDOM(0).normal(size=(5, 2)), RANDOM(1).normal(size=(7, 2))
+    check_grads(lambda fake: sample_mmd_penalty(fake, real), (fake,), order=1, modes=["rev"], atol=1e-5, rtol=1e-5)
+    assert (jax.grad(sample_mmd_penalty, argnums=1)(fake, real) == 0).all()
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
