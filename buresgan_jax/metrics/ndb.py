@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 from scipy.special import erfc, rel_entr
 
 from buresgan_jax.metrics import inputs
@@ -74,7 +75,8 @@ def k_means(features: ArrayLike, num_bins: int, *, seed: int = 0, max_iterations
         Arthur, Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
     """
     inputs.check_positive_integer(num_bins=num_bins, max_iterations=max_iterations)
-    features = inputs.check_features("real", features, min_samples=num_bins, lower="num_bins").astype(np.float64)
+    features = inputs.check_features("real", features, min_samples=num_bins, lower="num_bins")
+    features = features.astype(np.float64, copy=False)
     centers = _spread_out(features, num_bins, np.random.default_rng(seed))
     assigned = None
     for _ in range(max_iterations):
@@ -82,8 +84,7 @@ def k_means(features: ArrayLike, num_bins: int, *, seed: int = 0, max_iterations
         if before is not None and (assigned == before).all():
             break
         counts = np.bincount(assigned, minlength=num_bins)
-        sums = np.zeros_like(centers)
-        np.add.at(sums, assigned, features)
+        sums = _indicators(assigned, num_bins) @ features
         centers[counts > 0] = sums[counts > 0] / counts[counts > 0, None]
     return centers
 
@@ -142,6 +143,12 @@ def _spread_out(features, num_bins, random):
         weights = squares / total if total > 0 else None  # all examples are centers already
         centers.append(features[random.choice(len(features), p=weights)])
     return np.stack(centers)
+
+
+def _indicators(assigned, num_bins):
+    """Makes the sparse matrix `[num_bins, n]` with a one where an example is in a bin: adds up bins fast."""
+    places = assigned, np.arange(len(assigned))
+    return csr_array((np.ones(len(assigned)), places), shape=(num_bins, len(assigned)))
 
 
 def _nearest(features, centers):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from golden import metrics as golden_metrics
+from scipy.cluster.vq import kmeans2
 
 from buresgan_jax.metrics import (
     bin_counts,
@@ -222,6 +223,11 @@ def test_bins_find_a_lost_mode():
 def test_k_means_of_repeated_examples_ends():
     centers = k_means(np.repeat(np.eye(2), 5, axis=0), 4)
     assert {tuple(center) for center in centers} == {(1, 0), (0, 1)}
+
+
+def test_k_means_ends_where_a_step_of_scipy_moves_nothing():
+    centers = k_means(REAL, 6)
+    np.testing.assert_allclose(kmeans2(REAL, centers, iter=1, minit="matrix")[0], centers, rtol=1e-12, atol=1e-14)
 
 
 # Bad input
