@@ -225,8 +225,20 @@ def test_k_means_of_repeated_examples_ends():
     assert {tuple(center) for center in centers} == {(1, 0), (0, 1)}
 
 
-def test_k_means_ends_where_a_step_of_scipy_moves_nothing():
-    centers = k_means(REAL, 6)
+def test_candidates_make_a_better_start():
+    random = np.random.default_rng(0)
+    points = 5 * random.normal(size=(20, 2))[np.arange(400) % 20] + random.normal(size=(400, 2))
+
+    def mean_error(num_candidates):
+        found = [k_means(points, 20, seed=seed, max_iterations=1, num_candidates=num_candidates) for seed in range(10)]
+        return np.mean([np.square(points[:, None] - centers).sum(2).min(1).mean() for centers in found])
+
+    assert mean_error(5) < 0.95 * mean_error(1)
+
+
+@pytest.mark.parametrize("num_candidates", [1, 4])
+def test_k_means_ends_where_a_step_of_scipy_moves_nothing(num_candidates):
+    centers = k_means(REAL, 6, num_candidates=num_candidates)
     np.testing.assert_allclose(kmeans2(REAL, centers, iter=1, minit="matrix")[0], centers, rtol=1e-12, atol=1e-14)
 
 
