@@ -112,6 +112,25 @@ def test_inception_variance_is_the_spread_of_each_class():
     assert inception_variance(sure, num_splits=2).mean == pytest.approx((1 / 4 * 3 / 4) ** 0.5)
 
 
+def test_inception_variance_of_the_paper_is_the_root_of_the_mean_distance():
+    logits = golden_metrics.logits()
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = []
+    for part in (probabilities[:50], probabilities[50:]):
+        center = sum(part) / 50
+        expected.append((sum(sum((row - center) ** 2) ** 0.5 for row in part) / 50) ** 0.5)
+    value = inception_variance(logits, num_splits=2, variant="paper")
+    assert value == pytest.approx((np.mean(expected), np.std(expected)), rel=1e-12)
+
+
+def test_inception_variance_of_one_and_of_two_predictions():
+    # Both classes of 1000 have the standard deviation 1/2, and all rows lie sqrt(1/2) from their mean.
+    two = np.eye(1000)[np.arange(40) % 2]
+    for variant, expected in (("code", (0.5 + 0.5) / 1000), ("paper", 0.5**0.25)):
+        assert inception_variance(probabilities=two, variant=variant) == pytest.approx((expected, 0), rel=1e-12)
+        assert inception_variance(probabilities=two[::2].repeat(2, 0), variant=variant) == (0, 0)
+
+
 # Precision and recall
 
 
@@ -265,6 +284,7 @@ NAN = np.full((100, 8), np.nan)
         (lambda: inception_score(), "exactly one of logits and probabilities"),
         (lambda: inception_score(NAN), "100 of 100 samples of logits are not finite"),
         (lambda: inception_variance(FAKE[:19]), "logits has too few samples: this metric needs at least 20, got 19"),
+        (lambda: inception_variance(FAKE, variant="eq15"), "variant must be one of 'code', 'paper', got 'eq15'"),
         (lambda: class_statistics(probabilities=FAKE), "must not be negative, and each row must add up to 1"),
         (lambda: class_statistics(), "exactly one of logits and probabilities"),
         (
