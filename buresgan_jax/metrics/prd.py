@@ -46,7 +46,7 @@ def precision_recall_curve(
         seed: Seed of the starts, and of the random part of the larger set: both sets count with equally many examples.
 
     Returns:
-        The curve. Swapped sets give the swapped curve. The order of equally many examples changes nothing.
+        The curve. Swapped sets give the swapped curve. The order of the examples changes nothing.
 
     Raises:
         ValueError: There are too few examples, the dims differ, a value is not finite, or an option is below its
@@ -61,6 +61,7 @@ def precision_recall_curve(
         https://arxiv.org/abs/1806.00035
     """
     inputs.check_positive_integer(num_clusters=num_clusters, num_runs=num_runs)
+    _check_num_angles(num_angles)  # before the work
     min_samples = -(-num_clusters // 2)
     real = inputs.check_features("real", real, min_samples=min_samples, lower="num_clusters")
     fake = inputs.check_features("fake", fake, min_samples=min_samples, lower="num_clusters")
@@ -93,8 +94,7 @@ def precision_recall_curve_of_histograms(
         ValueError: The histograms do not have the same shape `[num_bins]`, values that are not negative, and positive
             finite sums, or there are fewer than 3 angles.
     """
-    if not isinstance(num_angles, int | np.integer) or num_angles < 3:
-        raise ValueError(f"num_angles must be an integer of at least 3, got {num_angles!r}.")
+    _check_num_angles(num_angles)
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     if real.ndim != 1 or real.shape != fake.shape:
         raise ValueError(f"real and fake must have the same shape [num_bins], got {real.shape} and {fake.shape}.")
@@ -130,6 +130,11 @@ def largest_f_score(curve: PrecisionRecallCurve, *, beta: float = 8) -> float:
     sums = beta**2 * precision + recall
     scores = np.divide((1 + beta**2) * precision * recall, sums, out=np.zeros_like(sums), where=sums > 0)
     return float(scores.max())
+
+
+def _check_num_angles(num_angles):
+    if not isinstance(num_angles, int | np.integer) or num_angles < 3:
+        raise ValueError(f"num_angles must be an integer of at least 3, got {num_angles!r}.")
 
 
 def _random_part(features, num, random):
