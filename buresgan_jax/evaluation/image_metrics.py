@@ -20,13 +20,13 @@ from buresgan_jax.extractors import Extractor, metric_name
 from buresgan_jax.metrics import inputs
 
 # Fixed numbers of draws, as in the metric's package or paper; each entry reports its own.
-_NUM_BINS, _NUM_PAIRS, _NUM_SUBSETS = 100, 1000, 100
+_NUM_BINS, _NUM_CLUSTERS, _NUM_PAIRS, _NUM_RUNS, _NUM_SUBSETS = 100, 20, 1000, 10, 100
 
 _SUBSET_SIZE = Option(
     "subset_size", 1000, "most images in each of the 100 subsets of kernel_distance", least=2, is_free=True, smoke=8
 )
 _NUM_SPLITS = Option(
-    "num_splits", 10, "splits of inception_score and inception_variance", least=1, is_free=True, smoke=2
+    "num_splits", 10, "splits of inception_score and both inception variances", least=1, is_free=True, smoke=2
 )
 _NUM_NEIGHBORS = Option("num_neighbors", 5, "neighbors in precision_recall", least=1, is_free=True)
 
@@ -85,10 +85,15 @@ def _inception_score(_, fake, *, seed, num_splits):
     return {"inception_score": {"value": found.mean, "std": found.std}}
 
 
-@declarations.metric("inception_variance", "how diverse the classes are", _NUM_SPLITS, larger_is_better=True)
-def _inception_variance(_, fake, *, seed, num_splits):
-    found = metrics.inception_variance(fake, num_splits=num_splits)
-    return {"inception_variance": {"value": found.mean, "std": found.std}}
+def _inception_variance(_, fake, *, seed, num_splits, name, variant):
+    found = metrics.inception_variance(fake, num_splits=num_splits, variant=variant)
+    return {name: {"value": found.mean, "std": found.std, "variant": variant}}
+
+
+def _declare_inception_variance(name, variant, meaning):
+    measure = functools.partial(_inception_variance, name=name, variant=variant)
+    component = declarations.metric(name, meaning, _NUM_SPLITS, larger_is_better=True)(measure)
+    return ImageMetric(component, "logits", uses_real=False, min_samples=lambda options: 2 * options["num_splits"])
 
 
 @declarations.metric(
@@ -112,6 +117,19 @@ def _precision_recall(real, fake, *, seed, num_neighbors):
     real, fake, counts = _equally_many(real, fake)
     found = metrics.precision_recall(real, fake, num_neighbors=num_neighbors)
     return {name: {"value": value, **counts} for name, value in found._asdict().items()}
+
+
+@declarations.metric(
+    "prd",
+    "F_8 (recall) and F_1/8 (precision) of the precision-recall curve over clusters",
+    larger_is_better={"prd_f8": True, "prd_f1_8": True},
+)
+def _prd(real, fake, *, seed):
+    real, fake, counts = _equally_many(real, fake)
+    curve = metrics.precision_recall_curve(real, fake, num_clusters=_NUM_CLUSTERS, num_runs=_NUM_RUNS, seed=seed)
+    facts = {"num_clusters": _NUM_CLUSTERS, "num_runs": _NUM_RUNS, **counts}
+    betas = {"prd_f8": 8, "prd_f1_8": 1 / 8}
+    return {name: {"value": metrics.largest_f_score(curve, beta=beta), **facts} for name, beta in betas.items()}
 
 
 def _sliced_wasserstein(real, fake, *, seed, name, variant):
@@ -150,8 +168,10 @@ _ALL = (
     ImageMetric(_frechet_distance, "moments", min_samples=lambda options: 2),
     ImageMetric(_kernel_distance, "features", min_samples=lambda options: 2),
     ImageMetric(_inception_score, "logits", uses_real=False, min_samples=lambda options: options["num_splits"]),
-    ImageMetric(_inception_variance, "logits", uses_real=False, min_samples=lambda options: 2 * options["num_splits"]),
+    _declare_inception_variance("inception_variance", "code", "how diverse the classes are"),
+    _declare_inception_variance("inception_variance_paper", "paper", "the same by equation 15 of MaEM-GAN's paper"),
     ImageMetric(_precision_recall, "features", min_samples=lambda options: options["num_neighbors"] + 1),
+    ImageMetric(_prd, "features", min_samples=lambda options: _NUM_CLUSTERS // 2),
     ImageMetric(_different_bins, "features", min_samples=lambda options: _NUM_BINS),
     _declare_sliced_wasserstein("sliced_wasserstein", "bures_gan", "BuresGAN's authors"),
     _declare_sliced_wasserstein("sliced_wasserstein_progan", "progan", "ProGAN's authors"),

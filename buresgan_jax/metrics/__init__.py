@@ -31,6 +31,10 @@ from buresgan_jax.metrics.ndb import bin_counts as bin_counts
 from buresgan_jax.metrics.ndb import compare_bins as compare_bins
 from buresgan_jax.metrics.ndb import k_means as k_means
 from buresgan_jax.metrics.ndb import number_of_different_bins as number_of_different_bins
+from buresgan_jax.metrics.prd import PrecisionRecallCurve as PrecisionRecallCurve
+from buresgan_jax.metrics.prd import largest_f_score as largest_f_score
+from buresgan_jax.metrics.prd import precision_recall_curve as precision_recall_curve
+from buresgan_jax.metrics.prd import precision_recall_curve_of_histograms as precision_recall_curve_of_histograms
 from buresgan_jax.metrics.precision_recall import PrecisionRecall as PrecisionRecall
 from buresgan_jax.metrics.precision_recall import precision_recall as precision_recall
 from buresgan_jax.metrics.sliced_wasserstein import SlicedWasserstein as SlicedWasserstein

@@ -1,12 +1,15 @@
 """Inception score and inception variance, from the class probabilities of generated images."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import softmax, xlogy
 
+from buresgan_jax.distances import checks
 from buresgan_jax.metrics import inputs
+
+VarianceVariant = Literal["code", "paper"]
 
 _SUM_TOLERANCE = 1e-3  # enough for probabilities in half precision
 
@@ -75,28 +78,42 @@ def inception_score(
 
 
 def inception_variance(
-    logits: ArrayLike | None = None, *, probabilities: ArrayLike | None = None, num_splits: int = 10
+    logits: ArrayLike | None = None,
+    *,
+    probabilities: ArrayLike | None = None,
+    num_splits: int = 10,
+    variant: VarianceVariant = "code",
 ) -> OverSplits:
-    """Computes the standard deviation of each class's probability over the images, averaged over the classes.
+    """Computes how much the class probabilities of generated images vary.
 
-    It is at most 1/2. It is low if the images are similar, and if the network is sure of no image's class.
+    It is low if the images are similar, and if the network is sure of no image's class.
 
     Args:
         logits: Logits of generated images, shape `[n, classes]`, at least two examples per split.
         probabilities: Probabilities instead of logits. Not negative, each row with sum 1 up to 1e-3.
         num_splits: Number of contiguous parts, in the given order of the examples.
+        variant: `"code"` is the authors' code: the standard deviation of each class's probability over the images (with
+            their number as divisor), averaged over the classes; at most 1/2. Their tables show it times 1000.
+            `"paper"` is equation 15: the square root of the mean Euclidean norm of `p(c|x) - mean_x p(c|x)`; below 1.
+            The two can rank sets differently, and the second is far larger.
 
     Raises:
         ValueError: Neither or both of logits and probabilities are given, there are fewer than two examples per split,
-            a value is not finite, the shape is not `[n, classes]`, or the rows are not probabilities.
+            a value is not finite, the shape is not `[n, classes]`, the rows are not probabilities, or the variant is
+            unknown.
+
+    Note:
+        Float64. Equation 15 does not say which output of the network it means; here both variants take the same one.
 
     References:
-        The code of MaEM-GAN (float64 here). Its tables show these numbers times 1000.
+        Liu et al., "Combating mode collapse in GANs via manifold entropy estimation", AAAI 2023.
+        https://arxiv.org/abs/2208.12055. Code: https://github.com/HaozheLiu-ST/MEE
     """
     inputs.check_positive_integer(num_splits=num_splits)
+    checks.check_choice("variant", variant, get_args(VarianceVariant))
     kind, rows = _checked(logits, probabilities, 2 * num_splits)
     shares = softmax(rows.astype(np.float64), axis=1) if kind == "logits" else rows.astype(np.float64)
-    return _over_splits(shares, num_splits, lambda part: part.std(0).mean())
+    return _over_splits(shares, num_splits, {"code": _mean_deviation, "paper": _root_mean_distance}[variant])
 
 
 def class_statistics(*, logits: ArrayLike | None = None, probabilities: ArrayLike | None = None) -> ClassStatistics:
@@ -134,6 +151,14 @@ def inception_score_from_statistics(statistics: ClassStatistics) -> float:
     mean = statistics.probabilities / statistics.num_samples
     divergence = statistics.negative_entropy / statistics.num_samples - xlogy(mean, mean).sum()
     return float(np.exp(max(divergence, 0.0)))
+
+
+def _mean_deviation(shares):
+    return shares.std(0).mean()
+
+
+def _root_mean_distance(shares):
+    return np.sqrt(np.linalg.norm(shares - shares.mean(0), axis=1).mean())  # equation 15
 
 
 def _over_splits(rows, num_splits, function):

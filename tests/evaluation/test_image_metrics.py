@@ -12,6 +12,7 @@ from buresgan_jax.evaluation import image_metrics, statistics_cache, summaries, 
 PIXELS = extractors.pixels()
 SOME = ("frechet_distance", "kernel_distance", "precision_recall", "sliced_wasserstein", "vendi_score")
 OPTIONS = {"subset_size": 20}
+VARIANCES = {"inception_variance": "code", "inception_variance_paper": "paper"}
 
 
 def compare(real, fake, names=SOME, made_by=PIXELS, **options):
@@ -73,17 +74,20 @@ def test_the_inception_score_is_of_the_logits_of_the_generated_set_alone():
         return features, 20 * features[:, :5]
 
     made_by = PIXELS._replace(function=function, name="five")
-    names, options, images = ("inception_score", "inception_variance"), {"num_splits": 3}, make_images(2)
+    names, options, images = ("inception_score", *VARIANCES), {"num_splits": 3}, make_images(2)
     sizes = {"num_real": None, "num_fake": 48, "image_shape": (16, 16, 3)}
     assert image_metrics.problems(names, made_by, options, **sizes) == {}
     assert image_metrics.needed_parts(names, of_real=True) == ()
     fake = summaries.summarize("fake", [images[:9], images[9:]], ("logits",), made_by)
     entries = image_metrics.compare(names, None, fake, made_by, options)
-    entry, variance = entries["inception_score_five"], entries["inception_variance_five"]
+    entry = entries["inception_score_five"]
     assert sorted(fake.parts["logits"].tolist()) == sorted(function(images)[1].tolist())
     expected = metrics.inception_score(fake.parts["logits"], num_splits=3, shuffle_seed=0)
     assert (entry["value"], entry["std"], entry["num_splits"]) == (expected.mean, expected.std, 3)
-    assert variance["value"] == metrics.inception_variance(fake.parts["logits"], num_splits=3).mean
+    for name, variant in VARIANCES.items():
+        expected = metrics.inception_variance(fake.parts["logits"], num_splits=3, variant=variant)
+        found = entries[f"{name}_five"]
+        assert (found["value"], found["std"], found["variant"]) == (*expected, variant)
     assert (entry["n_real"], entry["real"], entry["n_fake"]) == (None, None, 48)
     names = ("inception_score", "frechet_distance")
     canonical = [image_metrics.result_names(name, made_by._replace(is_canonical=True)) for name in names]
@@ -104,6 +108,22 @@ def test_bins_and_both_protocols_of_patches():
     expected = metrics.number_of_different_bins(*features, seed=0)
     assert found["share_of_different_bins_pixels"] == expected.share
     assert found["js_divergence_of_bins_pixels"] == pytest.approx(expected.js_divergence)
+
+
+def test_both_scores_of_the_precision_recall_curve():
+    real, fake = make_images(1), make_images(2, num=30)
+    sets = [summaries.summarize(name, [images], ("features",), PIXELS) for name, images in (("r", real), ("f", fake))]
+    entries = image_metrics.compare(("prd",), *sets, PIXELS, {}, seed=3)
+    features = sets[0].parts["features"][:30], sets[1].parts["features"]  # as many of both
+    curve = metrics.precision_recall_curve(*features, seed=3)
+    expected = {"prd_f8_pixels": 8, "prd_f1_8_pixels": 1 / 8}
+    assert {name: entry["value"] for name, entry in entries.items()} == {
+        name: metrics.largest_f_score(curve, beta=beta) for name, beta in expected.items()
+    }
+    facts = ("n_real", "n_fake", "seed", "num_clusters", "num_runs")
+    assert [entries["prd_f8_pixels"][fact] for fact in facts] == [30, 30, 3, 20, 10]
+    sizes = {"num_real": 48, "num_fake": 9, "image_shape": (16, 16, 3)}
+    assert "needs at least 10, got 9" in image_metrics.problems(("prd",), PIXELS, {}, **sizes)["prd"]
 
 
 def test_the_names_of_the_canonical_network_are_understood_with_it():

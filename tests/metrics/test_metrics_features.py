@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from golden import metrics as golden_metrics
+from scipy.cluster.vq import kmeans2
 
 from buresgan_jax.metrics import (
     bin_counts,
@@ -109,6 +110,25 @@ def test_inception_variance_is_the_spread_of_each_class():
     assert inception_variance(np.tile(logits[:1], (20, 1)), num_splits=2) == pytest.approx((0, 0))
     sure = 1e4 * np.eye(4)[np.arange(80) % 4]
     assert inception_variance(sure, num_splits=2).mean == pytest.approx((1 / 4 * 3 / 4) ** 0.5)
+
+
+def test_inception_variance_of_the_paper_is_the_root_of_the_mean_distance():
+    logits = golden_metrics.logits()
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = []
+    for part in (probabilities[:50], probabilities[50:]):
+        center = sum(part) / 50
+        expected.append((sum(sum((row - center) ** 2) ** 0.5 for row in part) / 50) ** 0.5)
+    value = inception_variance(logits, num_splits=2, variant="paper")
+    assert value == pytest.approx((np.mean(expected), np.std(expected)), rel=1e-12)
+
+
+def test_inception_variance_of_one_and_of_two_predictions():
+    # Both classes of 1000 have the standard deviation 1/2, and all rows lie sqrt(1/2) from their mean.
+    two = np.eye(1000)[np.arange(40) % 2]
+    for variant, expected in (("code", (0.5 + 0.5) / 1000), ("paper", 0.5**0.25)):
+        assert inception_variance(probabilities=two, variant=variant) == pytest.approx((expected, 0), rel=1e-12)
+        assert inception_variance(probabilities=two[::2].repeat(2, 0), variant=variant) == (0, 0)
 
 
 # Precision and recall
@@ -224,6 +244,23 @@ def test_k_means_of_repeated_examples_ends():
     assert {tuple(center) for center in centers} == {(1, 0), (0, 1)}
 
 
+def test_candidates_make_a_better_start():
+    random = np.random.default_rng(0)
+    points = 5 * random.normal(size=(20, 2))[np.arange(400) % 20] + random.normal(size=(400, 2))
+
+    def mean_error(num_candidates):
+        found = [k_means(points, 20, seed=seed, max_iterations=1, num_candidates=num_candidates) for seed in range(10)]
+        return np.mean([np.square(points[:, None] - centers).sum(2).min(1).mean() for centers in found])
+
+    assert mean_error(5) < 0.95 * mean_error(1)
+
+
+@pytest.mark.parametrize("num_candidates", [1, 4])
+def test_k_means_ends_where_a_step_of_scipy_moves_nothing(num_candidates):
+    centers = k_means(REAL, 6, num_candidates=num_candidates)
+    np.testing.assert_allclose(kmeans2(REAL, centers, iter=1, minit="matrix")[0], centers, rtol=1e-12, atol=1e-14)
+
+
 # Bad input
 
 NAN = np.full((100, 8), np.nan)
@@ -247,6 +284,7 @@ NAN = np.full((100, 8), np.nan)
         (lambda: inception_score(), "exactly one of logits and probabilities"),
         (lambda: inception_score(NAN), "100 of 100 samples of logits are not finite"),
         (lambda: inception_variance(FAKE[:19]), "logits has too few samples: this metric needs at least 20, got 19"),
+        (lambda: inception_variance(FAKE, variant="eq15"), "variant must be one of 'code', 'paper', got 'eq15'"),
         (lambda: class_statistics(probabilities=FAKE), "must not be negative, and each row must add up to 1"),
         (lambda: class_statistics(), "exactly one of logits and probabilities"),
         (
