@@ -200,7 +200,7 @@ def generator(name: str, meaning: str, *options: Option, data: str = "any") -> C
 def discriminator(
     name: str, meaning: str, *options: Option, data: str = "any", takes_pairs: bool = False
 ) -> Callable[[Callable], Component]:
-    """Declares a discriminator, a decorator of `(example_shape, *, axis_name, dtype, **options) -> module`.
+    """Declares a discriminator, a decorator of `(example_shape, *, output_dim, axis_name, dtype, **options) -> module`.
 
     Args:
         name: Its name.
