@@ -104,12 +104,12 @@ def surprise_lines(runs: list[dict[str, np.ndarray]], num_steps: int = 3) -> lis
 
 
 def draw(records: dict[str, np.ndarray], file: pathlib.Path, num_steps: int = 400) -> None:
-    """Draws the share, the modes' offset and way, and the gradient of the last steps of a run."""
+    """Draws the share, the modes' offset, and the gradient of the last steps of a run."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(3, 1, sharex=True)
     last = {name: values[-num_steps:] for name, values in records.items()}
-    curves = (("near", "last parameters"), ("average_near", "average")), (("offset", "offset"), ("way", "way per step"))
+    curves = (("near", "last parameters"), ("average_near", "average")), (("offset", "offset of the modes"),)
     labels = "share near a mode", "standard deviations"
     for axis, lines, label in zip(axes, curves, labels, strict=False):
         for name, title in lines:
