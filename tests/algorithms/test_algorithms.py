@@ -61,12 +61,16 @@ STEPS = {
     "alternating_bures": {"generator": 2},
     "mdgan_v2": {"generator": 2},
     "wgan_gp": {"discriminator": 5},
+    "maem": {"discriminator": 3},
 }
 AUXILIARY = {
     "veegan": {"reconstructor"},
     "mdgan_v1": {"encoder"},
     "mdgan_v2": {"encoder", "manifold_discriminator"},
 }
+
+
+BUFFERS = {"maem": {"entropy", "real_entropy"}}
 
 
 def networks_of(state):
@@ -87,8 +91,9 @@ def test_one_update_moves_every_network_as_often_as_it_should_and_nothing_else(m
         assert all(moved), name
         assert optax.tree.get(network.opt_state, "count") == STEPS.get(method, {}).get(name, 1), name
     assert changed(state.ema, new.ema)
-    constant = (state.hyperparameters, state.buffers, state.latent)
-    assert not changed(constant, (dict(new.hyperparameters), dict(new.buffers), new.latent))
+    assert not changed((state.hyperparameters, state.latent), (dict(new.hyperparameters), new.latent))
+    assert state.buffers.keys() == new.buffers.keys() == BUFFERS.get(method, set())
+    assert all(changed(state.buffers[name], buffer) for name, buffer in new.buffers.items())
     assert {"generator_loss", "discriminator_loss"} <= metrics.keys()
     assert all(np.isfinite(value) and value.shape == () for value in metrics.values())
 
@@ -195,7 +200,7 @@ CASES = [pytest.param(*each.values, "ring", marks=each.marks) for each in FEWER]
 
 
 # Terms and algorithms that are no mean over the rows of a batch.
-QUOTIENTS = [("gan+latent_distance", "ring"), ("mmd_repulsive+scaled", "ring")]
+QUOTIENTS = [("gan+latent_distance", "ring"), ("mmd_repulsive+scaled", "ring"), ("bures+entropy", "ring")]
 
 
 @pytest.mark.parametrize(("method", "data"), [*CASES, ("bures", "mnist"), *QUOTIENTS])
@@ -229,8 +234,8 @@ def test_four_devices_compute_what_one_computes(method, data):
             del params.get("network", params)["Dense_2"]["bias"]
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5),
-        (one.ema, {name: network.params for name, network in networks_of(one).items()}),
-        (four.ema, {name: network.params for name, network in networks_of(four).items()}),
+        (one.ema, one.buffers, {name: network.params for name, network in networks_of(one).items()}),
+        (four.ema, dict(four.buffers), {name: network.params for name, network in networks_of(four).items()}),
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), sums, dict(tracker.sums))
 
