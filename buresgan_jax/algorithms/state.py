@@ -54,10 +54,9 @@ def init(game: Game, key: jax.Array, example: jax.Array, prepared: Mapping[str, 
     )
     keys = {name: jax.random.fold_in(z_key, index) for index, name in enumerate(sorted(game.buffers))}
     buffers = {name: make(state, keys[name]) for name, make in game.buffers.items()}
-    like = _outputs_like(game, z, samples, discriminator_key)
-    for term in game.generator_terms + game.discriminator_terms:
-        if term.memory is not None:
-            buffers[term.name] = term.memory.empty(like)
+    remembering = [term for term in game.generator_terms + game.discriminator_terms if term.memory is not None]
+    like = _outputs_like(game, z, samples, discriminator_key) if remembering else None
+    buffers |= {term.name: term.memory.empty(like) for term in remembering}
     return state.replace(buffers=buffers)
 
 
