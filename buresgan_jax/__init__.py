@@ -26,6 +26,8 @@ from buresgan_jax.distances import (
     inv_sqrtm,
     linear_kernel,
     mmd_witness,
+    nearest_neighbor_cross_entropy,
+    nearest_neighbor_entropy,
     pairwise_squared_bures_distance,
     rational_quadratic_kernel,
     sqrtm,
@@ -37,6 +39,7 @@ from buresgan_jax.distances import (
     squared_frobenius_distance,
     squared_frobenius_distance_from_features,
     squared_mmd,
+    squared_neighbor_distances,
     validate,
 )
 from buresgan_jax.penalties import bures_penalty
@@ -65,6 +68,8 @@ __all__ = [
     "linear_kernel",
     "gaussian_kernel",
     "load_generator",
+    "nearest_neighbor_cross_entropy",
+    "nearest_neighbor_entropy",
     "pairwise_squared_bures_distance",
     "sqrtm",
     "squared_bures_distance",
@@ -74,6 +79,7 @@ __all__ = [
     "squared_bures_wasserstein_distance",
     "squared_frobenius_distance",
     "squared_frobenius_distance_from_features",
+    "squared_neighbor_distances",
     "validate",
 ]
 

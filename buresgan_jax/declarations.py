@@ -147,6 +147,7 @@ def term(
     player: str = "generator",
     weight: float = 1.0,
     check: Callable[[Mapping[str, Any]], None] = lambda values: None,
+    memory: Callable[..., Any] | None = None,
 ) -> Callable[[Callable], Component]:
     """Declares a term, a decorator of `(step, key, **options) -> value`, or `-> (value, metrics)`.
 
@@ -157,11 +158,13 @@ def term(
         player: Whose objective it is added to, `generator` or `discriminator`.
         weight: The default weight.
         check: See `Component`.
+        memory: `(**options) -> penalties.Memory`, from the term's own options but the traced ones. The function finds
+            its arrays in `step.state.buffers[name]`. Default: the term remembers nothing.
     """
     if player not in ("generator", "discriminator"):
         raise UserError(f"The player of the term {name!r} must be generator or discriminator, got {player!r}.")
     shared = (TERM_OPTIONS[0]._replace(default=weight), *TERM_OPTIONS[1:])
-    facts = {"player": player, "shared": shared}
+    facts = {"player": player, "shared": shared, "memory": memory}
     return _declare("term", name, meaning, (*options, *shared), facts, check, _bind)
 
 
@@ -291,7 +294,7 @@ _TAKEN = {
     "latent": {"name", "dim"},
     "generator": {"name", "dtype"},
     "discriminator": {
-        *("name", "dtype", "output_dim", "pack"),
+        *("name", "dtype", "output_dim", "sampled_outputs", "pack"),
         *("spectral_norm", "spectral_multiplier", "spectral_warm_up"),
     },
     "algorithm": {"name", "objective_scale"},

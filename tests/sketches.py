@@ -1,7 +1,7 @@
-"""Seven methods as small real algorithms, declared as a user would declare them.
+"""Six methods as small real algorithms, declared as a user would declare them.
 
-Each uses a part of the protocol that few built-in methods need: a network's own vectors, a sampled head and buffers,
-pairs of codes and examples, an auxiliary network on pairs of images, schedules.
+Each uses a part of the protocol that few built-in methods need: a network's own vectors, pairs of codes and examples,
+an auxiliary network on pairs of images, schedules.
 """
 
 import functools
@@ -12,8 +12,8 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from buresgan_jax import algorithms, declarations, latents, losses, ops
-from buresgan_jax.algorithms import buffers, moves
+from buresgan_jax import algorithms, declarations, latents, losses
+from buresgan_jax.algorithms import moves
 from buresgan_jax.declarations import Option
 
 # 1. MMD-GAN with the repulsive loss: spectral normalization, 16 outputs.
@@ -73,73 +73,7 @@ def repulsive():
     return losses.AdversarialLoss(discriminator, generator)
 
 
-# 2. MaEM-GAN: a sampled head, buffers of codes, two discriminator steps, a weight that warms up.
-
-
-class SampledHead(nn.Module):
-    """A discriminator whose outputs are drawn around a mean that it gives too."""
-
-    output_dim: int
-    axis_name: str | None
-
-    @nn.compact
-    def __call__(self, x, *, train):
-        features = nn.tanh(nn.Dense(8)(x))
-        mean, log_variance = jnp.split(nn.Dense(2 * self.output_dim)(features), 2, axis=-1)
-        noise = ops.normal_rows(self.make_rng("noise"), mean.shape, axis_name=self.axis_name)
-        return mean + jnp.exp(log_variance / 2) * noise, features, {"mean": mean}
-
-
-@declarations.discriminator("sampled_head", "with outputs that are drawn")
-def sampled_head(example_shape, *, output_dim, axis_name, dtype):
-    return SampledHead(output_dim, axis_name)
-
-
-def _entropy(step, key, *, who):
-    codes = getattr(step.outputs, f"{who}_extra")["mean"]
-    squared = jnp.sum((codes[:, None] - step.state.buffers[who][None]) ** 2, axis=-1)
-    return -jnp.mean(jnp.log(jnp.min(squared, axis=1) + 1e-6))
-
-
-@declarations.algorithm(
-    "maem",
-    "entropy of codes",
-    Option("capacity", 16, "codes in a buffer", least=1),
-    requires={"loss.name": "wasserstein"},
-)
-def maem(game, *, capacity):
-    warm_up = optax.linear_schedule(0.0, 1.0, 4)
-    dim = game.discriminator.output_dim
-    terms = {
-        who: algorithms.Term(f"{who}_entropy", 0.1, functools.partial(_entropy, who=who), warm_up)
-        for who in ("real", "fake")
-    }
-    game = game._replace(
-        generator_terms=(*game.generator_terms, terms["fake"]),
-        discriminator_terms=(*game.discriminator_terms, terms["real"]),
-        buffers=dict.fromkeys(("real", "fake"), lambda state, key: jax.random.normal(key, (capacity, dim))),
-    )
-
-    def pushed(move, who):
-        rows = moves.gather(game, getattr(move.outputs, f"{who}_extra")["mean"])
-        codes = buffers.push(move.state.buffers[who], rows)
-        return move.state.replace(buffers=move.state.buffers | {who: codes})
-
-    def update(state, batches, key):
-        def discriminator_step(state, inputs):
-            batch, number = inputs
-            move = moves.discriminator_update(game, state, batch, jax.random.fold_in(key, number))
-            return pushed(move, "real"), move.metrics
-
-        state, metrics = moves.scan_moves(discriminator_step, state, batches, jnp.arange(2))
-        move = moves.generator_update(game, state, moves.nth(batches, -1), jax.random.fold_in(key, 2))
-        metrics = jax.tree.map(lambda values: values[-1], metrics) | move.metrics
-        return moves.finish_step(game, pushed(move, "fake")), metrics
-
-    return algorithms.make_algorithm(game, update, batches_per_update=2)
-
-
-# 3. A hybrid f-GAN: the discriminator estimates log p/q by the logistic loss, the generator lowers KL and reverse KL.
+# 2. A hybrid f-GAN: the discriminator estimates log p/q by the logistic loss, the generator lowers KL and reverse KL.
 
 
 @declarations.loss(
@@ -154,7 +88,7 @@ def hybrid(*, share):
     return losses.AdversarialLoss(losses.non_saturating().discriminator, generator)
 
 
-# 4. AE-OT-GAN: codes of a linear autoencoder, semi-discrete transport of a cube to them, pairs of codes and examples.
+# 3. AE-OT-GAN: codes of a linear autoencoder, semi-discrete transport of a cube to them, pairs of codes and examples.
 
 
 def _transport(source, seed, num_codes, dim):
@@ -193,7 +127,7 @@ def ae_ot(game, *, num_codes):
     return algorithms.gan(game._replace(latent=latent, generator_terms=terms))
 
 
-# 5. Pseudo-supervision: fabricated z for some examples, drawn once and kept.
+# 4. Pseudo-supervision: fabricated z for some examples, drawn once and kept.
 
 
 @declarations.algorithm("pseudo", "fabricated pairs", Option("num_pairs", 32, "examples with a z", least=1))
@@ -216,7 +150,7 @@ def pseudo(game, *, num_pairs):
     )
 
 
-# 6. InfoGAN-CR: a head of codes, an auxiliary network that sees pairs of samples, two moves of the generator.
+# 5. InfoGAN-CR: a head of codes, an auxiliary network that sees pairs of samples, two moves of the generator.
 
 NUM_CODES = 2
 
@@ -302,7 +236,7 @@ def infogan_cr(game):
     return algorithms.make_algorithm(game, update)
 
 
-# 7. R3GAN: the pairing loss with R1 and R2, a real batch for each player, and everything scheduled.
+# 6. R3GAN: the pairing loss with R1 and R2, a real batch for each player, and everything scheduled.
 
 
 @declarations.algorithm(
@@ -331,11 +265,8 @@ _R3GAN |= {"optimizer.schedule": "cosine", "optimizer.schedule_end": 0.25, "opti
 # What each needs in a config.
 SKETCHES = {
     "mmd_repulsive": ("gan+sketches:repulsive+sketches:spectral_mlp", {"discriminator.output_dim": 16}),
-    "maem": (
-        "sketches:maem+sketches:sampled_head",
-        {"discriminator.output_dim": 4, "loss.name": "wasserstein"},
-    ),
-    "bourgan": ("bourgan", {"latent.dim": 6}),  # built in by now; the only one whose z is prepared from the data
+    "maem": ("maem", {}),  # built in by now, as the next; the only one with memories of terms and a sampled head
+    "bourgan": ("bourgan", {"latent.dim": 6}),  # the only one whose z is prepared from the data
     "hybrid": ("gan+sketches:hybrid", {"loss.share": 0.25}),
     "ae_ot": ("sketches:ae_ot", {}),
     "pseudo": ("sketches:pseudo", {"algorithm.num_pairs": 16}),

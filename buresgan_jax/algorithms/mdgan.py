@@ -100,6 +100,7 @@ def mdgan_v1(
         on_z, metrics = moves.generator_gradient(rest_game, state, outputs, pullback, term_key)
         gradient = jax.tree.map(jnp.add, on_z, gradient["generator"])
         state = moves.step_generator(game, state, gradient, collections)
+        state = moves.remember(game, game.generator_terms, state, outputs)
         return moves.finish_step(game, state), first.metrics | autoencoder_metrics | metrics
 
     return make_algorithm(game, update)

@@ -191,6 +191,16 @@ def discriminator_gradient(game: Game, state: GANState, outputs, pullback, key):
 # Updates
 
 
+def remember(game: Game, terms: tuple[Term, ...], state: GANState, outputs: StepOutputs) -> GANState:
+    """The state whose buffers hold what the terms keep of a move, from this device's outputs before it."""
+    kept = {
+        term.name: term.memory.push(state.buffers[term.name], gather(game, outputs))
+        for term in terms
+        if term.memory is not None
+    }
+    return state.replace(buffers=state.buffers | kept)
+
+
 def apply_gradient(network: NetworkState, gradient, optimizer: Optimizer, learning_rate, step) -> NetworkState:
     """One optimizer step."""
     updates, opt_state = optimizer.transform.update(gradient, network.opt_state, network.params)
@@ -232,6 +242,7 @@ def simultaneous_update(game: Game, state: GANState, batch: Batch, key: jax.Arra
     discriminator_grad, metrics = discriminator_gradient(game, state, outputs, pullback, discriminator_key)
     state = step_generator(game, state, generator_grad, generator_collections)
     state = step_discriminator(game, state, discriminator_grad, collections)
+    state = remember(game, game.generator_terms + game.discriminator_terms, state, outputs)
     return Move(state, outputs, generator_metrics | metrics)
 
 
@@ -241,7 +252,8 @@ def generator_update(game: Game, state: GANState, batch: Batch, key: jax.Array, 
     z = sample_latent(game, state, z_key, len(batch.examples))
     outputs, pullback, (collections, _) = forward(game, state, batch, z, key)
     gradient, metrics = generator_gradient(game, state, outputs, pullback, generator_key, adversarial=adversarial)
-    return Move(step_generator(game, state, gradient, collections), outputs, metrics)
+    state = step_generator(game, state, gradient, collections)
+    return Move(remember(game, game.generator_terms, state, outputs), outputs, metrics)
 
 
 def discriminator_update(game: Game, state: GANState, batch: Batch, key: jax.Array) -> Move:
@@ -250,7 +262,8 @@ def discriminator_update(game: Game, state: GANState, batch: Batch, key: jax.Arr
     z = sample_latent(game, state, z_key, len(batch.examples))
     outputs, pullback, (_, collections) = forward(game, state, batch, z, key)
     gradient, metrics = discriminator_gradient(game, state, outputs, pullback, discriminator_key)
-    return Move(step_discriminator(game, state, gradient, collections), outputs, metrics)
+    state = step_discriminator(game, state, gradient, collections)
+    return Move(remember(game, game.discriminator_terms, state, outputs), outputs, metrics)
 
 
 def scan_moves(move: Callable, start, batches: Batch, *others):

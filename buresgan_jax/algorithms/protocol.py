@@ -11,6 +11,7 @@ from flax import struct
 
 from buresgan_jax.latents import Latent, Preparation
 from buresgan_jax.losses import AdversarialLoss
+from buresgan_jax.penalties import Memory
 
 PyTree = Any
 
@@ -51,7 +52,7 @@ class GANState:
         generator: The generator.
         discriminator: The discriminator.
         auxiliary: Further networks of a method by name, such as an encoder.
-        buffers: Further arrays of a method by name, such as a replay buffer.
+        buffers: Further arrays of a method by name, and what terms remember, such as a ring buffer of codes.
         ema: The averaged generator, as Flax variables `{"params": ..., "batch_stats": ...}`.
         latent: Arrays of the latent distribution.
         prepared: Arrays that `Algorithm.prepare` made before the first step, by name.
@@ -173,6 +174,7 @@ class Term(NamedTuple):
         function: `(step, key) -> value`, or `-> (value, metrics)`.
         schedule: `step number -> factor` on the weight.
         hyperparameters: Initial values of further traced numbers of the term, by name.
+        memory: What it keeps of earlier moves, in the state's `buffers` under its name. Default: nothing.
     """
 
     name: str
@@ -180,6 +182,7 @@ class Term(NamedTuple):
     function: Callable[[Step, jax.Array], Any]
     schedule: Callable[[jax.Array], jax.Array] = optax.constant_schedule(1.0)
     hyperparameters: Mapping[str, float] = {}
+    memory: Memory | None = None
 
 
 class Move(NamedTuple):

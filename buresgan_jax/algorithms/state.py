@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from buresgan_jax.algorithms import moves
 from buresgan_jax.algorithms.apply import variables
-from buresgan_jax.algorithms.protocol import Algorithm, Game, GANState, NetworkState, Optimizer
+from buresgan_jax.algorithms.protocol import Algorithm, Game, GANState, NetworkState, Optimizer, StepOutputs
 
 
 def init_network(module: Any, optimizer: Optimizer, key: jax.Array, inputs: Any) -> NetworkState:
@@ -53,7 +53,22 @@ def init(game: Game, key: jax.Array, example: jax.Array, prepared: Mapping[str, 
         hyperparameters={name: jnp.asarray(value, jnp.float32) for name, value in _hyperparameters(game).items()},
     )
     keys = {name: jax.random.fold_in(z_key, index) for index, name in enumerate(sorted(game.buffers))}
-    return state.replace(buffers={name: make(state, keys[name]) for name, make in game.buffers.items()})
+    buffers = {name: make(state, keys[name]) for name, make in game.buffers.items()}
+    remembering = [term for term in game.generator_terms + game.discriminator_terms if term.memory is not None]
+    like = _outputs_like(game, z, samples, discriminator_key) if remembering else None
+    buffers |= {term.name: term.memory.empty(like) for term in remembering}
+    return state.replace(buffers=buffers)
+
+
+def _outputs_like(game, z, samples, key):
+    """Shapes and dtypes of the outputs of a step with these samples."""
+
+    def outputs(z, samples):
+        heads, _ = game.discriminator.init_with_output(key, moves.show(game, z, samples, key), train=True)
+        index = jnp.zeros(len(z), jnp.int32)
+        return StepOutputs(z, index, samples, samples, *(head for head in heads for _ in range(2)))
+
+    return jax.eval_shape(outputs, z, samples)
 
 
 def _hyperparameters(game):

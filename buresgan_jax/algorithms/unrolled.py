@@ -79,15 +79,18 @@ def unrolled(
             seen = start.replace(discriminator=jax.lax.stop_gradient(last) if first_order else last)
             outputs, _, (collections, _) = moves.forward(outer_game, seen, moves.nth(batches, -1), z, keys[-1])
             value, metrics = moves.generator_objective(outer_game, seen, outputs, term_key)
-            return value, (first, last, collections, move.metrics | metrics)
+            buffers = moves.remember(game, game.generator_terms, move.state, outputs).buffers
+            return value, (first, last, collections, buffers, move.metrics | metrics)
 
-        gradient, (first, last, collections, metrics) = jax.grad(objective, has_aux=True)(state.generator.params)
+        gradient, results = jax.grad(objective, has_aux=True)(state.generator.params)
+        first, last, collections, buffers, metrics = results
         gradient, metrics = moves.mean_over_devices(game, (gradient, metrics))
         if reference_compat:
             count = optax.tree.get(last.opt_state, "count")
             first = first.replace(opt_state=optax.tree.set(first.opt_state, count=count))
-            state = state.replace(buffers={"surrogate_opt_state": last.opt_state})
-        state = moves.step_generator(game, state.replace(discriminator=first), gradient, collections)
+            buffers |= {"surrogate_opt_state": last.opt_state}
+        state = state.replace(discriminator=first, buffers=buffers)
+        state = moves.step_generator(game, state, gradient, collections)
         return moves.finish_step(game, state), metrics
 
     return make_algorithm(game, update, batches_per_update=unrolled_steps)

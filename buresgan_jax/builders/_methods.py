@@ -130,21 +130,28 @@ def term(component: Component, options) -> algorithms.Term:
         values = {name: step.state.hyperparameters[entry] for name, entry in traced.items()}
         return component.build(**fixed, **values)(step, key)
 
+    memory = component.facts["memory"]
     return algorithms.Term(
         component.name,
         options.weight,
         function,
         schedule(options.schedule, options.schedule_start, options.schedule_end, options.schedule_steps),
         {entry: options[name] for name, entry in traced.items()},
+        None if memory is None else memory(**fixed),
     )
 
 
 def schedule(kind: str, start: float, end: float, num_steps: int) -> optax.Schedule:
-    """`step -> factor`: from `start` to `end` within so many steps, then constant; `constant`: always 1."""
+    """`step -> factor`: from `start` to `end` within so many steps, then constant.
+
+    `constant` is always 1. `staircase` multiplies `start` by `end` at each multiple of `num_steps`.
+    """
     if kind == "constant":
         return optax.constant_schedule(1.0)
     if kind == "linear":
         return optax.linear_schedule(start, end, num_steps)
+    if kind == "staircase":
+        return optax.exponential_decay(start, num_steps, end, staircase=True)
     cosine = optax.cosine_decay_schedule(1.0, num_steps)
     return lambda step: end + (start - end) * cosine(step)
 

@@ -26,8 +26,11 @@ def discriminator(config, axis_name: str | None, *, sees_pairs: bool = False) ->
             f"The discriminator {component.name!r} takes samples, and the algorithm {config.algorithm.name!r} shows it "
             "pairs (z, sample). Declare it with takes_pairs=True, or take another one."
         )
-    more = {"output_dim": options.output_dim} | ({"pairs": True} if sees_pairs else {})
+    output_dim = 2 * options.output_dim if options.sampled_outputs else options.output_dim
+    more = {"output_dim": output_dim} | ({"pairs": True} if sees_pairs else {})
     network = _build(config, "discriminator", axis_name, **more)
+    if options.sampled_outputs:
+        network = networks.SampledOutputs(network, axis_name)
     if options.spectral_norm == "none":
         return network
     return networks.SpectralNormalization(

@@ -5,7 +5,7 @@ from buresgan_jax.declarations import MOST_SEED, SCHEDULES, Option
 
 _DTYPE = Option("dtype", "float32", "of the computation; parameters stay float32", choices=("float32", "bfloat16"))
 _NORMALIZED = ("discriminator.spectral_norm", ("operator", "kernel"))
-_SCHEDULED = ("optimizer.schedule", ("linear", "cosine"))
+_SCHEDULED = ("optimizer.schedule", ("linear", "cosine", "staircase"))
 
 # By group; "" holds the keys at the top.
 GENERAL: dict[str, tuple[Option, ...]] = {
@@ -30,6 +30,7 @@ GENERAL: dict[str, tuple[Option, ...]] = {
     "discriminator": (
         Option("name", "mlp", "the discriminator"),
         Option("output_dim", 1, "dimension of its outputs; 1 for a logit", least=1),
+        Option("sampled_outputs", False, "draw the outputs from normal laws, whose means and variances it gives"),
         Option("pack", 1, "samples that it sees at once (PacGAN); batch_size counts samples all the same", least=1),
         _DTYPE,
         Option(
@@ -62,8 +63,8 @@ GENERAL: dict[str, tuple[Option, ...]] = {
         Option(
             "schedule",
             "constant",
-            "of the learning rates, to schedule_end times them at decay_steps",
-            choices=SCHEDULES,
+            "of the learning rates, to schedule_end times them at decay_steps; staircase: and again at each multiple",
+            choices=(*SCHEDULES, "staircase"),
         ),
         Option("decay_steps", None, "steps of the schedule", int, least=1, read_with=_SCHEDULED),
         Option(

@@ -9,6 +9,11 @@ from buresgan_jax.distances.embedding import EMBEDDING_METRICS as EMBEDDING_METR
 from buresgan_jax.distances.embedding import MetricEmbedding as MetricEmbedding
 from buresgan_jax.distances.embedding import bourgain_embedding as bourgain_embedding
 from buresgan_jax.distances.embedding import embedding_dim as embedding_dim
+from buresgan_jax.distances.entropy import NEIGHBOR_METRICS as NEIGHBOR_METRICS
+from buresgan_jax.distances.entropy import NeighborMetric as NeighborMetric
+from buresgan_jax.distances.entropy import nearest_neighbor_cross_entropy as nearest_neighbor_cross_entropy
+from buresgan_jax.distances.entropy import nearest_neighbor_entropy as nearest_neighbor_entropy
+from buresgan_jax.distances.entropy import squared_neighbor_distances as squared_neighbor_distances
 from buresgan_jax.distances.features import bures_distance_from_features as bures_distance_from_features
 from buresgan_jax.distances.features import prepare_features as prepare_features
 from buresgan_jax.distances.features import squared_bures_distance_from_features as squared_bures_distance_from_features

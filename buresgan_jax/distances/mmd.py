@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from buresgan_jax.distances import checks
+from buresgan_jax.distances.chunks import map_rows
 from buresgan_jax.distances.kernels import gaussian_kernel
 
 Kernel = Callable[[jax.Array, jax.Array], jax.Array]
-
-_ENTRIES = 2**21  # of a kernel matrix at a time
 
 
 def mean_kernel(
@@ -112,19 +111,11 @@ def mmd_witness(
 
 def _row_sums(x, y, kernel, chunk_size, skip_diagonal=False):
     """Sums of the kernel over y, `[n]`; at most `chunk_size` rows of x at a time."""
-    rows = chunk_size or max(1, _ENTRIES // len(y))
 
-    def sums(chunk):
-        own, index = chunk
-        values = kernel(own, y)
+    def sums(rows, index):
+        values = kernel(rows, y)
         if skip_diagonal:
             values = jnp.where(index[:, None] == jnp.arange(len(y))[None], 0, values)
         return jnp.sum(values, axis=1)
 
-    index = jnp.arange(len(x))
-    if len(x) <= rows:
-        return sums((x, index))
-    sums, whole = jax.checkpoint(sums), len(x) // rows * rows
-    chunks = (x[:whole].reshape(-1, rows, x.shape[1]), index[:whole].reshape(-1, rows))
-    result = jax.lax.map(sums, chunks).reshape(-1)
-    return result if whole == len(x) else jnp.concatenate([result, sums((x[whole:], index[whole:]))])
+    return map_rows(sums, x, num_columns=len(y), chunk_size=chunk_size)

@@ -30,6 +30,7 @@ from buresgan_jax.networks.resnet import ResNetGenerator as ResNetGenerator
 from buresgan_jax.networks.resnet import generator_resnet as generator_resnet
 from buresgan_jax.networks.resnet import resnet_discriminator as resnet_discriminator
 from buresgan_jax.networks.resnet import resnet_generator as resnet_generator
+from buresgan_jax.networks.sampled import SampledOutputs as SampledOutputs
 from buresgan_jax.networks.sngan import SNGANDiscriminator as SNGANDiscriminator
 from buresgan_jax.networks.sngan import SNGANGenerator as SNGANGenerator
 from buresgan_jax.networks.sngan import discriminator_sngan as discriminator_sngan

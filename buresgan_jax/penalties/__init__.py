@@ -3,6 +3,9 @@
 from buresgan_jax.distances import METHODS as METHODS
 from buresgan_jax.penalties._bures import bures_penalty as bures_penalty
 from buresgan_jax.penalties._bures import bures_term as bures_term
+from buresgan_jax.penalties._entropy import entropy_penalty as entropy_penalty
+from buresgan_jax.penalties._entropy import entropy_term as entropy_term
+from buresgan_jax.penalties._entropy import real_entropy_term as real_entropy_term
 from buresgan_jax.penalties._frobenius import frobenius_penalty as frobenius_penalty
 from buresgan_jax.penalties._frobenius import frobenius_term as frobenius_term
 from buresgan_jax.penalties._gdpp import gdpp_penalty as gdpp_penalty
@@ -12,6 +15,15 @@ from buresgan_jax.penalties._gradient import gradient_penalty_term as gradient_p
 from buresgan_jax.penalties._gradient import reject_batch_norm as reject_batch_norm
 from buresgan_jax.penalties._latent_distance import latent_distance_term as latent_distance_term
 from buresgan_jax.penalties._latent_distance import log_distance_penalty as log_distance_penalty
+from buresgan_jax.penalties._manifold import disomap_penalty as disomap_penalty
+from buresgan_jax.penalties._manifold import disomap_term as disomap_term
+from buresgan_jax.penalties._manifold import dlle_penalty as dlle_penalty
+from buresgan_jax.penalties._manifold import dlle_term as dlle_term
+from buresgan_jax.penalties._memory import Memory as Memory
+from buresgan_jax.penalties._memory import Ring as Ring
+from buresgan_jax.penalties._memory import empty_ring as empty_ring
+from buresgan_jax.penalties._memory import push as push
+from buresgan_jax.penalties._memory import ring_memory as ring_memory
 from buresgan_jax.penalties._pseudo_supervision import pseudo_supervision_term as pseudo_supervision_term
 from buresgan_jax.penalties._sample_mmd import sample_mmd_penalty as sample_mmd_penalty
 from buresgan_jax.penalties._sample_mmd import sample_mmd_term as sample_mmd_term

@@ -18,8 +18,8 @@ from buresgan_jax.training.checkpoint import Checkpointer
 
 # Two differ from a third in options of the loss alone.
 METHODS = [name for name in config.METHODS if name not in ("mmd_repulsive_bounded", "mmd_attractive")]
-# Much the same as others: the dear tests of these are slow ones.
-ALIKE = ("gan", "hinge", "pairing", "frobenius", "gdpp", "mdgan_v1", "bourgan", "best")
+# Much the same as others, or among the sketches: the dear tests of these are slow ones.
+ALIKE = ("gan", "hinge", "pairing", "frobenius", "gdpp", "mdgan_v1", "bourgan", "best", "maem")
 FEWER = [pytest.param(each, marks=[pytest.mark.slow] if each in ALIKE else []) for each in METHODS]
 
 
@@ -63,12 +63,16 @@ STEPS = {
     "alternating_bures": {"generator": 2},
     "mdgan_v2": {"generator": 2},
     "wgan_gp": {"discriminator": 5},
+    "maem": {"discriminator": 3},
 }
 AUXILIARY = {
     "veegan": {"reconstructor"},
     "mdgan_v1": {"encoder"},
     "mdgan_v2": {"encoder", "manifold_discriminator"},
 }
+
+
+BUFFERS = {"maem": {"entropy", "real_entropy"}}
 
 
 def networks_of(state):
@@ -89,8 +93,9 @@ def test_one_update_moves_every_network_as_often_as_it_should_and_nothing_else(m
         assert all(moved), name
         assert optax.tree.get(network.opt_state, "count") == STEPS.get(method, {}).get(name, 1), name
     assert changed(state.ema, new.ema)
-    constant = (state.hyperparameters, state.buffers, state.latent)
-    assert not changed(constant, (dict(new.hyperparameters), dict(new.buffers), new.latent))
+    assert not changed((state.hyperparameters, state.latent), (dict(new.hyperparameters), new.latent))
+    assert state.buffers.keys() == new.buffers.keys() == BUFFERS.get(method, set())
+    assert all(changed(state.buffers[name], buffer) for name, buffer in new.buffers.items())
     assert {"generator_loss", "discriminator_loss"} <= metrics.keys()
     assert all(np.isfinite(value) and value.shape == () for value in metrics.values())
 
@@ -199,7 +204,9 @@ CASES = [pytest.param(*each.values, "ring", marks=each.marks) for each in FEWER]
 # Half of the batch's examples are embedded, not equally many on each device: see `tiny_config`.
 HALF_EMBEDDED = "gan+embedding+pseudo_supervision+sample_mmd"
 # Terms and algorithms that are no mean over the rows of a batch.
-QUOTIENTS = [("gan+latent_distance", "ring"), ("mmd_repulsive+scaled", "ring"), (HALF_EMBEDDED, "ring")]
+QUOTIENTS = [
+    (method, "ring") for method in ("gan+latent_distance", "mmd_repulsive+scaled", "bures+entropy", HALF_EMBEDDED)
+]
 
 
 @pytest.mark.parametrize(("method", "data"), [*CASES, ("bures", "mnist"), *QUOTIENTS])
@@ -233,8 +240,8 @@ def test_four_devices_compute_what_one_computes(method, data):
             del params.get("network", params)["Dense_2"]["bias"]
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5),
-        (one.ema, {name: network.params for name, network in networks_of(one).items()}),
-        (four.ema, {name: network.params for name, network in networks_of(four).items()}),
+        (one.ema, one.buffers, {name: network.params for name, network in networks_of(one).items()}),
+        (four.ema, dict(four.buffers), {name: network.params for name, network in networks_of(four).items()}),
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), sums, dict(tracker.sums))
 

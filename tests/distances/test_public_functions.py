@@ -39,6 +39,8 @@ def cases():
         "fidelity": pair,
         "frobenius_distance": pair,
         "inv_sqrtm": pair[:1],
+        "nearest_neighbor_cross_entropy": (x, y),
+        "nearest_neighbor_entropy": (x,),
         "pairwise_squared_bures_distance": (stack, stack[:2]),
         "sqrtm": pair[:1],
         "squared_bures_distance": pair,
@@ -48,6 +50,7 @@ def cases():
         "squared_bures_wasserstein_distance": (row[0], pair[0], row[1], pair[1]),
         "squared_frobenius_distance": pair,
         "squared_frobenius_distance_from_features": (x, y),
+        "squared_neighbor_distances": (x, y),
     }
     table = {name: (getattr(buresgan_jax, name), arguments) for name, arguments in table.items()}
     function, arguments = table["squared_bures_distance"]
@@ -82,7 +85,11 @@ def test_every_public_function_is_tested_here():
     assert {getattr(function, "func", function).__name__ for function, _ in CASES.values()} == exported
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "bures_penalty"])  # which takes one batch
+# These take one batch.
+SINGLE = ("bures_penalty", "nearest_neighbor_entropy", "nearest_neighbor_cross_entropy", "squared_neighbor_distances")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in SINGLE])
 def test_batched_and_broadcast_equal_single(name):
     function, arguments = CASES[name]
     expected = function(*arguments)
