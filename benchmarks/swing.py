@@ -87,7 +87,7 @@ def open_run(terms: str, keys: Mapping[str, object], small: bool = False) -> Run
 
 
 def _norm(tree):
-    return optax.global_norm(tree)
+    return optax.tree.norm(tree)
 
 
 def _difference(new, old):
@@ -117,11 +117,11 @@ def _groups(run, network, z):
     """Share near a mode; of the samples around each mode, the mean's place, and the deviation around these means."""
     mixture = run.source.mixture
     samples = run.game.generator.apply(network, z, train=False)
-    from_modes = (samples[:, None] - jnp.asarray(mixture.means, jnp.float32)) / mixture.std
+    from_modes = (samples[:, None] - jnp.asarray(mixture.means, jnp.float32)[None]) / mixture.std
     distances = jnp.linalg.norm(from_modes, axis=-1)
     belongs = (distances <= _REACH).astype(jnp.float32)
     offsets = jnp.einsum("nm,nmd->md", belongs, from_modes) / jnp.maximum(jnp.sum(belongs, axis=0), 1)[:, None]
-    squares = jnp.sum(belongs[..., None] * (from_modes - offsets) ** 2)
+    squares = jnp.sum(belongs[..., None] * (from_modes - offsets[None]) ** 2)
     width = jnp.sqrt(squares / jnp.maximum(2 * jnp.sum(belongs), 1))
     return {"near": jnp.mean(jnp.min(distances, axis=1) <= 3), "offsets": offsets, "width": width}
 

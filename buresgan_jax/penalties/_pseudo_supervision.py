@@ -12,14 +12,6 @@ def _check(values):
             "The term pseudo_supervision needs latent.name=embedding, which knows the z of an example, got "
             f"{values['latent.name']!r}. Add it to the method: METHOD+embedding+pseudo_supervision."
         )
-    from buresgan_jax.data import synthetic  # here, so that the penalties alone need no data sets
-
-    drawn = {each.name for each in vars(synthetic).values() if isinstance(each, declarations.Component)}
-    if values["data.name"] in drawn and values["data.num_examples"] is None:
-        raise ValueError(
-            "The term pseudo_supervision needs examples that come again, the data are endless. Set "
-            "config.data.num_examples."
-        )
 
 
 @declarations.term(
@@ -31,8 +23,8 @@ def pseudo_supervision_term(step, key):
     """Computes the mean squared distance between real examples and what the generator makes of their centers.
 
     Relative to the data: 1 for a generator that makes the batch's mean of every z. Of a batch, those examples count
-    that the latent distribution has embedded; without any, the value is 0. The generator runs on all rows of the batch:
-    embed all of the data where they are not too many.
+    that the latent distribution has embedded; without any, the value is 0, as for endless data, whose examples never
+    come again. The generator runs on all rows of the batch: embed all of the data where they are not too many.
 
     References:
         Luzi, Dar, Baraniuk, "Double Descent and Other Interpolation Phenomena in GANs", 2021.

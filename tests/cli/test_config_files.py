@@ -55,7 +55,11 @@ def test_a_suite_of_the_users_takes_data_sets_of_the_package(tmp_path, monkeypat
     ("program", "config", "message"),
     [
         (None, "suites/synthetic", "This is no config of a run: it has no 'algorithm'."),
-        (suite.main, "cifar", "--config is no suite: config.data is no text. The package has suites/cifar, "),
+        (
+            suite.main,
+            "cifar",
+            "--config is no suite: config.data is no text. The package has suites/best, ",
+        ),
     ],
 )
 def test_suites_and_configs_are_told_apart(tmp_path, monkeypatch, capfd, program, config, message):
