@@ -28,12 +28,12 @@ def no_loss():
 def _change(meaning, *, terms=("sample_mmd", "pseudo_supervision"), **changes):
     """The method `best` with other terms or values; keys of terms that are not there are left out."""
     best, changes = METHODS["best"], {key.replace("__", "."): value for key, value in changes.items()}
-    changed = []
-    for values in (best.settings, best.on_points):
-        kept = {key: value for key, value in values.items() if key != "terms" and key not in changes}
-        missing = {"sample_mmd", "pseudo_supervision"} - set(terms)
-        changed.append({key: value for key, value in kept.items() if key.partition(".")[0] not in missing})
-    settings, on_points = changed
+    left_out = {"sample_mmd", "pseudo_supervision"} - set(terms)
+
+    def keep(values):
+        return {key: value for key, value in values.items() if key.partition(".")[0] not in left_out | {"terms"}}
+
+    settings, on_points = keep(best.settings), keep(best.on_points)
     if changes.get("latent.name") == "normal":
         on_points = {key: value for key, value in on_points.items() if not key.startswith("latent.n")}
     return best._replace(meaning=meaning, settings={**settings, "terms": terms}, on_points={**on_points, **changes})
