@@ -23,6 +23,7 @@ LAYERS = (
     ("metrics", "algorithms", "data"),
     ("penalties",),
     ("networks", "latents", "losses"),
+    ("divergences",),
     ("distances", "ops"),
     ("cli",),
     ("runtime",),
