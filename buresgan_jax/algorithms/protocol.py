@@ -86,6 +86,8 @@ class Algorithm(NamedTuple):
         prepared_like: Shapes and dtypes of what `prepare` returns, known without the data.
         latent: The distribution of z; its arrays are the state's `latent`.
         batches_per_update: Real batches that one update consumes.
+        log_ratio: `(state, examples [n, ...]) -> log(p / q)`, the discriminator's estimate of the log ratio of the
+            densities of data and samples, in inference mode; None if it makes none.
     """
 
     init: Callable[..., GANState]
@@ -96,6 +98,7 @@ class Algorithm(NamedTuple):
     prepared_like: dict[str, PyTree]
     latent: Latent
     batches_per_update: int = 1
+    log_ratio: Callable[..., jax.Array] | None = None
 
 
 class Optimizer(NamedTuple):

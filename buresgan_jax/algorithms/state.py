@@ -9,7 +9,15 @@ import jax.numpy as jnp
 
 from buresgan_jax.algorithms import moves
 from buresgan_jax.algorithms.apply import variables
-from buresgan_jax.algorithms.protocol import Algorithm, Game, GANState, NetworkState, Optimizer, StepOutputs
+from buresgan_jax.algorithms.protocol import (
+    Algorithm,
+    Game,
+    GANState,
+    NetworkState,
+    Optimizer,
+    StepOutputs,
+    show_samples,
+)
 
 
 def init_network(module: Any, optimizer: Optimizer, key: jax.Array, inputs: Any) -> NetworkState:
@@ -93,11 +101,20 @@ def sample(game: Game, state: GANState, key: jax.Array, n: int, *, ema: bool = T
     return generate(game, state, game.latent.sample(state.latent, key, n), ema=ema)
 
 
+def log_ratio(game: Game, state: GANState, examples: jax.Array) -> jax.Array:
+    """The discriminator's estimate of `log(p / q)` of examples `[n, ...]`, in inference mode; `[n, output_dim]`."""
+    outputs, _, _ = game.discriminator.apply(variables(state.discriminator), examples, train=False)
+    return game.loss.log_ratio(outputs)
+
+
 def make_algorithm(game: Game, update: Callable, *, batches_per_update: int = 1) -> Algorithm:
     """An algorithm with its own update and everything else as the game has it."""
     preparations = dict(game.preparations)
     if game.latent.preparation is not None:
         preparations["latent"] = game.latent.preparation
+
+    # A discriminator of packs, of pairs or of changed samples knows the ratio of their densities only.
+    sees_examples = game.pack == 1 and game.show is show_samples
 
     def prepare(source, seed):
         return {name: each.compute(source, seed) for name, each in preparations.items()}
@@ -111,4 +128,5 @@ def make_algorithm(game: Game, update: Callable, *, batches_per_update: int = 1)
         prepared_like={name: each.like for name, each in preparations.items()},
         latent=game.latent,
         batches_per_update=batches_per_update,
+        log_ratio=partial(log_ratio, game) if sees_examples and game.loss.log_ratio else None,
     )

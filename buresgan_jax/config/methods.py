@@ -83,6 +83,11 @@ METHODS: dict[str, Method] = {
         },
         {f"{term}.{name}": value for term in ("r1", "r2") for name, value in _BURN_IN.items()},
     ),
+    "f_gan": Method(
+        "a divergence for each player, loss.critic and loss.generator; as it is, the non-saturating GAN",
+        {"loss.name": "f_gan"},
+        {"evaluation.metrics": "divergence_bounds"},
+    ),
     "pacgan": Method("non-saturating loss on packs of samples", {"discriminator.pack": 2}),
     "unrolled": Method(
         "non-saturating loss against a discriminator 5 updates ahead",

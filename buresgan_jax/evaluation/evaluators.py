@@ -15,6 +15,7 @@ import numpy as np
 from buresgan_jax.errors import UserError, choose
 
 Entry = dict[str, Any]
+LogRatio = Callable[[np.ndarray], np.ndarray]
 _RAW, AVERAGED = "", "ema_"  # before the names of numbers, by the generator that made the samples
 
 
@@ -26,26 +27,30 @@ class Evaluator:
         options: The options that each of its numbers depends on, by the number's name: keys of `config.evaluation`.
         larger_is_better: For each number that tells the better of two generators, whether larger is better.
         settings: Values of all its options by name; results under equal settings belong together.
-        measure: `samples -> {name: entry}`.
+        measure: `samples -> {name: entry}`; of a critic, `(samples, log_ratio) -> {name: entry}`.
         is_costly: Whether it takes so long that training evaluates the averaged generator only.
+        is_of_critic: Whether it looks at the discriminator too. It then gets samples of the raw generator only, against
+            which the discriminator is trained.
     """
 
     options: Mapping[str, tuple[str, ...]]
     larger_is_better: Mapping[str, bool]
     settings: Mapping[str, Any]
-    measure: Callable[[np.ndarray], dict[str, Entry]]
+    measure: Callable[..., dict[str, Entry]]
     is_costly: bool = False
+    is_of_critic: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of its numbers."""
         return tuple(self.options)
 
-    def __call__(self, samples: np.ndarray) -> dict[str, Entry]:
+    def __call__(self, samples: np.ndarray, log_ratio: LogRatio | None = None) -> dict[str, Entry]:
         """Evaluates samples.
 
         Args:
             samples: Finite points `[n, dim]`, or images in [-1, 1], `[n, height, width, channels]`.
+            log_ratio: The discriminator's estimate of the log ratio of the densities; needed of a critic.
 
         Returns:
             Entries by the name of the number.
@@ -53,17 +58,22 @@ class Evaluator:
         Raises:
             UserError: The samples do not fit, or something that the evaluator needs is missing.
         """
-        return self.measure(samples)
+        return self.measure(samples, log_ratio) if self.is_of_critic else self.measure(samples)
 
 
 def evaluate(
-    evaluators: Sequence[Evaluator], draw: Callable[..., np.ndarray], *, in_training: bool = False
+    evaluators: Sequence[Evaluator],
+    draw: Callable[..., np.ndarray],
+    log_ratio: LogRatio | None = None,
+    *,
+    in_training: bool = False,
 ) -> Iterator[tuple[str, Entry]]:
     """Evaluates the raw and the averaged generator; the names of the latter's numbers begin with `ema_`.
 
     Args:
         evaluators: The evaluators.
         draw: Draws samples, `draw(ema=False)` of the raw generator and `draw(ema=True)` of the averaged one.
+        log_ratio: See `Evaluator`.
         in_training: Whether costly evaluators look at the averaged generator only.
 
     Yields:
@@ -78,11 +88,13 @@ def evaluate(
             yield f"{prefix}non_finite_samples", {"value": bad, "n_fake": len(samples), "made_from": "all samples"}
             continue
         for each in chosen:
-            for name, entry in each(samples).items():
+            for name, entry in each(samples, log_ratio).items():
                 yield prefix + name, entry
 
 
 def _prefixes(evaluator, in_training):
+    if evaluator.is_of_critic:
+        return (_RAW,)
     return (AVERAGED,) if in_training and evaluator.is_costly else (_RAW, AVERAGED)
 
 

@@ -1,6 +1,8 @@
 """Adversarial losses: pure functions of the discriminator's outputs on real and fake batches."""
 
 from buresgan_jax.losses._base import AdversarialLoss as AdversarialLoss
+from buresgan_jax.losses._f_divergence import f_gan as f_gan
+from buresgan_jax.losses._f_divergence import f_gan_losses as f_gan_losses
 from buresgan_jax.losses._hinge import hinge as hinge
 from buresgan_jax.losses._minimax import non_saturating as non_saturating
 from buresgan_jax.losses._mmd import MMD_KERNELS as MMD_KERNELS

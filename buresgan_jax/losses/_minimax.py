@@ -26,4 +26,4 @@ def non_saturating() -> AdversarialLoss:
         Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014. https://arxiv.org/abs/1406.2661. The
         discriminator's two terms are averaged, as in the BuresGAN authors' code, not summed.
     """
-    return AdversarialLoss(non_saturating_discriminator_loss, non_saturating_generator_loss)
+    return AdversarialLoss(non_saturating_discriminator_loss, non_saturating_generator_loss, lambda logits: logits)

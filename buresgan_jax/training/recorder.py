@@ -22,7 +22,7 @@ from buresgan_jax.training.checkpoint import Checkpointer
 from buresgan_jax.training.latent_drawing import draw_latent
 from buresgan_jax.training.metric_writer import MetricWriter
 from buresgan_jax.training.run import OpenedRun
-from buresgan_jax.training.sampling import draw_picture, make_sampler
+from buresgan_jax.training.sampling import draw_picture, make_log_ratio, make_sampler
 from buresgan_jax.training.workdir import FINAL, RUN_FACTS, read_final, save_final
 
 _NUM_DRAWN = 64  # images in a picture
@@ -63,7 +63,7 @@ class Recorder:
         self.is_writer, self._description = opened.is_writer, opened.description
         self.num_examples, self.is_of_images = opened.num_examples, opened.description.kind == "images"
         self._key, self._evaluators, self._algorithm = opened.key, opened.evaluators, opened.algorithm
-        self._sampler = make_sampler(opened.algorithm)
+        self._sampler, self._log_ratio = make_sampler(opened.algorithm), make_log_ratio(opened.algorithm)
         self._checkpointer, self._lock, self._saved_step = checkpointer, lock, opened.start
         self.evaluated, self.evaluation_error, self.final = {}, None, {}
         self._has_failed = False  # whether the last evaluation did
@@ -118,9 +118,10 @@ class Recorder:
     def _compute_metrics(self, step, state):
         key = jax.random.fold_in(self._key, 2**31 - 2)
         draw = functools.partial(self._sampler, state, key, self.config.evaluation.num_samples)
+        log_ratio = self._log_ratio and functools.partial(self._log_ratio, state)
         self.evaluated, self._has_failed = {}, False
         try:
-            for name, entry in evaluate(self._evaluators, draw, in_training=True):
+            for name, entry in evaluate(self._evaluators, draw, log_ratio, in_training=True):
                 if entry["value"] is None:
                     logging.warning("At step %d %s is undefined: %s", step, name, entry["undefined"])
                 else:

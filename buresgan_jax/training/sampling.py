@@ -55,6 +55,20 @@ def make_latent_sampler(algorithm: Algorithm) -> Callable[..., np.ndarray]:
     return make_sampler(algorithm._replace(sample=draw))
 
 
+def make_log_ratio(algorithm: Algorithm) -> Callable[..., np.ndarray] | None:
+    """Makes `(state, examples [n, ...]) -> log(p / q) [n, output_dim]` on the host; None if the algorithm has none."""
+    if algorithm.log_ratio is None:
+        return None
+    of_batch = jax.jit(algorithm.log_ratio)
+
+    def log_ratio(state, examples):
+        padded = np.concatenate([examples, np.repeat(examples[-1:], -len(examples) % BATCH, axis=0)])
+        batches = padded.reshape(-1, BATCH, *examples.shape[1:])
+        return np.concatenate([np.asarray(of_batch(state, batch)) for batch in batches])[: len(examples)]
+
+    return log_ratio
+
+
 def draw_picture(path: epath.PathLike, samples: np.ndarray, description: data.Description, *, title: str) -> None:
     """Writes a picture as PNG: a grid of images, or a scatter of points over the true modes where they are known.
 

@@ -19,7 +19,7 @@ from buresgan_jax.evaluation.evaluators import evaluate
 from buresgan_jax.runtime.paths import user_path
 from buresgan_jax.training import best_checkpoint, devices, memory, sample_files
 from buresgan_jax.training.checkpoint import Checkpointer
-from buresgan_jax.training.sampling import make_batches, make_sampler
+from buresgan_jax.training.sampling import make_batches, make_log_ratio, make_sampler
 from buresgan_jax.training.workdir import add_evaluation, check_same_run, read_config, read_evaluations
 
 NEWEST, BEST, ALL = "newest", "best", "all"
@@ -132,6 +132,7 @@ def run_evaluation(
     """
     saved = SavedRun(workdir)
     config, key, sampler = saved.config, jax.random.key(seed), make_sampler(saved.algorithm)
+    log_ratio_of = make_log_ratio(saved.algorithm)
     changes = dict(changes or {})
     if changes.get("evaluation.extractor", config.evaluation.extractor) != config.evaluation.extractor:
         for name in ("weights", "resizer"):  # the run's are another extractor's
@@ -144,7 +145,8 @@ def run_evaluation(
     for state in saved.states(checkpoint):
         evaluators = evaluators or _evaluators(config, saved.workdir)
         facts = {"step": int(state.step), "num_samples": num_samples, "seed": seed}
-        entries = dict(evaluate(evaluators, functools.partial(sampler, state, key, num_samples)))
+        log_ratio = log_ratio_of and functools.partial(log_ratio_of, state)
+        entries = dict(evaluate(evaluators, functools.partial(sampler, state, key, num_samples), log_ratio))
         print(f"step {facts['step']}\n{tables.of_entries(entries)}", file=sys.stderr, flush=True)
         settings = {name: value for each in evaluators for name, value in each.settings.items()}
         try:

@@ -19,7 +19,7 @@ from buresgan_jax.training.checkpoint import Checkpointer
 # Two differ from a third in options of the loss alone.
 METHODS = [name for name in config.METHODS if name not in ("mmd_repulsive_bounded", "mmd_attractive")]
 # Much the same as others, or among the sketches: the dear tests of these are slow ones.
-ALIKE = ("gan", "hinge", "pairing", "frobenius", "gdpp", "mdgan_v1", "bourgan", "best", "maem")
+ALIKE = ("gan", "hinge", "pairing", "f_gan", "frobenius", "gdpp", "mdgan_v1", "bourgan", "best", "maem")
 FEWER = [pytest.param(each, marks=[pytest.mark.slow] if each in ALIKE else []) for each in METHODS]
 
 

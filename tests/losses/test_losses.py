@@ -17,7 +17,7 @@ def test_non_saturating_losses_equal_cross_entropies_by_hand():
 def test_non_saturating_losses_are_finite_for_extreme_logits():
     real, fake = jnp.array([[-1e4], [1e4]]), jnp.array([[1e4], [-1e4]])
     loss = losses.non_saturating()
-    for function in loss:
+    for function in loss[:2]:
         value, gradients = jax.jit(jax.value_and_grad(function, argnums=(0, 1)))(real, fake)
         assert np.isfinite(value)
         assert all(np.isfinite(gradient).all() for gradient in gradients)
