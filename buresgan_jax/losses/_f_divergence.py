@@ -2,11 +2,13 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 
 from buresgan_jax import declarations, divergences
 from buresgan_jax.declarations import Option
 from buresgan_jax.divergences import DIVERGENCES, Divergence
+from buresgan_jax.divergences.divergence import slope
 from buresgan_jax.losses._base import AdversarialLoss
 
 _POWER = "power"
@@ -28,7 +30,8 @@ def f_gan_losses(
         generator: The generator's divergence.
         real_share: Weight of the real examples in the critic's loss, above 0 and below 1.
         clip: Size of a logit that is clipped, where the score grows like a power of e^|d|. Default: 30, or 20 for
-            e^(2 |d|), so that the losses are finite for all finite logits. Clipped samples have no gradient.
+            e^(2 |d|), so that the losses are finite for all finite logits. Beyond, the score goes on along its tangent,
+            so that clipped samples still move.
 
     Returns:
         The losses, computed in float32 for float16 and bfloat16 logits. The shares of samples that were clipped are
@@ -44,23 +47,27 @@ def f_gan_losses(
     def log_ratio(outputs):
         return outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32)) - shift
 
-    def clipped(divergence, logits, of_real):
+    def score(divergence, logits, *, of_real):
+        """Mean score, and the share of logits that are clipped."""
+        function = divergence.real_score if of_real else divergence.fake_score
         limit = divergence.clip(of_real=of_real)
-        if clip is not None and math.isfinite(limit):
-            limit = clip
-        return jnp.clip(logits, -limit, limit), jnp.mean(jnp.abs(logits) > limit)
+        if not math.isfinite(limit):
+            return jnp.mean(function(logits)), jnp.zeros(())
+        limit = limit if clip is None else clip
+        inside = jnp.clip(logits, -limit, limit)
+        tangent = slope(function, jax.lax.stop_gradient(inside)) * (logits - inside)
+        return jnp.mean(function(inside) + tangent), jnp.mean(jnp.abs(logits) > limit)
 
     def critic_loss(real_outputs, fake_outputs):
-        real, real_clipped = clipped(critic, log_ratio(real_outputs) + shift, True)
-        fake, fake_clipped = clipped(critic, log_ratio(fake_outputs) + shift, False)
-        real_score, fake_score = jnp.mean(critic.real_score(real)), jnp.mean(critic.fake_score(fake))
-        value = -2 * (real_share * real_score - (1 - real_share) * fake_score)
+        real, real_clipped = score(critic, log_ratio(real_outputs) + shift, of_real=True)
+        fake, fake_clipped = score(critic, log_ratio(fake_outputs) + shift, of_real=False)
+        value = -2 * (real_share * real - (1 - real_share) * fake)
         return value, {"critic_clipped_share": (real_clipped + fake_clipped) / 2}
 
     def generator_loss(real_outputs, fake_outputs):
         del real_outputs
-        fake, share = clipped(generator, log_ratio(fake_outputs), False)
-        return -jnp.mean(generator.fake_score(fake)), {"generator_clipped_share": share}
+        fake, clipped = score(generator, log_ratio(fake_outputs), of_real=False)
+        return -fake, {"generator_clipped_share": clipped}
 
     return AdversarialLoss(critic_loss, generator_loss, log_ratio)
 
