@@ -12,6 +12,7 @@ from PIL import Image
 from buresgan_jax import builders, metrics, suite
 from buresgan_jax import config as config_lib
 from buresgan_jax.config import METHODS, PAPER_METHODS
+from buresgan_jax.divergences import DIVERGENCES
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier_training, tables
 from buresgan_jax.launch import perfect, processes, scheduler
@@ -198,6 +199,17 @@ def test_every_variant_of_the_best_method_differs_from_it_in_one_part(name):
     assert 1 <= len(changed) <= allowed, changed
 
 
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_the_variants_of_the_divergences_differ_in_the_generators_one_alone(name):
+    variant, other = (
+        helpers.load_config("ring", f"buresgan_jax.configs.suites.divergences:{each}") for each in (name, "kl")
+    )
+    builders.algorithm(variant)
+    flat, expected = (config_lib.flatten(each) for each in (variant, other))
+    assert variant.loss.generator == name
+    assert {key for key in flat if flat[key] != expected[key]} <= {"method", "loss.generator"}
+
+
 @pytest.mark.parametrize("file", sorted(pathlib.Path("configs/suites").glob("*.py")), ids=lambda file: file.stem)
 def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
     names = suite._load(file).get_config()
@@ -208,6 +220,7 @@ def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
         "mmd": of_mmd | {"gan", "hinge", "bures", "mmd_repulsive+bures"},
         "weak_discriminator": {"gan", "pacgan", "bures", "mmd_repulsive", "bourgan", "pairing"},
         "best": {"best", *(f"buresgan_jax.configs.suites.best:{name}" for name in BEST_VARIANTS)},
+        "divergences": {f"buresgan_jax.configs.suites.divergences:{name}" for name in DIVERGENCES},
     }
     expected = own.get(file.stem, set(PAPER_METHODS))
     assert {cell.labels["method"] for cell in made} == expected
