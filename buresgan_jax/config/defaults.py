@@ -180,18 +180,27 @@ def _settings_on_images(config):
     return settings
 
 
+# What the authors' ResNets are trained with.
+_RESNETS = {
+    "latent.dim": 128,
+    "algorithm.simultaneous": False,
+    "optimizer.generator_learning_rate": 5e-4,
+    "optimizer.discriminator_learning_rate": 5e-4,
+    "optimizer.b1": 0.0,
+    "optimizer.b2": 0.9,
+    "optimizer.schedule": "linear",
+    "training.batch_size": 64,
+}
+
+
 def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
-    """Settings of the paper's ResNets, on top of `use_images`: networks, z, batch and optimizer."""
-    config.generator.name = "resnet"
-    config.discriminator.name = "resnet"
-    config.latent.dim = _settings_on_images(config).get("latent.dim", 128)
-    config.algorithm.simultaneous = False
-    config.optimizer.generator_learning_rate = 5e-4
-    config.optimizer.discriminator_learning_rate = 5e-4
-    config.optimizer.b1 = 0.0
-    config.optimizer.b2 = 0.9
-    config.optimizer.schedule = "linear"
-    config.training.batch_size = 64
+    """Settings of the paper's ResNets, on top of `use_images`: networks, z, batch and optimizer.
+
+    What the method itself sets on images wins, but for the networks.
+    """
+    networks = {"generator.name": "resnet", "discriminator.name": "resnet"}
+    for key, value in (_RESNETS | dict(_settings_on_images(config)) | networks).items():
+        set_key(config, key, value)
     config.training.num_steps = num_steps
 
 

@@ -205,6 +205,17 @@ def test_resnets_have_the_authors_optimizer(name, sizes):
         builders.algorithm(full)
 
 
+@pytest.mark.parametrize("name", ["cifar_resnet", "stl10_resnet"])
+def test_what_a_method_sets_on_images_wins_over_the_resnets_settings(name):
+    for method, full in ((method, load_config(name, method)) for method in ("maem", "mmd_repulsive")):
+        own = config.METHODS[method].on_images.items()
+        own = {key: value for key, value in own if key not in ("generator.name", "discriminator.name")}
+        assert own == {key: value for key, value in config.flatten(full).items() if key in own}
+        assert (full.generator.name, full.optimizer.b2, full.algorithm.simultaneous) == ("resnet", 0.9, False)
+    schedule = builders.game(load_config(name, "maem"), None).generator_optimizer.schedule
+    np.testing.assert_allclose([schedule(step) for step in (15_649, 15_650, 199_999)], [1, 0.9, 0.9**12], rtol=1e-5)
+
+
 def test_pacgan_has_as_many_packs_as_other_methods_have_samples():
     assert (
         load_config("ring", "pacgan").training.batch_size == 2 * load_config("ring", "gan").training.batch_size == 512
