@@ -216,6 +216,15 @@ def test_what_a_method_sets_on_images_wins_over_the_resnets_settings(name):
     np.testing.assert_allclose([schedule(step) for step in (15_649, 15_650, 199_999)], [1, 0.9, 0.9**12], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["ring", "grid", "stacked_mnist", "cifar", "cifar_resnet", "celeba", "image_folder"])
+def test_the_entropies_of_maem_have_their_whole_weight_by_the_middle_of_the_run(name):
+    full = load_config(name, "maem")
+    game = builders.game(full, None)
+    for term in (game.generator_terms[0], game.discriminator_terms[0]):
+        assert (term.schedule(0), term.schedule(full.training.num_steps // 2)) == (0, 1)
+    assert load_config("ring", "best").pseudo_supervision.schedule_steps == 12_500  # half of the run already
+
+
 def test_pacgan_has_as_many_packs_as_other_methods_have_samples():
     assert (
         load_config("ring", "pacgan").training.batch_size == 2 * load_config("ring", "gan").training.batch_size == 512
