@@ -4,6 +4,8 @@
         pytorch-msssim==1.0.0 torchvision
     pip install scikit-learn requests
 
+"plain loops" is no package: the formula of the paper, in the script.
+
 Each peer is a function of the same arguments as the metric, and returns a number, several, or a dictionary of them.
 """
 
@@ -19,7 +21,9 @@ import numpy as np
 with contextlib.suppress(ImportError):
     import torch
 
-_PACKAGES = ("torch-fidelity", "pytorch-fid", "clean-fid", "prdc", "vendi-score", "pytorch-msssim", "numpy", "scipy")
+_PACKAGES = ("torch-fidelity", "pytorch-fid", "clean-fid", "prdc", "vendi-score", "pytorch-msssim", "scikit-learn")
+_PACKAGES += ("numpy", "scipy")
+_SLOPES = np.tan(np.linspace(1e-10, np.pi / 2 - 1e-10, 1001))  # those of PRD's authors
 
 
 def versions() -> dict[str, str]:
@@ -135,6 +139,37 @@ def _prdc():
     return numbers
 
 
+def _curve_by_loops(real, fake):
+    """Precision and recall, `[1001, 2]`, of the shares of two histograms, one slope and one bin at a time."""
+    shares = list(zip(real / real.sum(), fake / fake.sum(), strict=True))
+    precision = [sum(min(slope * one, other) for one, other in shares) for slope in _SLOPES]
+    return np.array([(value, value / slope) for value, slope in zip(precision, _SLOPES, strict=True)])
+
+
+def _f_scores(curve):
+    precision, recall = curve.T
+    weights = (64, 1 / 64)  # the squares of 8 and 1 / 8
+    return [float(np.max((1 + w) * precision * recall / (w * precision + recall + 1e-10))) for w in weights]
+
+
+def _prd_by_loops():
+    return lambda real, fake: _f_scores(_curve_by_loops(real, fake))
+
+
+def _scikit_learn_prd():
+    from sklearn.cluster import KMeans
+
+    def scores(real, fake):
+        both, curves = np.concatenate([real, fake]), []
+        for seed in range(10):
+            labels = KMeans(20, n_init=1, random_state=seed).fit(both).labels_
+            counts = [np.bincount(part, minlength=20) for part in (labels[: len(real)], labels[len(real) :])]
+            curves.append(_curve_by_loops(*counts))
+        return _f_scores(np.mean(curves, axis=0))
+
+    return scores
+
+
 def _vendi_score():
     # It names a module that SciPy has since removed, `scipy.sparse.csr`.
     import scipy.sparse
@@ -165,6 +200,8 @@ _LOADERS = {
     "kernel": {"torch-fidelity": _torch_fidelity_kernel},
     "inception score": {"torch-fidelity": _torch_fidelity_inception_score},
     "precision, recall": {"prdc": _prdc},
+    "prd of histograms": {"plain loops": _prd_by_loops},
+    "prd": {"scikit-learn, loops": _scikit_learn_prd},
     "vendi": {"vendi-score": _vendi_score},
     "ms-ssim": {"pytorch-msssim": _pytorch_msssim},
 }

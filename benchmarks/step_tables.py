@@ -6,6 +6,8 @@ from timing import Speed
 
 PEERS = ("eager", "compiled")
 COMPARED = ("gan", "frobenius", "bures", "alternating_bures")  # methods whose parts, arithmetic and peer are known
+# Terms of methods whose step without them is the same step otherwise.
+_PENALTIES = {"frobenius": ("frobenius",), "bures": ("bures",), "maem": ("entropy", "real_entropy")}
 # Milliseconds; of two cores with about 320 GFLOP/s.
 TARGETS = {
     ("ring", "gan", 256): 1.3,
@@ -25,6 +27,9 @@ _SHOWN_KERNELS = 25
 _PARTS = """
 Parts of the step, each compiled by itself, ms (share of the step). Each part of a short step pays for a call of its
 own; "the rest" is negative where the whole step, compiled as one, saves what its parts do twice."""
+_MOVES = """
+A step is an update of the generator. What one further step of the discriminator adds, from two numbers of them in turn;
+the rest is the generator's part, averages, and what both players' moves share where they are simultaneous:"""
 
 
 class Row(NamedTuple):
@@ -54,9 +59,9 @@ class Row(NamedTuple):
         return self.method in COMPARED
 
     @property
-    def has_penalty(self):
-        """Whether its step without the penalty is the same step otherwise."""
-        return self.method in ("frobenius", "bures")
+    def penalties(self) -> tuple[str, ...]:
+        """Terms that `--breakdown` leaves out: those of METHOD+TERM, or the method's own."""
+        return tuple(self.method.split("+")[1:]) or _PENALTIES.get(self.method, ())
 
     @property
     def is_compiled(self):
@@ -80,6 +85,7 @@ class Measured(NamedTuple):
     shares: dict[str, float]  # by part of the step
     kernels: list[tuple[str, float]]  # names and times per step, see `step_trace.kernels`
     load_seconds: float | None = None  # of the first call in a process that found the programs in the cache
+    moves: tuple[int, float, float] | None = None  # discriminator's steps per step; ms of one of them, and of the rest
 
 
 def tables(results: list[Measured], speed: Speed) -> list[str]:
@@ -108,13 +114,16 @@ def tables(results: list[Measured], speed: Speed) -> list[str]:
         titles = ["row", "batch", *known[0].shares, "the rest", "whole step ms"]
         lines += [_PARTS, "", *_table(titles, map(_shares, known))]
     if penalized := [result for result in results if result.ms_without_penalty is not None]:
-        titles = ["row", "batch", "ms/step", "without the penalty", "share of the penalty"]
+        titles = ["row", "batch", "penalty", "ms/step", "without the penalty", "share of the penalty"]
         lines += [
             "",
             "The same step with and without the penalty, in turn:",
             "",
             *_table(titles, map(_penalty, penalized)),
         ]
+    if moved := [result for result in results if result.moves is not None]:
+        titles = ["row", "batch", "ms/step", "discriminator's steps", "each of them ms", "the rest ms"]
+        lines += [_MOVES, "", *_table(titles, map(_moves, moved))]
     for result in results:
         if result.kernels:
             shown = [[name, _number(ms)] for name, ms in result.kernels[:_SHOWN_KERNELS]]
@@ -162,7 +171,13 @@ def _pipeline(result):
 
 def _penalty(result):
     without = result.ms_without_penalty
-    return [*_name(result), _number(result.ms), _number(without), f"{100 * (1 - without / result.ms):.1f} %"]
+    share = f"{100 * (1 - without / result.ms):.1f} %"
+    return [*_name(result), ", ".join(result.row.penalties), _number(result.ms), _number(without), share]
+
+
+def _moves(result):
+    count, each, rest = result.moves
+    return [*_name(result), _number(result.ms), str(count), _number(each), _number(rest)]
 
 
 def _shares(result):

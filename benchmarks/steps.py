@@ -5,6 +5,7 @@
     python benchmarks/steps.py --all --pipeline --seeds=1,4 --breakdown --output=steps.md
     python benchmarks/steps.py --data=ring --cores=0 --busy    # one core, while a busy process has the others
     python benchmarks/steps.py --data=cifar --vary=bures.method=newton_schulz,svd    # beside the config's own value
+    python benchmarks/steps.py --data=cifar --methods=maem,gan+entropy --breakdown --moves
 
 All compared functions are called in turn, and every number is the median of its calls, so that a busy machine affects
 all of them equally: read the ratios. A call has as many steps as the config says, and a turn has as many calls as take
@@ -63,8 +64,7 @@ def measure(row: Row, options) -> Measured:
     first = timing.seconds_of(steps.resident)
     calls, num_steps = {"ours": steps.resident}, {"ours": steps.per_call}
     settings = {f"{field}={value}": (field, value) for field, values in options.vary for value in values}
-    without = {"without": ("terms", ())} if options.breakdown and row.has_penalty else {}
-    for name, setting in (settings | without).items():
+    for name, setting in (settings | _variants(row, config, options)).items():
         other = jax_steps.Steps(jax_steps.varied(config, *setting))
         calls[name], num_steps[name] = other.resident, other.per_call
         timing.seconds_of(calls[name])
@@ -94,11 +94,28 @@ def measure(row: Row, options) -> Measured:
         seeds={number: ms[number] for number in options.seeds},
         settings={name: ms[name] for name in settings},
         ms_without_penalty=ms.get("without"),
+        moves=_split(config.algorithm.discriminator_steps, ms) if "moves" in ms else None,
         shares=_time_shares(parts, limits) if options.breakdown and parts else {},
         kernels=step_trace.kernels(steps.resident, steps.per_call, options.trace / str(row).replace(" ", "_"))
         if options.trace
         else [],
     )
+
+
+def _variants(row, config, options):
+    """Other settings of fields, by name, whose steps tell what a part of the row's own step costs."""
+    found = {}
+    if options.breakdown and row.penalties:
+        found["without"] = "terms", tuple(term for term in config.terms if term not in row.penalties)
+    if options.moves and config.algorithm.name == "gan":
+        found["moves"] = "algorithm.discriminator_steps", 2 if config.algorithm.discriminator_steps == 1 else 1
+    return found
+
+
+def _split(count, ms):
+    """The number of discriminator's steps, and the milliseconds of each and of the rest of the step."""
+    each = (ms["ours"] - ms["moves"]) / (count - 1) if count > 1 else ms["moves"] - ms["ours"]
+    return count, each, ms["ours"] - count * each
 
 
 def _make_peer(kind, row, options, backend):
@@ -222,7 +239,7 @@ def parse(arguments=None):
     def listed(kind, choices=None):
         def convert(text):
             values = [kind(word) for word in text.split(",") if word]
-            if not values or (choices and not set(values) <= set(choices)):
+            if not values or (choices and not {str(value).partition("+")[0] for value in values} <= set(choices)):
                 raise argparse.ArgumentTypeError(f"got {text!r}, allowed: {', '.join(choices or ['numbers'])}")
             return values
 
@@ -231,13 +248,14 @@ def parse(arguments=None):
     parser.add_argument("--all", action="store_true", help="every row")
     parser.add_argument("--rows", help='only rows whose name, such as "cifar bures 64", contains this')
     parser.add_argument("--data", type=listed(str, DATA), default=None)
-    parser.add_argument("--methods", type=listed(str, METHODS), default=None)
+    parser.add_argument("--methods", type=listed(str, METHODS), default=None, help="also METHOD+TERM")
     parser.add_argument("--batch-sizes", type=listed(int), default=None)
     parser.add_argument("--peer", type=listed(str, (*PEERS, "none")), help="default: eager, and compiled for few rows")
     parser.add_argument("--pipeline", action="store_true", help="also with the input pipeline")
     parser.add_argument("--data-dir", help="where TFDS sets are prepared; missing ones are replaced by random pixels")
     parser.add_argument("--seeds", type=listed(int), default=[], help="numbers of seeds per call, such as 1,4")
-    parser.add_argument("--breakdown", action="store_true", help="also the parts of the step")
+    parser.add_argument("--breakdown", action="store_true", help="also the parts of the step, or its share of a term")
+    parser.add_argument("--moves", action="store_true", help="also a single step of the discriminator")
     parser.add_argument(
         "--vary",
         type=_setting,

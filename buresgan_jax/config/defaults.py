@@ -136,8 +136,7 @@ def use_points(config: config_dict.ConfigDict) -> None:
     config.training.sample_every_steps = 2_500
     config.training.checkpoint_every_steps = 2_500
     config.evaluation.every_steps = 2_500
-    for key, value in _method_of(config).on_points.items():
-        set_key(config, key, value)
+    _apply_on_data(config, _method_of(config).on_points)
 
 
 def use_images(
@@ -163,14 +162,20 @@ def use_images(
     config.training.log_every_steps = 20
     config.training.sample_every_steps = 500
     config.training.checkpoint_every_steps = 500
-    for key, value in _settings_on_images(config).items():
-        set_key(config, key, value)
+    _apply_on_data(config, _settings_on_images(config))
     if config.discriminator.name == "sngan":
         config.discriminator.spectral_multiplier = sngan_multiplier(image_size)
     if config.loss.name in (learning_rates or {}):
         discriminator, generator = learning_rates[config.loss.name]
         config.optimizer.discriminator_learning_rate = discriminator
         config.optimizer.generator_learning_rate = generator
+
+
+def _apply_on_data(config, settings):
+    """Sets what a method sets for a kind of data. The schedule of a weight is over by the middle of the run."""
+    for key, value in settings.items():
+        is_schedule = key.endswith(".schedule_steps")
+        set_key(config, key, min(value, config.training.num_steps // 2) if is_schedule else value)
 
 
 def _settings_on_images(config):
@@ -180,19 +185,27 @@ def _settings_on_images(config):
     return settings
 
 
+# What the authors' ResNets are trained with.
+_RESNETS = {
+    "latent.dim": 128,
+    "algorithm.simultaneous": False,
+    "optimizer.generator_learning_rate": 5e-4,
+    "optimizer.discriminator_learning_rate": 5e-4,
+    "optimizer.b1": 0.0,
+    "optimizer.b2": 0.9,
+    "optimizer.schedule": "linear",
+    "training.batch_size": 64,
+}
+
+
 def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
-    """Settings of the paper's ResNets, on top of `use_images`: networks, z, batch and optimizer."""
-    config.generator.name = "resnet"
-    config.discriminator.name = "resnet"
-    config.latent.dim = _settings_on_images(config).get("latent.dim", 128)
-    config.algorithm.simultaneous = False
-    config.optimizer.generator_learning_rate = 5e-4
-    config.optimizer.discriminator_learning_rate = 5e-4
-    config.optimizer.b1 = 0.0
-    config.optimizer.b2 = 0.9
-    config.optimizer.schedule = "linear"
-    config.training.batch_size = 64
+    """Settings of the paper's ResNets, on top of `use_images`: networks, z, batch and optimizer.
+
+    What the method itself sets on images wins, but for the networks.
+    """
+    networks = {"generator.name": "resnet", "discriminator.name": "resnet"}
     config.training.num_steps = num_steps
+    _apply_on_data(config, _RESNETS | dict(_settings_on_images(config)) | networks)
 
 
 def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:

@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from buresgan_jax.distances import checks
+from buresgan_jax.distances import checks, linalg
 from buresgan_jax.distances.chunks import map_rows
 from buresgan_jax.distances.kernels import squared_distances
 from buresgan_jax.distances.public import Array, jit
@@ -192,9 +192,10 @@ def _logs(squared, candidates, count):
     """Logarithms of the distances, which count as at least a part of the spread of the candidates."""
     fixed = jax.lax.stop_gradient(candidates)
     counts = jnp.full(len(fixed), True) if count is None else jnp.arange(len(fixed)) < count
-    fixed, filled = jnp.where(counts[:, None], fixed, 0), jnp.maximum(jnp.sum(counts), 1)
-    mean = jnp.sum(fixed, axis=0, keepdims=True) / filled
-    spread = jnp.sum(jnp.where(counts[:, None], (fixed - mean) ** 2, 0)) / filled
+    filled = jnp.maximum(jnp.sum(counts), 1)
+    # Two passes over the candidates, without a copy: a product is the fast sum over rows.
+    mean = linalg.matmul(counts.astype(fixed.dtype)[None], fixed) / filled
+    spread = jnp.sum(jnp.where(counts, jnp.sum((fixed - mean) ** 2, axis=1), 0)) / filled
     return jnp.log(squared + _SMALLEST**2 * spread + jnp.finfo(fixed.dtype).tiny) / 2
 
 

@@ -16,6 +16,10 @@ CASES = [
 ]
 
 
+def test_every_method_is_recorded():
+    assert set(GOLDEN) == {f"{method} {data}" for method, data in updates.cases()}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_updates_are_the_recorded_ones(case, x64):
     found = updates.summaries(*case.split())

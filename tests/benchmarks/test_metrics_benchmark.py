@@ -28,6 +28,13 @@ def test_without_peers_our_own_numbers_remain():
     assert metric_peers.peers("different bins") == {}
 
 
+def test_prd_equals_loops_on_histograms():
+    (row, _), peers = benchmark._curve_rows(dim=4, num_samples=60), metric_peers.peers("prd of histograms")
+    (line,) = benchmark.compare(row, peers, rounds=0)
+    assert line.startswith("| prd of histograms | 20 bins | ")
+    assert float(line.split(" | ")[4]) < 1e-7
+
+
 def test_the_difference_is_the_largest_of_all_numbers():
     row = benchmark.Row("precision, recall", "plain", (FEATURES, FEATURES + 100, 5), scale=2.0)
     line = benchmark.compare(row, {"one": lambda *_: [0, 0, 0, 1]}, rounds=0)[0]

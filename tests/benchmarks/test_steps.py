@@ -162,7 +162,32 @@ def test_kernels_are_added_up_by_name_and_idle_time_is_what_is_between_them():
 def test_the_share_of_a_penalty_is_that_of_the_whole_step():
     row = step_tables.Row("ring", "bures", 8)
     measured = step_tables.Measured(row, 1.0, 4.0, {}, None, 0.1, None, {}, {}, 3.0, {}, [])
-    assert "| ring bures | 8 | 4 | 3 | 25.0 % |" in step_tables.tables([measured], SPEED)
+    assert "| ring bures | 8 | bures | 4 | 3 | 25.0 % |" in step_tables.tables([measured], SPEED)
+    assert step_tables.Row("ring", "gan+entropy+bures", 8).penalties == ("entropy", "bures")
+    assert not {"gan", "wgan_gp"} & {method for method in steps.METHODS if step_tables.Row("ring", method, 8).penalties}
+
+
+@pytest.mark.parametrize(("count", "other", "each", "rest"), [(3, 5.0, 2.0, 3.0), (1, 11.0, 2.0, 7.0)])
+def test_a_step_is_split_into_those_of_the_discriminator_and_the_rest(count, other, each, rest):
+    moves = steps._split(count, {"ours": 9.0, "moves": other})
+    assert moves == (count, each, rest)
+    row = step_tables.Row("ring", "maem", 8)
+    measured = step_tables.Measured(row, 1.0, 9.0, {}, None, 0.1, None, {}, {}, None, {}, [], moves=moves)
+    assert f"| ring maem | 8 | 9 | {count} | {each:.3g} | {rest:.3g} |" in step_tables.tables([measured], SPEED)
+
+
+@pytest.mark.usefixtures("waits_for_each_call", "small_networks")
+def test_a_method_is_timed_without_its_entropies_and_with_one_step_of_its_discriminator():
+    options = steps.parse(["--peer=none", "--breakdown", "--moves", "--rounds=1", "--methods=maem,gan+entropy"])
+    assert [row.method for row in steps.rows(options)][:2] == ["maem"] * 2
+    row, made = step_tables.Row("ring", "maem", 8), []
+    config = jax_steps.make_config(*row)
+    for field, value in steps._variants(row, config, options).values():
+        made.append(jax_steps.varied(config, field, value))
+    assert (made[0].terms, made[1].algorithm.discriminator_steps) == (("dlle", "disomap"), 1)
+    measured = steps.measure(step_tables.Row("ring", "gan+entropy", 8), options)
+    assert measured.ms_without_penalty > 0
+    assert measured.moves[0] == 1
 
 
 def test_the_floor_is_the_larger_of_arithmetic_and_memory():

@@ -33,7 +33,19 @@ def test_every_config_builds_its_networks(name):
         assert ("bures_weight" in state.hyperparameters) == ("bures" in method)
 
 
-@pytest.mark.parametrize("name", ["grid", "celeba"])
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 256, 512])
+def test_an_image_folder_has_networks_of_every_power_of_two(size):
+    full = load_config("image_folder", "maem")
+    full.data.image_size = size
+    algorithm, example = builders.algorithm(full), np.zeros((size, size, 3), np.float32)
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), example, algorithm.prepared_like)
+    z = jax.ShapeDtypeStruct((2, full.latent.dim), np.float32)
+    assert jax.eval_shape(algorithm.generate, state, z).shape == (2, *example.shape)
+    last = jax.tree.leaves(state.discriminator.params)[-1]
+    assert last.shape == (4 * 4 * 64 * size // 8, 2 * full.discriminator.output_dim)
+
+
+@pytest.mark.parametrize("name", ["grid", "celeba", "celeba_256"])
 def test_smoke_shrinks_a_config_and_needs_no_data(name):
     small = load_config(name, "alternating_bures,smoke")
     assert small.training.num_steps == 2
@@ -203,6 +215,28 @@ def test_resnets_have_the_authors_optimizer(name, sizes):
     options.decay_steps = 200_000
     with pytest.raises(UserError, match="From config.optimizer.decay_steps=200000 on the learning rate is 0"):
         builders.algorithm(full)
+
+
+@pytest.mark.parametrize("name", ["cifar_resnet", "stl10_resnet"])
+def test_what_a_method_sets_on_images_wins_over_the_resnets_settings(name):
+    for method, full in ((method, load_config(name, method)) for method in ("maem", "mmd_repulsive")):
+        own = config.METHODS[method].on_images.items()
+        own = {key: value for key, value in own if key not in ("generator.name", "discriminator.name")}
+        assert own == {key: value for key, value in config.flatten(full).items() if key in own}
+        assert (full.generator.name, full.optimizer.b2, full.algorithm.simultaneous) == ("resnet", 0.9, False)
+    schedule = builders.game(load_config(name, "maem"), None).generator_optimizer.schedule
+    np.testing.assert_allclose([schedule(step) for step in (15_649, 15_650, 199_999)], [1, 0.9, 0.9**12], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["ring", "grid", "stacked_mnist", "cifar", "cifar_resnet", "celeba", "celeba_256", "image_folder"]
+)
+def test_the_entropies_of_maem_have_their_whole_weight_by_the_middle_of_the_run(name):
+    full = load_config(name, "maem")
+    game = builders.game(full, None)
+    for term in (game.generator_terms[0], game.discriminator_terms[0]):
+        assert (term.schedule(0), term.schedule(full.training.num_steps // 2)) == (0, 1)
+    assert load_config("ring", "best").pseudo_supervision.schedule_steps == 12_500  # half of the run already
 
 
 def test_pacgan_has_as_many_packs_as_other_methods_have_samples():
