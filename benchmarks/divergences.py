@@ -38,13 +38,15 @@ Table = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 def read(file: pathlib.Path) -> Table:
-    """Reads means over seeds, and the number of runs, by data set, divergence and column."""
+    """Reads means over seeds of the runs that ended, and their number, by data set, divergence and column."""
     with file.open(newline="") as opened:
-        rows = [row for row in csv.DictReader(opened) if row["status"] == "done"]
+        rows = list(csv.DictReader(opened))
+    if failed := [f"{row['data']} {row['method']} {row['seed']}" for row in rows if row["status"] != "done"]:
+        print(f"Not in the means, as they failed: {', '.join(failed)}", file=sys.stderr)
     table = {}
     for row in rows:
-        name = row["method"].rpartition(":")[2]
-        table.setdefault(row["data"], {}).setdefault(name, []).append(row)
+        if row["status"] == "done":
+            table.setdefault(row["data"], {}).setdefault(row["method"].rpartition(":")[2], []).append(row)
     return {
         data: {
             name: {title: np.mean([float(row[key]) for row in found[name]]) for title, key in COLUMNS.items()}

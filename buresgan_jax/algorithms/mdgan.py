@@ -171,7 +171,8 @@ def mdgan_v2(
         metrics |= {f"manifold_{name}": value for name, value in manifold.items()}
         return moves.finish_step(game, last.state), metrics | first.metrics | last.metrics
 
-    return make_algorithm(game, update, batches_per_update=2)
+    # The discriminator compares samples with reconstructions, not with the data.
+    return make_algorithm(game, update, batches_per_update=2)._replace(log_ratio=None)
 
 
 def _manifold_discriminator(game):

@@ -10,8 +10,8 @@ from buresgan_jax import config as config_lib
 from buresgan_jax import data, extractors
 from buresgan_jax.builders import _data, _methods
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation import classifier_training, critic_metrics, image_metrics, point_metrics
-from buresgan_jax.evaluation.critic_metrics import critic_evaluator
+from buresgan_jax.evaluation import classifier_training, discriminator_metrics, image_metrics, point_metrics
+from buresgan_jax.evaluation.discriminator_metrics import discriminator_evaluator
 from buresgan_jax.evaluation.evaluators import Evaluator, check_names
 from buresgan_jax.evaluation.image_evaluator import METRIC_OPTIONS, SHARED_OPTIONS, Comparison, image_evaluator
 from buresgan_jax.evaluation.modes import mode_evaluator, stacked_evaluator
@@ -48,15 +48,15 @@ def evaluators(
     own_metrics = [each for key, each in chosen.items() if key.startswith("evaluation.metrics.")]
     own = [own_evaluator(metric, config.evaluation, description.kind) for metric in own_metrics]
     of_points = point_metrics.metric_names(config.evaluation.metrics)
-    of_critic = critic_metrics.METRICS.keys() & set(map(str.strip, config.evaluation.metrics.split(",")))
-    others = [*(metric.key for metric in own_metrics), *point_metrics.METRICS, *critic_metrics.METRICS]
+    of_discriminator = discriminator_metrics.METRICS.keys() & set(map(str.strip, config.evaluation.metrics.split(",")))
+    others = [*(metric.key for metric in own_metrics), *point_metrics.METRICS, *discriminator_metrics.METRICS]
     names = image_metrics.metric_names(config.evaluation.metrics, config.evaluation.extractor, others=others)
     if names and description.kind != "images":
         raise UserError(f"The metrics {', '.join(names)} are of images, and {config.data.name!r} has points.")
     if of_points:
         found.append(_point_evaluator(config, of_points, description.mixture))
-    if of_critic:
-        found.append(_critic_evaluator(config, description.mixture, source))
+    if of_discriminator:
+        found.append(_discriminator_evaluator(config, description.mixture, source))
     if names:
         found.append(_image_evaluator(config, names, source, on_batch, strict))
     found += own
@@ -86,7 +86,7 @@ def _point_evaluator(config, names, mixture):
     return point_evaluator(names, mixture, config.data.name, seed=config.seed)
 
 
-def _critic_evaluator(config, mixture, source):
+def _discriminator_evaluator(config, mixture, source):
     if _methods.algorithm(config).log_ratio is None:
         raise UserError(
             "The metric divergence_bounds needs a discriminator of single examples that estimates log(p / q). With "
@@ -97,14 +97,15 @@ def _critic_evaluator(config, mixture, source):
     n = config.evaluation.num_samples
     if mixture is not None:
         real = data.held_out_points(mixture, n, seed=config.seed)
-        return critic_evaluator(real, f"fresh points of {config.data.name}")
+        return discriminator_evaluator(real, f"fresh points of {config.data.name}")
     source = source or _data.source(config)
     index = np.arange(n)
     if source.num_examples is not None:
         size = min(n, source.num_examples)
         index = np.random.default_rng(config.seed).choice(source.num_examples, size, replace=False)
-    real = np.asarray(source.decode(jnp.asarray(source.fetch(index))))
-    return critic_evaluator(real, f"examples of {config.data.name}")
+    parts = np.array_split(index, -(-len(index) // 256))
+    real = np.concatenate([np.asarray(source.decode(jnp.asarray(source.fetch(part)))) for part in parts])
+    return discriminator_evaluator(real, f"training examples of {config.data.name}")
 
 
 def _image_evaluator(config, names, source, on_batch, strict):

@@ -11,7 +11,7 @@ from typing import Any
 from buresgan_jax import algorithms, data, extractors, latents, losses, networks, penalties
 from buresgan_jax.declarations import KINDS, Component
 from buresgan_jax.errors import UserError, did_you_mean
-from buresgan_jax.evaluation import critic_metrics, image_metrics, modes, point_metrics
+from buresgan_jax.evaluation import discriminator_metrics, image_metrics, modes, point_metrics
 
 _HOMES = (algorithms, data, extractors, latents, losses, networks, penalties)
 
@@ -29,7 +29,7 @@ def _collect():
     found["extractor"] |= extractors.EXTRACTORS
     for metrics in (image_metrics.METRICS, point_metrics.METRICS):
         found["metric"] |= {name: metric.component for name, metric in metrics.items()}
-    found["metric"] |= critic_metrics.METRICS
+    found["metric"] |= discriminator_metrics.METRICS
     return found
 
 

@@ -41,4 +41,8 @@ def from_zero(integrand: Callable[[jax.Array], jax.Array], number: int = 64) -> 
         (d,), (tangent,) = primals, tangents
         return integral(d), integrand(d) * tangent
 
-    return lambda d: integral(jnp.asarray(d, float) if np.ndim(d) == 0 else d)
+    def of_array(d):
+        d = jnp.asarray(d)
+        return integral(d if jnp.issubdtype(d.dtype, jnp.floating) else d.astype(float))
+
+    return of_array

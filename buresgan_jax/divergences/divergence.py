@@ -6,6 +6,7 @@ then agree for close p and q. Two functions of the logit hold everything: `a = f
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -41,12 +42,15 @@ class Divergence:
     Attributes:
         name: Its name.
         meaning: What D(p, q) equals.
-        real_score: The critic's function a of a logit on real examples. The critic maximizes `E_p a(d) - E_q b(d)`.
+        real_score: The discriminator's function a of a logit on real examples. It maximizes `E_p a(d) - E_q b(d)`.
         fake_score: Its function b on fakes. The generator minimizes `-E_q b(d)`.
+        weight: `b'(d) = u^2 f''(u)`, the factor on the gradient of the logit by which the generator moves a sample.
         tails: Its tail weights.
         at_zero: f(0), the price of a sample where the data have no density; inf: unbounded.
-        slope_at_infinity: lim f(u) / u, the price of data where the model has no density; inf: unbounded.
+        slope_at_infinity: lim f(u) / u, the price of data where the model has no density; inf: unbounded. The conjugate
+            is finite below it.
         powers: Pairs (weight, c) if f'' is the sum of `weight u^-c`, for closed forms; else empty.
+        largest_logit: Size of the logits up to which the functions hold; 30 where they are integrals.
 
     References:
         Nowozin et al., "f-GAN", NeurIPS 2016. https://arxiv.org/abs/1606.00709. Shannon, "Properties of f-divergences
@@ -57,40 +61,39 @@ class Divergence:
     meaning: str
     real_score: Score
     fake_score: Score
+    weight: Score
     tails: TailWeights
     at_zero: float
     slope_at_infinity: float
     powers: tuple[tuple[float, float], ...] = ()
-
-    @in_float32
-    def weight(self, logits: Array) -> jax.Array:
-        """Computes `b'(d) = u^2 f''(u)`, the factor on the gradient of the logit by which a sample moves."""
-        d = floating(logits)
-        below, above = jnp.minimum(d, 0), jnp.maximum(d, 0)  # each form has all its digits on one side
-        return jnp.where(d < 0, jnp.exp(below) * slope(self.real_score, below), slope(self.fake_score, above))
+    largest_logit: float = math.inf
 
     @in_float32
     def of_logits(self, logits: Array) -> jax.Array:
-        """Computes f(e^d), to full relative precision for small logits too.
+        """Computes f(e^d), to full relative precision for small logits too; at the infinite ones, its limits.
 
-        The logits are clipped where a score overflows: in float32 at 80 on the side of a score that grows like e^|d|,
-        at 40 on that of one that grows like e^(2 |d|).
+        Logits above 80 count as 80 in float32, and those below -80 too if the left tail weight is above 2; where that
+        tail weight or the right one is 3, the limit is 40. In float64 the limits are eight times as large.
         """
         d = floating(logits)
-        d = jnp.clip(d, *self._finite_range(d.dtype))
+        low, high = self._finite_range(d.dtype)
+        inside = jnp.clip(d, low, high)
         is_small = jnp.abs(d) < _SMALL
-        far, near = jnp.where(is_small, _SMALL, d), jnp.where(is_small, d, 0)
+        far, near = jnp.where(is_small, _SMALL, inside), jnp.where(is_small, d, 0)
         points, weights = _quadrature.nodes(16)
         x = jnp.multiply.outer(near, jnp.asarray(points, d.dtype))
         integral = near * _quadrature.average(jnp.expm1(near[..., None] - x) * self.weight(x), weights)
-        return jnp.where(is_small, integral, jnp.exp(far) * self.real_score(far) - self.fake_score(far))
+        # u a(d) has a limit on the left, where b grows on, unless both grow like a power of 1 / u.
+        goes_on = self.tails.left <= 2 and math.isinf(self.largest_logit)
+        rest = jnp.where(is_small, _SMALL, jnp.minimum(d, high)) if goes_on else far
+        value = jnp.where(is_small, integral, jnp.exp(far) * self.real_score(far) - self.fake_score(rest))
+        return jnp.where(d == -jnp.inf, self.at_zero, jnp.where(d == jnp.inf, jnp.inf, value))
 
     @in_float32
     def f(self, u: Array) -> jax.Array:
-        """Computes f of density ratios, at least 0; `at_zero` where the ratio is 0."""
+        """Computes f of density ratios, at least 0; `at_zero` where the ratio is 0, NaN where it is negative."""
         u = floating(u)
-        inside = self.of_logits(jnp.log(jnp.where(u > 0, u, 1)))
-        return jnp.where(u > 0, inside, self.at_zero)
+        return jnp.where(u == 0, self.at_zero, self.of_logits(jnp.log(jnp.where(u == 0, 1, u))))
 
     @in_float32
     def derivative(self, u: Array) -> jax.Array:
@@ -101,7 +104,7 @@ class Divergence:
     def second_derivative(self, u: Array) -> jax.Array:
         """Computes f''(u) of positive density ratios."""
         u = floating(u)
-        return self.weight(jnp.log(u)) / u**2
+        return self.weight(jnp.log(u)) / u / u
 
     @in_float32
     def conjugate(self, t: Array) -> jax.Array:
@@ -109,27 +112,42 @@ class Divergence:
 
         It solves `a(d) = t` for d by bisection and is then `b(d)`. The derivative is u.
         """
-        return _conjugate(self, floating(t))
-
-    def growth(self, *, of_real: bool) -> float:
-        """Returns the largest k for which a score grows like e^(k |d|) on one of its sides; 0 if none does."""
-        left, right = self.tails
-        return max(0.0, left - 1, right - 2) if of_real else max(0.0, left - 2, right - 1)
-
-    def clip(self, *, of_real: bool) -> float:
-        """Returns the largest logit that a score is evaluated at: 30, or 20 for e^(2 |d|); inf if it does not grow."""
-        growth = self.growth(of_real=of_real)
-        return math.inf if growth == 0 else min(30.0, 40.0 / growth)
+        t = floating(t)
+        d = _logit_of(self, t)
+        low, high = self._finite_range(t.dtype)
+        value = jnp.where(t < self.real_score(jnp.full_like(t, low)), -self.at_zero, self.fake_score(d))
+        if math.isinf(self.largest_logit):
+            end = jnp.full_like(t, jnp.inf)
+            value = jnp.where(t >= self.real_score(jnp.full_like(t, high)), self.fake_score(end), value)
+        return jnp.where(jnp.isnan(t), t, jnp.where(t > self.slope_at_infinity, jnp.inf, value))
 
     @property
-    def bound(self) -> float:
-        """The largest value of the divergence, `f(0) + lim f(u) / u`."""
+    def supremum(self) -> float:
+        """The largest value of the divergence, `f(0) + lim f(u) / u`, of laws that do not overlap."""
         return self.at_zero + self.slope_at_infinity
+
+    @property
+    def logit_range(self) -> tuple[float, float]:
+        """The logits between which a critic's scores are taken: +-30 on a side where one of them grows like e^|d|.
+
+        It is 20 for e^(2 |d|), and inf on sides where neither grows.
+        """
+        return -self._limit(self.tails.left - 1), self._limit(self.tails.right - 1)
+
+    @property
+    def fake_logit_range(self) -> tuple[float, float]:
+        """The same for the score of fakes alone, which is all that a generator sees."""
+        return -self._limit(self.tails.left - 2), self._limit(self.tails.right - 1)
+
+    def _limit(self, growth):
+        return min(self.largest_logit, math.inf if growth <= 0 else min(30.0, 40.0 / growth))
 
     def _finite_range(self, dtype):
         """The smallest and the largest logit at which both scores are finite."""
         largest = 0.9 * math.log(float(jnp.finfo(dtype).max))
-        return -largest / max(1, self.tails.left - 1), largest / max(1, self.tails.right - 1)
+        ends = (largest / max(1, tail - 1) for tail in self.tails)
+        low, high = (min(self.largest_logit, end) for end in ends)
+        return -low, high
 
 
 def floating(values: Array) -> jax.Array:
@@ -138,35 +156,29 @@ def floating(values: Array) -> jax.Array:
     return values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(float)
 
 
-def slope(score: Score, logits: jax.Array) -> jax.Array:
-    """Computes the derivative of an elementwise function."""
-    return jax.jvp(score, (logits,), (jnp.ones_like(logits),))[1]
+def at_least_float32(values: Array) -> jax.Array:
+    """Returns a floating array, float16 and bfloat16 as float32."""
+    values = floating(values)
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
-@jax.custom_jvp
-def _with_slope(value, t, slope):
-    """The value, as a function of t with a known derivative."""
-    del t, slope
-    return value
-
-
-@_with_slope.defjvp
-def _derivative(primals, tangents):
-    value, _, slope = primals
-    return value, slope * tangents[1]
-
-
-def _conjugate(divergence, t):
-    fixed = jax.lax.stop_gradient(t)
-    ends = [jnp.full_like(fixed, end) for end in divergence._finite_range(t.dtype)]
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _logit_of(divergence, t):
+    """The d at which `a(d) = t`, or the nearest that is finite."""
+    ends = tuple(jnp.full_like(t, end) for end in divergence._finite_range(t.dtype))
 
     def halve(_, ends):
         low, high = ends
         middle = (low + high) / 2
-        is_below = divergence.real_score(middle) < fixed
+        is_below = divergence.real_score(middle) < t
         return jnp.where(is_below, middle, low), jnp.where(is_below, high, middle)
 
-    low, high = jax.lax.fori_loop(0, jnp.finfo(t.dtype).nmant + 10, halve, tuple(ends))
-    d = (low + high) / 2
-    value = jnp.where(fixed > divergence.slope_at_infinity, jnp.inf, divergence.fake_score(d))
-    return _with_slope(value, t, jnp.exp(d))
+    low, high = jax.lax.fori_loop(0, jnp.finfo(t.dtype).nmant + 10, halve, ends)
+    return (low + high) / 2
+
+
+@_logit_of.defjvp
+def _(divergence, primals, tangents):
+    d = _logit_of(divergence, *primals)
+    weight = divergence.weight(d)
+    return d, tangents[0] * jnp.exp(d) / jnp.where(weight > 0, weight, jnp.inf)

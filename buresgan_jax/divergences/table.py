@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.nn import sigmoid
 
 from buresgan_jax.divergences.divergence import Divergence, TailWeights
 
@@ -18,7 +19,18 @@ def log_twice_sigmoid(d: jax.Array) -> jax.Array:
 
 @log_twice_sigmoid.defjvp
 def _(primals, tangents):
-    return log_twice_sigmoid(*primals), jax.nn.sigmoid(-primals[0]) * tangents[0]
+    return log_twice_sigmoid(*primals), sigmoid(-primals[0]) * tangents[0]
+
+
+@jax.custom_jvp
+def expm1(d: jax.Array) -> jax.Array:
+    """Computes `e^d - 1` with the derivative e^d, which keeps its digits where that is small; JAX takes `value + 1`."""
+    return jnp.expm1(d)
+
+
+@expm1.defjvp
+def _(primals, tangents):
+    return expm1(*primals), jnp.exp(primals[0]) * tangents[0]
 
 
 @jax.custom_jvp
@@ -29,115 +41,118 @@ def _centered_sigmoid(d):
 
 @_centered_sigmoid.defjvp
 def _(primals, tangents):
-    (d,), (tangent,) = primals, tangents
-    return _centered_sigmoid(d), 4 * jax.nn.sigmoid(d) * jax.nn.sigmoid(-d) * tangent
+    return _centered_sigmoid(*primals), 4 * sigmoid(primals[0]) * sigmoid(-primals[0]) * tangents[0]
+
+
+def _divergence(name, meaning, real_score, fake_score, weight, tails, limits, powers=()):
+    return Divergence(name, meaning, real_score, fake_score, weight, TailWeights(*tails), *limits, powers)
 
 
 _ALL = (
-    Divergence(
+    _divergence(
         "kl",
         "KL(p || q)",
         lambda d: d,
-        jnp.expm1,
-        TailWeights(1, 2),
-        1.0,
-        math.inf,
+        expm1,
+        jnp.exp,
+        (1, 2),
+        (1.0, math.inf),
         ((1.0, 1.0),),
     ),
-    Divergence(
+    _divergence(
         "reverse_kl",
         "KL(q || p)",
-        lambda d: -jnp.expm1(-d),
+        lambda d: -expm1(-d),
         lambda d: d,
-        TailWeights(2, 1),
-        math.inf,
-        1.0,
+        jnp.ones_like,
+        (2, 1),
+        (math.inf, 1.0),
         ((1.0, 2.0),),
     ),
-    Divergence(
+    _divergence(
         "jeffreys",
         "(KL(p || q) + KL(q || p)) / 2",
-        lambda d: (d - jnp.expm1(-d)) / 2,
-        lambda d: (jnp.expm1(d) + d) / 2,
-        TailWeights(2, 2),
-        math.inf,
-        math.inf,
+        lambda d: (d - expm1(-d)) / 2,
+        lambda d: (expm1(d) + d) / 2,
+        lambda d: (1 + jnp.exp(d)) / 2,
+        (2, 2),
+        (math.inf, math.inf),
         ((0.5, 1.0), (0.5, 2.0)),
     ),
-    Divergence(
+    _divergence(
         "squared_hellinger",
         "2 integral (sqrt p - sqrt q)^2",
-        lambda d: -2 * jnp.expm1(-d / 2),
-        lambda d: 2 * jnp.expm1(d / 2),
-        TailWeights(1.5, 1.5),
-        2.0,
-        2.0,
+        lambda d: -2 * expm1(-d / 2),
+        lambda d: 2 * expm1(d / 2),
+        lambda d: jnp.exp(d / 2),
+        (1.5, 1.5),
+        (2.0, 2.0),
         ((1.0, 1.5),),
     ),
-    Divergence(
+    _divergence(
         "pearson",
         "integral (p - q)^2 / (2 q)",
-        jnp.expm1,
-        lambda d: jnp.expm1(2 * d) / 2,
-        TailWeights(0, 3),
-        0.5,
-        math.inf,
+        expm1,
+        lambda d: expm1(2 * d) / 2,
+        lambda d: jnp.exp(2 * d),
+        (0, 3),
+        (0.5, math.inf),
         ((1.0, 0.0),),
     ),
-    Divergence(
+    _divergence(
         "neyman",
         "integral (p - q)^2 / (2 p)",
-        lambda d: -jnp.expm1(-2 * d) / 2,
-        lambda d: -jnp.expm1(-d),
-        TailWeights(3, 0),
-        math.inf,
-        0.5,
+        lambda d: -expm1(-2 * d) / 2,
+        lambda d: -expm1(-d),
+        lambda d: jnp.exp(-d),
+        (3, 0),
+        (math.inf, 0.5),
         ((1.0, 3.0),),
     ),
-    Divergence(
+    _divergence(
         "jensen_shannon",
         "2 KL(p || m) + 2 KL(q || m), m = (p + q) / 2; the saturating GAN",
         lambda d: 2 * log_twice_sigmoid(d),
         lambda d: -2 * log_twice_sigmoid(-d),
-        TailWeights(1, 1),
-        2 * _LOG_2,
-        2 * _LOG_2,
+        lambda d: 2 * sigmoid(d),
+        (1, 1),
+        (2 * _LOG_2, 2 * _LOG_2),
     ),
-    Divergence(
+    _divergence(
         "softened_reverse_kl",
         "4 KL(m || p), m = (p + q) / 2; the non-saturating GAN",
-        lambda d: -2 * (log_twice_sigmoid(d) + jnp.expm1(-d)),
+        lambda d: -2 * (log_twice_sigmoid(d) + expm1(-d)),
         lambda d: 2 * log_twice_sigmoid(d),
-        TailWeights(2, 0),
-        math.inf,
-        2 - 2 * _LOG_2,
+        lambda d: 2 * sigmoid(-d),
+        (2, 0),
+        (math.inf, 2 - 2 * _LOG_2),
     ),
-    Divergence(
+    _divergence(
         "softened_kl",
         "4 KL(p || m), m = (p + q) / 2",
         lambda d: 4 * log_twice_sigmoid(d) - _centered_sigmoid(d),
-        lambda d: _centered_sigmoid(d),
-        TailWeights(1, 0),
-        2.0,
-        4 * _LOG_2 - 2,
+        _centered_sigmoid,
+        lambda d: 4 * sigmoid(d) * sigmoid(-d),
+        (1, 0),
+        (2.0, 4 * _LOG_2 - 2),
     ),
-    Divergence(
+    _divergence(
         "reversed_softened_reverse_kl",
         "4 KL(m || q), m = (p + q) / 2",
         lambda d: -2 * log_twice_sigmoid(-d),
-        lambda d: 2 * (log_twice_sigmoid(-d) + jnp.expm1(d)),
-        TailWeights(0, 2),
-        2 - 2 * _LOG_2,
-        math.inf,
+        lambda d: 2 * (log_twice_sigmoid(-d) + expm1(d)),
+        lambda d: 2 * jnp.exp(d) * sigmoid(d),
+        (0, 2),
+        (2 - 2 * _LOG_2, math.inf),
     ),
-    Divergence(
+    _divergence(
         "reversed_softened_kl",
         "4 KL(q || m), m = (p + q) / 2",
-        lambda d: _centered_sigmoid(d),
+        _centered_sigmoid,
         lambda d: -4 * log_twice_sigmoid(-d) - _centered_sigmoid(d),
-        TailWeights(0, 1),
-        4 * _LOG_2 - 2,
-        2.0,
+        lambda d: 4 * sigmoid(d) ** 2,
+        (0, 1),
+        (4 * _LOG_2 - 2, 2.0),
     ),
 )
 

@@ -10,7 +10,7 @@ import numpy as np
 from buresgan_jax.distances.public import Array
 from buresgan_jax.divergences import _quadrature
 from buresgan_jax.divergences.constructions import reverse
-from buresgan_jax.divergences.divergence import Divergence, floating
+from buresgan_jax.divergences.divergence import Divergence, at_least_float32, floating
 from buresgan_jax.divergences.table import DIVERGENCES
 
 
@@ -37,16 +37,22 @@ def divergence_between_densities(
         Scalar in nats, of the default floating dtype. It is differentiable in what the densities are made of. In
         float64 and with parts that are smaller than the densities' widths it has ten digits and more.
 
+    Raises:
+        ValueError: The interval is empty.
+
     Note:
-        Where f of the density ratio overflows, the logit is clipped, see `Divergence.of_logits`.
+        Densities may be 0 (a log density of -inf) in parts of the interval. For the largest logits see
+        `Divergence.of_logits`.
     """
+    if not lower < upper:
+        raise ValueError(f"lower must be below upper, got {lower} and {upper}.")
     points, weights = _quadrature.nodes(8)
     ends = np.linspace(lower, upper, num_intervals + 1)
     widths = np.diff(ends)[:, None]
     x = jnp.asarray((ends[:-1, None] + widths * points[None]).ravel(), float)
     weights = jnp.asarray((widths * weights[None]).ravel(), float)
     p, q = log_p(x), log_q(x)
-    d = p - q
+    d = jnp.where((p == -jnp.inf) & (q == -jnp.inf), 0, p - q)
     # Of f(u) where u <= 1, and of f(u) / u, which is f of the reversed divergence at 1 / u, where u > 1.
     is_above = d > 0
     small = jnp.where(is_above, -d, d)
@@ -72,7 +78,7 @@ def divergence_between_gaussians(
         Scalar in nats; inf where the integral diverges.
 
     Raises:
-        ValueError: The divergence has no closed form here; use `divergence_between_densities`.
+        ValueError: The divergence has no closed form here, or the shapes do not fit.
     """
     if not divergence.powers:
         raise ValueError(
@@ -80,6 +86,9 @@ def divergence_between_gaussians(
             "divergence_between_densities."
         )
     arguments = tuple(map(floating, (mean_p, cov_p, mean_q, cov_q)))
+    shapes = [each.shape for each in arguments]
+    if len(shapes[0]) != 1 or shapes != 2 * [shapes[0], 2 * shapes[0]]:
+        raise ValueError(f"Means must be [dim] and covariances [dim, dim], all of one dim; got the shapes {shapes}.")
     return sum(weight * _power_divergence(c, *arguments) for weight, c in divergence.powers)
 
 
@@ -124,19 +133,33 @@ def divergence_between_categoricals(divergence: Divergence, p: Array, q: Array) 
         raise ValueError(f"p and q must have equal shapes, got {p.shape} and {q.shape}.")
     has_both = (p > 0) & (q > 0)
     d = jnp.log(jnp.where(has_both, p, 1)) - jnp.log(jnp.where(has_both, q, 1))
-    only_p = jnp.where(p > 0, p * divergence.slope_at_infinity, 0)
-    only_q = jnp.where(q > 0, q * divergence.at_zero, 0)
-    return jnp.sum(jnp.where(has_both, q * divergence.of_logits(d), only_p + only_q), axis=-1)
+    one_sided = _times(p, (p > 0) & (q == 0), divergence.slope_at_infinity)
+    one_sided += _times(q, (q > 0) & (p == 0), divergence.at_zero)
+    return jnp.sum(jnp.where(has_both, q * divergence.of_logits(d), 0) + one_sided, axis=-1)
+
+
+def _times(probabilities, chosen, price):
+    """The chosen probabilities times their price, which may be infinite, without infinite gradients elsewhere."""
+    if math.isinf(price):
+        return jnp.where(chosen, price, jnp.zeros_like(probabilities))
+    return jnp.where(chosen, probabilities, 0) * price
 
 
 def divergence_of_dropped_share(divergence: Divergence, share: float) -> float:
-    """Computes D(p, q) where the model lacks a share of the data and is perfect on the rest."""
-    return float(divergence.f(1 - share)) + share * divergence.slope_at_infinity
+    """Computes D(p, q) where the model lacks a share of the data, from 0 to below 1, and is perfect on the rest."""
+    _check_share(share)
+    return float(divergence.f(1 - share)) + share * divergence.slope_at_infinity if share else 0.0
 
 
 def divergence_of_junk_share(divergence: Divergence, share: float) -> float:
-    """Computes D(p, q) where a share of the samples lies where there are no data and the rest is perfect."""
-    return (1 - share) * float(divergence.f(1 / (1 - share))) + share * divergence.at_zero
+    """Computes D(p, q) where a share of the samples, from 0 to below 1, lies off the data and the rest is perfect."""
+    _check_share(share)
+    return (1 - share) * float(divergence.f(1 / (1 - share))) + share * divergence.at_zero if share else 0.0
+
+
+def _check_share(share):
+    if not 0 <= share < 1:
+        raise ValueError(f"share must be at least 0 and below 1, got {share}.")
 
 
 def variational_bound(divergence: Divergence, real_logits: Array, fake_logits: Array) -> tuple[jax.Array, jax.Array]:
@@ -151,20 +174,17 @@ def variational_bound(divergence: Divergence, real_logits: Array, fake_logits: A
         fake_logits: Logits of samples of the model, any shape.
 
     Returns:
-        The bound, a scalar in nats, and the share of all logits that were clipped because a score of them overflows or
-        nearly so (see `Divergence.clip`).
+        The bound, a scalar in nats, float32 for float16 and bfloat16, and the share of all logits that were clipped to
+        `Divergence.logit_range`, where a score nearly overflows.
     """
-    real, fake = (_at_least_float32(each) for each in (real_logits, fake_logits))
-    real_limit, fake_limit = divergence.clip(of_real=True), divergence.clip(of_real=False)
-    real_score = jnp.mean(divergence.real_score(jnp.clip(real, -real_limit, real_limit)))
-    fake_score = jnp.mean(divergence.fake_score(jnp.clip(fake, -fake_limit, fake_limit)))
-    clipped = jnp.sum(jnp.abs(real) > real_limit) + jnp.sum(jnp.abs(fake) > fake_limit)
-    return real_score - fake_score, clipped / (real.size + fake.size)
-
-
-def _at_least_float32(logits):
-    logits = floating(logits)
-    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    real, fake = at_least_float32(real_logits), at_least_float32(fake_logits)
+    low, high = divergence.logit_range
+    real_score, fake_score = (
+        divergence.real_score(jnp.clip(real, low, high)),
+        divergence.fake_score(jnp.clip(fake, low, high)),
+    )
+    is_clipped = jnp.concatenate([((each < low) | (each > high)).ravel() for each in (real, fake)])
+    return jnp.mean(real_score) - jnp.mean(fake_score), jnp.mean(is_clipped)
 
 
 def variational_bounds(real_logits: Array, fake_logits: Array) -> dict[str, jax.Array]:

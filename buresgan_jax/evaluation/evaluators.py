@@ -27,10 +27,10 @@ class Evaluator:
         options: The options that each of its numbers depends on, by the number's name: keys of `config.evaluation`.
         larger_is_better: For each number that tells the better of two generators, whether larger is better.
         settings: Values of all its options by name; results under equal settings belong together.
-        measure: `samples -> {name: entry}`; of a critic, `(samples, log_ratio) -> {name: entry}`.
+        measure: `samples -> {name: entry}`; if it uses the discriminator, `(samples, log_ratio) -> {name: entry}`.
         is_costly: Whether it takes so long that training evaluates the averaged generator only.
-        is_of_critic: Whether it looks at the discriminator too. It then gets samples of the raw generator only, against
-            which the discriminator is trained.
+        uses_discriminator: Whether it looks at the discriminator too. It then gets samples of the raw generator only,
+            against which the discriminator is trained.
     """
 
     options: Mapping[str, tuple[str, ...]]
@@ -38,7 +38,7 @@ class Evaluator:
     settings: Mapping[str, Any]
     measure: Callable[..., dict[str, Entry]]
     is_costly: bool = False
-    is_of_critic: bool = False
+    uses_discriminator: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -50,7 +50,7 @@ class Evaluator:
 
         Args:
             samples: Finite points `[n, dim]`, or images in [-1, 1], `[n, height, width, channels]`.
-            log_ratio: The discriminator's estimate of the log ratio of the densities; needed of a critic.
+            log_ratio: The discriminator's estimate of the log ratio of the densities, for those that use it.
 
         Returns:
             Entries by the name of the number.
@@ -58,7 +58,7 @@ class Evaluator:
         Raises:
             UserError: The samples do not fit, or something that the evaluator needs is missing.
         """
-        return self.measure(samples, log_ratio) if self.is_of_critic else self.measure(samples)
+        return self.measure(samples, log_ratio) if self.uses_discriminator else self.measure(samples)
 
 
 def evaluate(
@@ -93,7 +93,7 @@ def evaluate(
 
 
 def _prefixes(evaluator, in_training):
-    if evaluator.is_of_critic:
+    if evaluator.uses_discriminator:
         return (_RAW,)
     return (AVERAGED,) if in_training and evaluator.is_costly else (_RAW, AVERAGED)
 
@@ -119,6 +119,11 @@ def best_choice(evaluators: Sequence[Evaluator], best_by: str, num_samples: int)
         for name in each.larger_is_better
         for prefix in _prefixes(each, True)
     }
+    if evaluators and not table:
+        raise UserError(
+            f"config.evaluation.best_by is {best_by!r}, but no number that is evaluated tells the better of two "
+            "generators. Name another metric in evaluation.metrics."
+        )
     if not table:
         raise UserError(f"config.evaluation.best_by is {best_by!r}, but nothing is evaluated. Set evaluation.metrics.")
     evaluator, name = choose("number", best_by, table, "config.evaluation.best_by")

@@ -46,7 +46,7 @@ def rows(all_cells: Sequence[Cell], wanted: Collection[str], workdir: pathlib.Pa
         if samples is None:
             continue
         made = builders.evaluators(config, workdir=cells[data].workdir)
-        made = [each for each in made if wanted & set(each.names) and not each.is_of_critic]
+        made = [each for each in made if wanted & set(each.names) and not each.uses_discriminator]
         names, key = [name for each in made for name in each.names], (data, seed, _protocol(config))
         values = kept.get(key, {})
         if not values.keys() >= set(names):

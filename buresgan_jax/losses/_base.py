@@ -16,7 +16,7 @@ class AdversarialLoss(NamedTuple):
         discriminator: The discriminator's loss.
         generator: The generator's loss.
         log_ratio: `outputs -> log(p / q)`, the log ratio of the densities of data and samples, for losses whose optimal
-            discriminator knows it; else None. The metric `bounds` takes it.
+            discriminator knows it; else None. The metric `divergence_bounds` takes it.
     """
 
     discriminator: Callable[[jax.Array, jax.Array], Any]

@@ -1,4 +1,4 @@
-"""f-GAN losses: the critic and the generator each by a divergence of their own."""
+"""f-GAN losses: the discriminator (the critic) and the generator each by a divergence of their own."""
 
 import math
 
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from buresgan_jax import declarations, divergences
 from buresgan_jax.declarations import Option
 from buresgan_jax.divergences import DIVERGENCES, Divergence
-from buresgan_jax.divergences.divergence import slope
+from buresgan_jax.divergences.divergence import at_least_float32
+from buresgan_jax.errors import choose
 from buresgan_jax.losses._base import AdversarialLoss
 
 _POWER = "power"
@@ -29,47 +30,59 @@ def f_gan_losses(
         critic: The critic's divergence.
         generator: The generator's divergence.
         real_share: Weight of the real examples in the critic's loss, above 0 and below 1.
-        clip: Size of a logit that is clipped, where the score grows like a power of e^|d|. Default: 30, or 20 for
-            e^(2 |d|), so that the losses are finite for all finite logits. Beyond, the score goes on along its tangent,
-            so that clipped samples still move.
+        clip: Size of a logit that is clipped on the sides where a score grows like e^|d|, above 0. Default: 30, or 20
+            for e^(2 |d|), so that the losses are finite up to logits of 1e20. A clipped sample still moves, along the
+            tangent of the score; only where it raises the critic's objective, it counts as a sample at the limit. The
+            critic then estimates log ratios up to the limit.
 
     Returns:
         The losses, computed in float32 for float16 and bfloat16 logits. The shares of samples that were clipped are
-        logged as `critic_clipped_share` and `generator_clipped_share`.
+        logged as `discriminator_clipped_share` and `generator_clipped_share`.
 
     Raises:
-        ValueError: The real share is not between 0 and 1.
+        ValueError: The real share is not between 0 and 1, or the clip is not positive.
     """
     if not 0 < real_share < 1:
-        raise ValueError(f"real_share must be above 0 and below 1, got {real_share}.")
+        raise ValueError(f"real_share must be above 0 and below 1, got {real_share}. Set config.loss.real_share=0.5.")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip must be above 0, got {clip}. Set config.loss.clip=None for the default.")
     shift = math.log(real_share / (1 - real_share))
-
-    def log_ratio(outputs):
-        return outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32)) - shift
-
-    def score(divergence, logits, *, of_real):
-        """Mean score, and the share of logits that are clipped."""
-        function = divergence.real_score if of_real else divergence.fake_score
-        limit = divergence.clip(of_real=of_real)
-        if not math.isfinite(limit):
-            return jnp.mean(function(logits)), jnp.zeros(())
-        limit = limit if clip is None else clip
-        inside = jnp.clip(logits, -limit, limit)
-        tangent = slope(function, jax.lax.stop_gradient(inside)) * (logits - inside)
-        return jnp.mean(function(inside) + tangent), jnp.mean(jnp.abs(logits) > limit)
+    both, low_or_high = _limits(critic.logit_range, clip), _limits(generator.fake_logit_range, clip)
 
     def critic_loss(real_outputs, fake_outputs):
-        real, real_clipped = score(critic, log_ratio(real_outputs) + shift, of_real=True)
-        fake, fake_clipped = score(critic, log_ratio(fake_outputs) + shift, of_real=False)
-        value = -2 * (real_share * real - (1 - real_share) * fake)
-        return value, {"critic_clipped_share": (real_clipped + fake_clipped) / 2}
+        real, fake = at_least_float32(real_outputs), at_least_float32(fake_outputs)
+        low, high = both
+        real_score = _score(critic.real_score, jnp.minimum(real, high), both)
+        fake_score = _score(critic.fake_score, jnp.maximum(fake, low), both)
+        value = -2 * (real_share * real_score - (1 - real_share) * fake_score)
+        share = (_share_beyond(real, both) + _share_beyond(fake, both)) / 2
+        return value, {"discriminator_clipped_share": share}
 
     def generator_loss(real_outputs, fake_outputs):
         del real_outputs
-        fake, clipped = score(generator, log_ratio(fake_outputs), of_real=False)
-        return -fake, {"generator_clipped_share": clipped}
+        d = log_ratio(fake_outputs)
+        value = -_score(generator.fake_score, d, low_or_high)
+        return value, {"generator_clipped_share": _share_beyond(d, low_or_high)}
+
+    def log_ratio(outputs):
+        return at_least_float32(outputs) - shift
 
     return AdversarialLoss(critic_loss, generator_loss, log_ratio)
+
+
+def _limits(ends, clip):
+    return tuple(math.copysign(clip, end) if clip is not None and math.isfinite(end) else end for end in ends)
+
+
+def _score(function, logits, limits):
+    """The mean score of logits, which goes on along its tangents beyond the limits."""
+    inside = jnp.clip(logits, *limits)
+    (tangent,) = jax.vjp(function, jax.lax.stop_gradient(inside))[1](jnp.ones_like(inside))
+    return jnp.mean(function(inside) + tangent * (logits - inside))
+
+
+def _share_beyond(logits, limits):
+    return jnp.mean((logits < limits[0]) | (logits > limits[1]))
 
 
 @declarations.loss(
@@ -88,8 +101,20 @@ def f_gan_losses(
         most=10,
         read_with=("loss.generator", (_POWER,)),
     ),
-    Option("real_share", 0.5, "weight of real examples in the critic's loss; the generator's corrects it", least=1e-6),
-    Option("clip", None, "size of a logit clipped in scores with e^|d|; None: 30, or 20 for e^(2|d|)", float, least=0),
+    Option(
+        "real_share",
+        0.5,
+        "weight of real examples in the critic's loss; the generator's corrects it",
+        least=1e-6,
+        below=1,
+    ),
+    Option(
+        "clip",
+        None,
+        "size of a logit clipped where scores grow like e^|d|; None: 30, or 20 for e^(2|d|)",
+        float,
+        least=1e-3,
+    ),
 )
 def f_gan(
     *,
@@ -124,4 +149,5 @@ def f_gan(
 
 
 def _named(name, exponent):
-    return divergences.power(exponent) if name == _POWER else DIVERGENCES[name]
+    found = choose("divergence", name, {**DIVERGENCES, _POWER: None}, "config.loss.critic or config.loss.generator")
+    return found or divergences.power(exponent)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from buresgan_jax import divergences
+from buresgan_jax import divergences, losses
 from buresgan_jax.divergences import DIVERGENCES, TailWeights
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -30,6 +30,7 @@ def assert_equal(found, expected, rtol=1e-9, logits=LOGITS):
     np.testing.assert_allclose(found.weight(logits), expected.weight(logits), rtol=rtol)
     np.testing.assert_allclose(found.of_logits(logits), expected.of_logits(logits), rtol=rtol, atol=1e-12)
     np.testing.assert_allclose(found.tails, expected.tails, atol=1e-6)
+    assert not found.powers or sorted(found.powers) == sorted(expected.powers)
     limits = found.at_zero, found.slope_at_infinity
     np.testing.assert_allclose(limits, (expected.at_zero, expected.slope_at_infinity), rtol=1e-6)
 
@@ -37,13 +38,14 @@ def assert_equal(found, expected, rtol=1e-9, logits=LOGITS):
 @pytest.mark.parametrize("name", PAIRS)
 def test_reversal_exchanges_the_pairs(name):
     assert_equal(divergences.reverse(DIVERGENCES[name]), PAIRS[name])
+    assert sorted(divergences.reverse(DIVERGENCES[name]).powers) == sorted(DIVERGENCES[PAIRS[name]].powers)
     assert_equal(divergences.reverse(DIVERGENCES[PAIRS[name]]), name)
 
 
 def test_softening():
     assert_equal(divergences.soften(DIVERGENCES["reverse_kl"]), "softened_reverse_kl")
     assert_equal(divergences.soften(DIVERGENCES["kl"]), "softened_kl")
-    assert_equal(divergences.soften(DIVERGENCES["neyman"]), "neyman", logits=LOGITS[6:])  # a fixed point
+    assert_equal(divergences.soften(DIVERGENCES["neyman"]), "neyman")  # a fixed point
     u = np.exp(LOGITS)
     pearson = divergences.soften(DIVERGENCES["pearson"])
     np.testing.assert_allclose(pearson.second_derivative(u), 8 / (1 + u) ** 3, rtol=1e-9)
@@ -118,12 +120,57 @@ def test_an_own_divergence_has_derivatives_of_every_order_and_runs_compiled():
 
 
 def test_own_divergences_that_are_none_are_refused():
-    with pytest.raises(ValueError, match="must be positive and finite at 1, got -1"):
+    with pytest.raises(ValueError, match=r"must be positive and finite at 4.54e-05, got -4.54e-05"):
         divergences.from_second_derivative(lambda u: -u)
+    with pytest.raises(ValueError, match="otherwise f is not convex"):
+        divergences.from_second_derivative(lambda u: (u - 2) ** 2 - 0.5)
     with pytest.raises(ValueError, match="follow no power of u"):
-        divergences.from_second_derivative(lambda u: jnp.exp(-u) + 0 * u)
+        divergences.from_second_derivative(lambda u: jnp.exp(-u / 1e6))
     with pytest.raises(ValueError, match="follow no power of u"):
         divergences.tail_weights(lambda u: (2 + jnp.log(u) ** 2) / u)
+
+
+def test_tails_that_are_reached_slowly_are_rounded_to_them():
+    slow = divergences.from_second_derivative(lambda u: u**-2 * (1 + jnp.sqrt(u)))
+    assert slow.tails == TailWeights(2, 1.5)
+    assert slow.at_zero == np.inf
+    steep = divergences.from_second_derivative(lambda u: u**-2 / (1 + jnp.sqrt(u)))
+    assert divergences.ordering_constant(steep, DIVERGENCES["reverse_kl"]) < 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: divergences.from_second_derivative(lambda u: 1 / (u * (1 + u))),
+        lambda: divergences.non_saturating(DIVERGENCES["reversed_softened_kl"]),
+    ],
+)
+def test_those_of_integrals_know_how_far_they_hold(make):
+    own = make()
+    assert own.logit_range == own.fake_logit_range == (-30, 30)
+    assert divergences.reverse(own).largest_logit == divergences.soften(own).largest_logit == 30
+    loss = losses.f_gan_losses(own, own)
+    extreme = jnp.array([[-1e4], [80.0], [1e4]])
+    for function in loss[:2]:
+        value, slope = jax.value_and_grad(lambda x, function=function: function(x, x[::-1])[0])(extreme)
+        assert np.isfinite(value)
+        assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("name", [*DIVERGENCES, "own"])
+def test_own_and_others_give_finite_values_in_float32(name):
+    with jax.enable_x64(False):
+        own = divergences.from_second_derivative(lambda u: u**-2)
+        found = divergences.divergence_between_densities(
+            DIVERGENCES.get(name, own),
+            lambda x: -(x**2) / 2 - 0.919,
+            lambda x: -((x - 1) ** 2) / 2 - 0.919,
+            lower=-30,
+            upper=30,
+        )
+        exact = {"kl": 0.5, "reverse_kl": 0.5, "own": 0.5, "jeffreys": 0.5}.get(name)
+        assert np.isfinite(found)
+        assert exact is None or found == pytest.approx(exact, rel=1e-3)
 
 
 def test_tails_follow_the_rules_of_the_constructions():

@@ -149,7 +149,7 @@ def test_tail_weights_and_limits(name):
     assert divergence.f(0.0) == pytest.approx(value)
     if right < 2:
         np.testing.assert_allclose(divergence.f(1e9) / 1e9, slope, rtol=1e-4)
-    assert divergence.bound == value + slope
+    assert divergence.supremum == value + slope
 
 
 @NAMES
@@ -165,7 +165,7 @@ def test_f_keeps_its_digits_close_to_1(name):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_f_is_finite_and_differentiable_for_large_logits(name, dtype):
     d = jnp.asarray([-80, -40, 0, 40, 80], dtype)
-    if max(DIVERGENCES[name].tails) == 3:
+    if max(DIVERGENCES[name].tails) == 3:  # f itself is e^80 there
         d = d / 2
     values, slopes = jax.vmap(jax.value_and_grad(DIVERGENCES[name].of_logits))(d)
     assert values.dtype == dtype
@@ -181,18 +181,53 @@ def test_the_functions_take_numbers_arrays_and_float32():
     assert kl.f(np.ones((2, 3))).shape == (2, 3)
 
 
-def test_clips_are_those_of_the_growth():
-    clips = {name: (each.clip(of_real=True), each.clip(of_real=False)) for name, each in DIVERGENCES.items()}
-    assert clips == {
-        "kl": (INF, 30),
-        "reverse_kl": (30, INF),
-        "jeffreys": (30, 30),
-        "squared_hellinger": (30, 30),
-        "pearson": (30, 20),
-        "neyman": (20, 30),
-        "jensen_shannon": (INF, INF),
-        "softened_reverse_kl": (30, INF),
-        "softened_kl": (INF, INF),
-        "reversed_softened_reverse_kl": (INF, 30),
-        "reversed_softened_kl": (INF, INF),
+def test_logits_are_limited_where_a_score_grows():
+    ranges = {name: (each.logit_range, each.fake_logit_range) for name, each in DIVERGENCES.items()}
+    everywhere = (-INF, INF)
+    assert ranges == {
+        "kl": ((-INF, 30), (-INF, 30)),
+        "reverse_kl": ((-30, INF), everywhere),
+        "jeffreys": ((-30, 30), (-INF, 30)),
+        "squared_hellinger": ((-30, 30), (-INF, 30)),
+        "pearson": ((-INF, 20), (-INF, 20)),
+        "neyman": ((-20, INF), (-30, INF)),
+        "jensen_shannon": (everywhere, everywhere),
+        "softened_reverse_kl": ((-30, INF), everywhere),
+        "softened_kl": (everywhere, everywhere),
+        "reversed_softened_reverse_kl": ((-INF, 30), (-INF, 30)),
+        "reversed_softened_kl": (everywhere, everywhere),
     }
+
+
+@NAMES
+def test_derivatives_of_higher_order_at_1_and_far_away(name):
+    divergence, second = DIVERGENCES[name], FORMULAS[name][2]
+    third = (second(1 + 1e-5) - second(1 - 1e-5)) / 2e-5
+    np.testing.assert_allclose(jax.grad(divergence.second_derivative)(1.0), third, atol=1e-8)
+    np.testing.assert_allclose(jax.grad(jax.grad(jax.grad(divergence.f)))(1.0), third, atol=1e-8)
+    d = jnp.array([-60.0, -20.0, 20.0, 60.0])
+    np.testing.assert_allclose(
+        jax.vmap(jax.grad(divergence.fake_score))(d), divergence.weight(d), rtol=1e-7, atol=1e-23
+    )
+    far = divergence.weight(jnp.float32([-1e4, 1e4]))
+    left, right = divergence.tails
+    assert far[0] == pytest.approx({0: TAILS[name][2]}.get(2 - left, 0 if left < 2 else INF))
+    assert far[1] == pytest.approx({1: TAILS[name][3]}.get(right, 0 if right < 1 else INF))
+
+
+def test_f_goes_on_where_it_does_not_overflow_and_takes_the_limits():
+    reverse_kl, kl = DIVERGENCES["reverse_kl"], DIVERGENCES["kl"]
+    np.testing.assert_allclose(reverse_kl.of_logits(jnp.float32([-100, -1e4])), [99, 9999], rtol=1e-6)
+    np.testing.assert_array_equal(kl.of_logits(jnp.array([-INF, INF])), [1, INF])
+    np.testing.assert_array_equal(reverse_kl.of_logits(jnp.array([-INF, INF])), [INF, INF])
+    np.testing.assert_array_equal(kl.f(jnp.array([np.nan, -1.0, INF, 0.0])), [np.nan, np.nan, INF, 1])
+
+
+def test_conjugates_at_their_ends():
+    kl, jensen_shannon = DIVERGENCES["kl"], DIVERGENCES["jensen_shannon"]
+    np.testing.assert_array_equal(kl.conjugate(jnp.array([np.nan, INF, -1e4])), [np.nan, INF, -1])
+    assert jensen_shannon.conjugate(jensen_shannon.slope_at_infinity) == INF
+    np.testing.assert_allclose(
+        DIVERGENCES["softened_reverse_kl"].conjugate(jnp.float32(2 - 2 * LOG_2)), 2 * LOG_2, rtol=1e-6
+    )
+    np.testing.assert_allclose(jax.grad(jax.grad(kl.conjugate))(0.5), math.exp(0.5), rtol=1e-9)

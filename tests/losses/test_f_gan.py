@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import make_config
 from scipy.special import expit
 
-from buresgan_jax import divergences, losses
+from buresgan_jax import builders, divergences, losses
+from buresgan_jax.algorithms import Batch
 from buresgan_jax.divergences import DIVERGENCES
+from buresgan_jax.errors import UserError
 
 REAL, FAKE = np.array([[1.5], [-0.5], [0.2]]), np.array([[0.25], [2.0], [-1.0]])
 
@@ -82,20 +85,49 @@ def test_values_and_gradients_are_finite_for_extreme_logits(name, size, dtype):
         assert all(np.isfinite(slope).all() and slope.dtype == dtype for slope in slopes)
 
 
-def test_clipped_samples_are_counted():
-    real, fake = jnp.array([[0.0], [1.0], [2.0], [40.0]]), jnp.array([[31.0], [-31.0], [0.0], [1.0]])
+def test_samples_beyond_the_clip_are_counted():
+    real, fake = jnp.array([[0.0], [1.0], [-40.0], [40.0]]), jnp.array([[31.0], [-31.0], [0.0], [1.0]])
     loss = losses.f_gan(critic="kl", generator="pearson")
-    assert loss.discriminator(real, fake)[1]["critic_clipped_share"] == 0.25  # only fakes have an exponential score
-    assert loss.generator(real, fake)[1]["generator_clipped_share"] == 0.5
+    assert loss.discriminator(real, fake)[1]["discriminator_clipped_share"] == 0.25  # of the right side alone
+    assert loss.generator(real, fake)[1]["generator_clipped_share"] == 0.25
     tight = losses.f_gan(critic="kl", generator="pearson", clip=0.5)
-    assert tight.generator(real, fake)[1]["generator_clipped_share"] == 0.75
+    assert tight.generator(real, fake)[1]["generator_clipped_share"] == 0.5
     default = losses.f_gan(clip=0.5)  # the clip is of exponential scores alone
     assert default.generator(real, fake)[1]["generator_clipped_share"] == 0
 
 
-def test_a_share_that_is_none_is_refused():
+@pytest.mark.usefixtures("x64")
+def test_clipped_samples_move_along_the_tangent_unless_they_are_right_already():
+    def slopes(name, player, argument):
+        function = getattr(losses.f_gan(critic=name, generator=name, clip=2.0), player)
+        logits = jnp.array([[-6.0], [6.0]])
+        return 2 * jax.grad(lambda x: function(*((x, FAKE) if argument == 0 else (REAL, x)))[0])(logits)[:, 0]
+
+    kl, neyman = DIVERGENCES["kl"], DIVERGENCES["neyman"]
+    np.testing.assert_allclose(slopes("kl", "generator", 1), -kl.weight(jnp.array([-6.0, 2.0])), rtol=1e-9)
+    np.testing.assert_allclose(slopes("neyman", "generator", 1), -neyman.weight(jnp.array([-2.0, 6.0])), rtol=1e-9)
+    np.testing.assert_allclose(slopes("kl", "discriminator", 1), kl.weight(jnp.array([-6.0, 2.0])), rtol=1e-9)
+    np.testing.assert_allclose(slopes("kl", "discriminator", 0), [-1, 0], rtol=1e-9)
+    np.testing.assert_allclose(slopes("neyman", "discriminator", 1), [0, np.exp(-6)], rtol=1e-9)
+    np.testing.assert_allclose(slopes("neyman", "discriminator", 0), [-np.exp(4), -np.exp(-12)], rtol=1e-9)
+
+
+def test_shares_clips_and_names_that_are_none_are_refused():
     with pytest.raises(ValueError, match="real_share must be above 0 and below 1, got 1"):
         losses.f_gan(real_share=1.0)
+    with pytest.raises(ValueError, match="clip must be above 0, got -1"):
+        losses.f_gan(clip=-1.0)
+    with pytest.raises(UserError, match="Unknown divergence 'klx'. Did you mean 'kl'"):
+        losses.f_gan(critic="klx")
+
+
+def test_it_combines_with_a_term():
+    config = make_config("f_gan+bures", loss__generator="kl")
+    algorithm = builders.algorithm(config)
+    state = algorithm.init(jax.random.key(0), np.zeros(2, np.float32))
+    batch = Batch(np.ones((1, 8, 2), np.float32), np.zeros((1, 8), np.int32))
+    _, metrics = jax.jit(algorithm.update)(state, batch, jax.random.key(1))
+    assert {"bures", "generator_clipped_share", "discriminator_clipped_share"} <= metrics.keys()
 
 
 @pytest.mark.usefixtures("x64")

@@ -31,7 +31,7 @@ def _divergence_bounds(samples, log_ratio, real):
 METRICS: dict[str, declarations.Component] = {_divergence_bounds.name: _divergence_bounds}
 
 
-def critic_evaluator(real: np.ndarray, name: str) -> Evaluator:
+def discriminator_evaluator(real: np.ndarray, name: str) -> Evaluator:
     """Makes the evaluator of the bounds.
 
     A bound says how well this discriminator tells two sets apart, so that no number of it chooses a checkpoint.
@@ -45,4 +45,4 @@ def critic_evaluator(real: np.ndarray, name: str) -> Evaluator:
         facts = {"n_real": len(real), "n_fake": len(samples), "made_from": f"the discriminator and {name}"}
         return {name: {**facts, **entry} for name, entry in _divergence_bounds()(samples, log_ratio, real).items()}
 
-    return Evaluator(dict.fromkeys(_NAMES, ()), {}, {}, evaluate, is_of_critic=True)
+    return Evaluator(dict.fromkeys(_NAMES, ()), {}, {}, evaluate, uses_discriminator=True)
