@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from buresgan_jax.distances import checks, linalg
 from buresgan_jax.distances.chunks import map_rows
-from buresgan_jax.distances.kernels import squared_distances
+from buresgan_jax.distances.kernels import MOST_DIFFERENCES, squared_distances
 from buresgan_jax.distances.public import Array, jit
 
 NeighborMetric = Literal["euclidean", "cosine"]
@@ -171,17 +171,30 @@ def unit_rows(x: jax.Array) -> jax.Array:
 def _squared(x, candidates, skip_self, count, neighbor, chunk_size):
     """Squared distances `[n]` to the neighbors, finite for every count."""
     fixed = jax.lax.stop_gradient(candidates)
+    mean, offsets, counts = _center(fixed, count)
 
     def search(rows, index):
-        squared, columns = squared_distances(rows, fixed), jnp.arange(len(fixed))[None]
+        if rows.shape[1] <= MOST_DIFFERENCES:
+            squared = squared_distances(fixed, rows)
+        else:
+            # Up to a constant of each row. The candidates come first and are not centered, because XLA would copy or
+            # transpose them, which takes longer than the product; the error is as from their own rounding.
+            squared = offsets[:, None] - 2 * linalg.matmul(fixed, (rows - mean).T)
+        squared = jnp.where(counts[:, None], squared, jnp.inf)
         if skip_self:
-            squared = jnp.where(index[:, None] == columns, jnp.inf, squared)
-        if count is not None:
-            squared = jnp.where(columns < count, squared, jnp.inf)
-        return jnp.argmin(squared, axis=1) if neighbor == 1 else jax.lax.top_k(-squared, neighbor)[1][:, -1]
+            squared = jnp.where(index[None] == jnp.arange(len(fixed))[:, None], jnp.inf, squared)
+        return jnp.argmin(squared, axis=0) if neighbor == 1 else jax.lax.top_k(-squared.T, neighbor)[1][:, -1]
 
     chosen = map_rows(search, jax.lax.stop_gradient(x), num_columns=len(fixed), chunk_size=chunk_size)
     return jnp.sum((x - candidates[chosen]) ** 2, axis=1)
+
+
+def _center(fixed, count):
+    """The mean `[1, dim]` of the rows that count, squared distances `[m]` of all rows from it, and which rows count."""
+    counts = jnp.full(len(fixed), True) if count is None else jnp.arange(len(fixed)) < count
+    # A product is the fast sum over rows.
+    mean = linalg.matmul(counts.astype(fixed.dtype)[None], fixed) / jnp.maximum(jnp.sum(counts), 1)
+    return mean, jnp.sum((fixed - mean) ** 2, axis=1), counts
 
 
 def _with_missing(values, count, neighbor):
@@ -191,11 +204,8 @@ def _with_missing(values, count, neighbor):
 def _logs(squared, candidates, count):
     """Logarithms of the distances, which count as at least a part of the spread of the candidates."""
     fixed = jax.lax.stop_gradient(candidates)
-    counts = jnp.full(len(fixed), True) if count is None else jnp.arange(len(fixed)) < count
-    filled = jnp.maximum(jnp.sum(counts), 1)
-    # Two passes over the candidates, without a copy: a product is the fast sum over rows.
-    mean = linalg.matmul(counts.astype(fixed.dtype)[None], fixed) / filled
-    spread = jnp.sum(jnp.where(counts, jnp.sum((fixed - mean) ** 2, axis=1), 0)) / filled
+    _, offsets, counts = _center(fixed, count)
+    spread = jnp.sum(jnp.where(counts, offsets, 0)) / jnp.maximum(jnp.sum(counts), 1)
     return jnp.log(squared + _SMALLEST**2 * spread + jnp.finfo(fixed.dtype).tiny) / 2
 
 

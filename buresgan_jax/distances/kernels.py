@@ -11,7 +11,7 @@ GAUSSIAN_MIXTURE = (1.0, 2**0.5, 2.0, 8**0.5, 4.0)
 RATIONAL_QUADRATIC_MIXTURE = (0.2, 0.5, 1.0, 2.0, 5.0)
 # Up to this dim, distances are sums of squared differences. Beyond, they come from a matrix product: the losses of 256
 # outputs of 16 numbers, with gradients, take 2.7 ms in place of 16 (two cores of an Intel Xeon).
-_MOST_DIFFERENCES = 3
+MOST_DIFFERENCES = 3
 
 
 def squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -31,7 +31,7 @@ def squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
         TypeError: A dtype is not a real floating one, or the dtypes differ.
     """
     checks.check_batches(x=x, y=y)
-    if 0 < x.shape[1] <= _MOST_DIFFERENCES:
+    if 0 < x.shape[1] <= MOST_DIFFERENCES:
         return sum((x[:, None, axis] - y[None, :, axis]) ** 2 for axis in range(x.shape[1]))
     center = jax.lax.stop_gradient(jnp.mean(y, axis=0, keepdims=True))
     x, y = x - center, y - center

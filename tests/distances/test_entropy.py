@@ -66,6 +66,15 @@ def test_distances_are_those_of_a_sorted_matrix(dim, neighbor, chunk_size):
     np.testing.assert_allclose(squared_neighbor_distances(x, y, metric="cosine", **options), cosines, rtol=1e-9)
 
 
+@pytest.mark.parametrize("dim", [3, 20])
+def test_neighbors_are_found_far_from_the_origin(dim):
+    x, y = (1000 + batch(seed, 50, dim, np.float32) for seed in (0, 1))
+    expected = np.min(distance.cdist(x, y) ** 2, axis=1)
+    np.testing.assert_allclose(squared_neighbor_distances(x, y), expected, rtol=1e-3)
+    hidden = np.concatenate([y, np.zeros((30, dim), np.float32)])
+    np.testing.assert_allclose(squared_neighbor_distances(x, hidden, 50), expected, rtol=1e-3)
+
+
 def test_rows_beyond_the_count_are_not_seen():
     x, y = batch(0, dtype=np.float32), batch(1, dtype=np.float32)
     hidden = np.concatenate([y[:3], np.full((4, 3), np.nan, np.float32)])
