@@ -104,7 +104,7 @@ def _draw_tails(axes, divergences, styles):
     axes.text(2.42, 0.62, "f''(u) = u^-c", fontsize=8.5, color="#777777")
     axes.set(xlim=(low, high), ylim=(low, high), xlabel="left tail weight L: bad samples")
     axes.set_ylabel("right tail weight R: missed data")
-    axes.set_title("tail weights: above the line a divergence covers, below it seeks modes")
+    axes.set_title("tail weights: divergences above the line tend to cover, those below it to seek modes")
 
 
 def _draw_fits(axes, divergences, fits, log_density, lines, x):
