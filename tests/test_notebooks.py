@@ -12,7 +12,10 @@ NOTEBOOKS = sorted((pathlib.Path(__file__).parent.parent / "notebooks").glob("*.
 
 
 # Lines that train, and what keeps them short.
-SHORTER = {"02_latents_with_geometry": ("num_steps = 4000\n", "num_steps = 20\n")}
+SHORTER = {
+    "02_latents_with_geometry": ("num_steps = 4000\n", "num_steps = 20\n"),
+    "03_what_gans_minimize": ("num_steps = 3000\n", "num_steps = 20\n"),
+}
 
 
 def run(path, monkeypatch, old="", new=""):

@@ -27,7 +27,12 @@ def test_links_lead_to_files_and_headings(page):
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(helpers.ROOT)))
 def test_keys_on_command_lines_exist(page):
     keys = re.findall(r"--(?:config\.|grid=)(\w+(?:\.\w+)+)=", page.read_text(encoding="utf-8"))
-    for key in set(keys) - {"ball.radius", "loss.sharpness", "GROUP.KEY"}:  # the user's own ones, and a placeholder
+    for key in set(keys) - {
+        "ball.radius",
+        "loss.sharpness",
+        "loss.right",
+        "GROUP.KEY",
+    }:  # the user's own ones, and a placeholder
         assert reference.describe(key).startswith(f"config.{key} ="), key
 
 
@@ -40,6 +45,19 @@ def test_python_examples_run(name, capsys, tmp_path, monkeypatch):
         for block in re.findall(r"```python\n(.*?)```", (helpers.ROOT / name).read_text(encoding="utf-8"), flags=re.S):
             exec(compile(block, name, "exec"), namespace)
     assert "nan" not in capsys.readouterr().out
+
+
+def test_the_numbers_beside_the_examples_of_divergences_are_printed(capsys):
+    page = (helpers.ROOT / "docs" / "divergences.md").read_text(encoding="utf-8")
+    values, others = re.findall(r"```python\n(.*?)```", page, flags=re.S)[:2]
+    with jax.numpy_rank_promotion("allow"):
+        namespace = {}
+        exec(compile(values, "values", "exec"), namespace)
+        assert capsys.readouterr().out.splitlines() == re.findall(r"^show\(.*  # (.*)$", values, flags=re.M)
+        exec(compile(others, "others", "exec"), namespace)
+    for name, made in zip(re.findall(r"# .*?(\w+)$", others, flags=re.M), namespace["made"], strict=True):
+        if name in namespace["DIVERGENCES"]:
+            assert made.tails == namespace["DIVERGENCES"][name].tails
 
 
 def test_the_readme_is_short():

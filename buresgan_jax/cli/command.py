@@ -14,6 +14,7 @@ COMMANDS = {
     "sweep": ("sweep", [], "trains a config with many seeds and settings"),
     "suite": ("suite", [], "trains methods x data sets x seeds: --config=suites/synthetic --workdir=runs/synthetic"),
     "metrics": ("metrics", [], "compares two sets of images: --real=FOLDER --fake=samples.npz --metrics=fid"),
+    "divergences": ("divergences", [], "shows f-divergences in a table and a picture: --out=divergences.png"),
     "prepare": ("prepare", [], "downloads and prepares a data set: cifar10"),
     "train_classifier": ("train_classifier", [], "trains the digit classifier of stacked MNIST"),
     "list": ("main", ["--list"], "lists methods, data sets, keys and other choices: keys, or bures.weight"),

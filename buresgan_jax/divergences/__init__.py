@@ -1,4 +1,4 @@
-"""f-divergences: what the losses of GANs minimize. Depends on JAX only.
+"""f-divergences: what the losses of GANs minimize. Depends on JAX and SciPy only.
 
 `DIVERGENCES` holds eleven by name. The constructions make others of them, of a number, or of your own f''.
 """
@@ -12,6 +12,8 @@ from buresgan_jax.divergences.constructions import soften as soften
 from buresgan_jax.divergences.constructions import tail_weights as tail_weights
 from buresgan_jax.divergences.divergence import Divergence as Divergence
 from buresgan_jax.divergences.divergence import TailWeights as TailWeights
+from buresgan_jax.divergences.fitting import GaussianFit as GaussianFit
+from buresgan_jax.divergences.fitting import fit_gaussian as fit_gaussian
 from buresgan_jax.divergences.table import DIVERGENCES as DIVERGENCES
 from buresgan_jax.divergences.values import divergence_between_categoricals as divergence_between_categoricals
 from buresgan_jax.divergences.values import divergence_between_densities as divergence_between_densities

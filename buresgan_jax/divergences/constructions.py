@@ -180,7 +180,7 @@ def from_second_derivative(
 
 
 def tail_weights(second_derivative: Callable[[jax.Array], jax.Array]) -> TailWeights:
-    """Finds the tail weights of f'' from its slopes at e^-20 to e^-30 and e^20 to e^30, rounded to three digits.
+    """Finds the tail weights of f'' from its slopes at e^-40 to e^-80 and e^40 to e^80, rounded to three digits.
 
     Args:
         second_derivative: `u -> f''(u)`, positive, elementwise, of floating arrays in JAX.
@@ -189,11 +189,11 @@ def tail_weights(second_derivative: Callable[[jax.Array], jax.Array]) -> TailWei
         ValueError: An end follows no power of u, such as one with a factor log u.
     """
     with jax.enable_x64(True):
-        d = jnp.asarray([-30.0, -25.0, -20.0, 20.0, 25.0, 30.0])
-        slopes = np.asarray(jnp.diff(jnp.log(second_derivative(jnp.exp(d)))))[[0, 1, 3, 4]] / 5
+        d = jnp.asarray([-80.0, -60.0, -40.0, 40.0, 60.0, 80.0])
+        slopes = np.asarray(jnp.diff(jnp.log(second_derivative(jnp.exp(d)))))[[0, 1, 3, 4]] / 20
     if not np.isfinite(slopes).all() or max(abs(slopes[0] - slopes[1]), abs(slopes[2] - slopes[3])) > _TOLERANCE:
         raise ValueError(f"The ends of f'' follow no power of u: log f'' has the slopes {slopes} there.")
-    left, right = -slopes[0], 3 + slopes[3]
+    left, right = -slopes[0], 3 + slopes[3]  # those farthest out
     return TailWeights(*(round(float(each), 3) + 0.0 for each in (left, right)))
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 from buresgan_jax import data
 from buresgan_jax.runtime import files
 
+SUFFIXES = (".png", ".pdf", ".svg")  # of figures
 _MIN_CELL_SIZE = 64
 _BATCH = 256
 _MAX_COLUMNS = 5  # of a gallery
@@ -300,9 +301,12 @@ def frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> li
 
 
 def write_figure(path: epath.PathLike, figure: Figure) -> None:
-    """Writes a figure as PNG, to a local path or a URL; missing folders are made."""
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    """Writes a figure to a path or a URL, in the format of its suffix or else as PNG; missing folders are made."""
+    buffer, suffix, canvas = io.BytesIO(), epath.Path(path).suffix.lower(), FigureCanvasAgg(figure)
+    if suffix in SUFFIXES[1:]:
+        canvas.print_figure(buffer, format=suffix[1:])
+    else:
+        canvas.print_png(buffer)
     _write(path, buffer.getvalue())
 
 

@@ -31,6 +31,7 @@ def call(monkeypatch):
         ("sweep --seeds=0:3", "sweep --seeds=0:3"),
         ("suite --help", "suite --help"),
         ("metrics --real=a", "metrics --real=a"),
+        ("divergences --out=a.png", "divergences --out=a.png"),
         ("prepare cifar10", "prepare cifar10"),
         ("list", "main --list"),
         ("list bures.weight --config=ring", "main --list=bures.weight --config=ring"),

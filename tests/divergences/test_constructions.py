@@ -180,3 +180,9 @@ def test_tails_follow_the_rules_of_the_constructions():
     assert divergences.non_saturating(kl).tails == TailWeights(2, 1)
     assert divergences.power(0.5).tails == TailWeights(0.5, 2.5)
     assert divergences.tail_weights(lambda u: 1 / (u * jnp.sqrt(1 + u))) == TailWeights(1, 1.5)
+
+
+def test_a_tail_that_a_slow_factor_hides_is_unbounded():
+    own = divergences.from_second_derivative(lambda u: (1 + u**0.4) / u**2)
+    assert own.tails == TailWeights(2, 1.4)
+    assert own.at_zero == np.inf

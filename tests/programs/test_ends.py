@@ -9,12 +9,13 @@ import helpers
 import pytest
 
 from buresgan_jax import train_classifier
-from buresgan_jax.evaluation import compare_sets
+from buresgan_jax.evaluation import compare_divergences, compare_sets
 from buresgan_jax.training import loop, saved_run
 
 RING = "--config=configs/ring.py:bures,smoke"
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections on Python 3.12
 COMMANDS = {
+    "divergences": (compare_divergences, "_chosen", []),
     "metrics": (compare_sets, "_run", ["--real=x", "--fake=y", "--metrics=fid"]),
     "train_classifier": (train_classifier, "train_on_tfds", ["--data=mnist", "--out=x.npz"]),
 }
@@ -67,4 +68,5 @@ def test_output_that_nobody_reads_ends_a_program_without_a_word(monkeypatch, cap
     monkeypatch.setattr(compare_sets.tables, "of_entries", lambda _: "a table")
     with nobody_reads(monkeypatch):
         assert compare_sets.main(COMMANDS["metrics"][2]) == 1
+        assert compare_divergences.main(["--divergences=kl"]) == 1
     assert capfd.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""A user's own components in an empty folder: the file and the commands of docs/your_own.md."""
+"""A user's own components in an empty folder: files and commands of docs/your_own.md and docs/divergences.md."""
 
 import json
 import pathlib
@@ -64,6 +64,23 @@ def test_own_parts_resume_and_are_sampled_from_the_workdir(folder, monkeypatch):
     np.testing.assert_allclose(generator.sample(64), np.load(out)["samples"], rtol=1e-5, atol=1e-5)
     z = np.ones((3, generator.latent_dim), np.float32)
     assert generator.generate(z).shape == (3, 2)
+
+
+def test_the_runs_of_the_page_of_divergences_work(tmp_path, monkeypatch):
+    page = (helpers.ROOT / "docs" / "divergences.md").read_text(encoding="utf-8")
+    (tmp_path / "my_divergence.py").write_text(re.findall(r"```python\n(.*?)```", page, flags=re.S)[-1])
+    monkeypatch.syspath_prepend(tmp_path)
+    runs = re.findall(r"^python -m buresgan_jax\.main (.*)$", page, flags=re.M)
+    assert len(runs) == 4
+    for number, line in enumerate(runs):
+        arguments = [each.replace("=ring:", "=ring:smoke,") for each in shlex.split(line)]
+        arguments = [each for each in arguments if not each.startswith("--workdir=")] + [f"--workdir={number}"]
+        assert helpers.call(monkeypatch, ["main", *arguments, *TINY], cwd=tmp_path) == 0
+        final = json.loads((tmp_path / str(number) / "final.json").read_text())
+        assert final["bound_jensen_shannon"] < np.inf
+    config = json.loads((tmp_path / "3" / "config.json").read_text())
+    assert config["loss"].items() >= {"name": "my_divergence:two_tails", "right": 1.8, "clip": 5.0}.items()
+    sys.modules.pop("my_divergence", None)
 
 
 @pytest.mark.parametrize(
