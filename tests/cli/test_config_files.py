@@ -32,7 +32,7 @@ def test_a_name_works_in_any_folder_and_a_file_wins(tmp_path, monkeypatch):
     ("name", "message"),
     [
         ("rign", "Config file 'rign' does not exist. Did you mean 'ring'?"),
-        ("none", "Give a path, or a name: celeba, cifar, "),
+        ("none", "Give a path, or a name: celeba, celeba_256, cifar, "),
         ("configs/ring.py", "Config file 'configs/ring.py' does not exist. --config=ring is the package's own."),
         ("../main", "Config file '../main' does not exist."),
     ],
