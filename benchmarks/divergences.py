@@ -31,7 +31,12 @@ COLUMNS = {
     "bound of reverse KL": "bound_reverse_kl",
 }
 # What a tail weight should predict: the weight, the number, and the sign of the correlation.
-PREDICTIONS = (("right", "modes", 1), ("right", "reverse KL", -1), ("left", "share near", 1))
+PREDICTIONS = (
+    ("right", "modes", 1),
+    ("right", "reverse KL", -1),
+    ("right - left", "reverse KL", -1),
+    ("left", "share near", 1),
+)
 _NUM_DRAWS = 2_000
 
 Table = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -76,7 +81,7 @@ def correlation(tail: str, title: str, found: Mapping[str, Mapping[str, float]],
     """Computes Spearman's rank correlation of a tail weight and a number over divergences.
 
     Args:
-        tail: `left` or `right`.
+        tail: `left`, `right`, or `right - left`.
         title: A key of `COLUMNS`.
         found: Means by divergence and column.
         seed: Seed of the bootstrap.
@@ -84,7 +89,8 @@ def correlation(tail: str, title: str, found: Mapping[str, Mapping[str, float]],
     Returns:
         The correlation, and the ends of its 95 % interval.
     """
-    x = np.array([getattr(DIVERGENCES[name].tails, tail) for name in found])
+    left, right = np.array([DIVERGENCES[name].tails for name in found]).T
+    x = {"left": left, "right": right, "right - left": right - left}[tail]
     y = np.array([values[title] for values in found.values()])
     draws = np.random.default_rng(seed).integers(len(x), size=(_NUM_DRAWS, len(x)))
     varied = [index for index in draws if np.ptp(x[index]) and np.ptp(y[index])]
