@@ -7,8 +7,6 @@ Gaussians under each of them.
 """
 
 import argparse
-import signal
-import sys
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
@@ -16,10 +14,11 @@ from etils import epath
 
 from buresgan_jax import divergences
 from buresgan_jax.cli.arguments import Parser
+from buresgan_jax.cli.exit_status import exit_status
 from buresgan_jax.divergences import DIVERGENCES, Divergence, GaussianFit
-from buresgan_jax.errors import UserError, choose, one_line
+from buresgan_jax.errors import UserError, choose
 from buresgan_jax.evaluation import divergence_pictures, pictures
-from buresgan_jax.runtime import compilation_cache, process, signals
+from buresgan_jax.runtime import compilation_cache
 from buresgan_jax.runtime.paths import check_file, user_path
 
 _MIXTURE = "0.6 N(-2, 0.7^2) + 0.4 N(2, 0.7^2)"
@@ -116,29 +115,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Arguments without the program's name; None: those of the process.
 
     Returns:
-        Exit status: 0; 2 for an error that the user can fix, in one line on standard error; 1 if nobody reads the
-        output any more; 130 for Ctrl-C.
+        The exit status.
     """
     flags = parse(arguments)
-    signals.interrupt_programs()
-    process.tune_for_cpu()
-    process.quiet_libraries()
-    try:
-        chosen = _chosen(flags.divergences)
-        path = None if flags.out is None else _picture_path(flags.out)
-        print(table(chosen), flush=True)
-        if path is not None:
-            _draw(path, chosen)
-    except UserError as error:
-        print(one_line(error), file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # such as of `head`
-        process.drop_output()
-        return 1
-    except OSError as error:
-        print(f"Cannot read or write: {error}.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    return exit_status(lambda: _run(flags))
+
+
+def _run(flags):
+    chosen = _chosen(flags.divergences)
+    path = None if flags.out is None else _picture_path(flags.out)
+    print(table(chosen), flush=True)
+    if path is not None:
+        _draw(path, chosen)

@@ -12,20 +12,20 @@ nothing.
 import argparse
 import json
 import math
-import signal
 import sys
 from collections.abc import Sequence
 
 from buresgan_jax import data
 from buresgan_jax.cli.arguments import Parser, whole_number
+from buresgan_jax.cli.exit_status import exit_status
 from buresgan_jax.declarations import MOST_SEED
-from buresgan_jax.errors import UserError, one_line, user_error
+from buresgan_jax.errors import UserError, user_error
 from buresgan_jax.evaluation import image_metrics, statistics_cache, statistics_file, tables
 from buresgan_jax.evaluation.image_evaluator import Comparison
 from buresgan_jax.evaluation.image_metrics import METRICS
 from buresgan_jax.evaluation.summaries import Summary, summarize
 from buresgan_jax.extractors import EXTRACTORS, named_extractor
-from buresgan_jax.runtime import compilation_cache, files, process, signals
+from buresgan_jax.runtime import compilation_cache, files
 from buresgan_jax.runtime.paths import check_file, user_path
 
 
@@ -153,30 +153,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Arguments without the program's name; None: those of the process.
 
     Returns:
-        Exit status: 0; 2 for an error that the user can fix, in one line on standard error; 1 if nobody reads the
-        output any more; 130 for Ctrl-C.
+        The exit status.
     """
     flags = parse(arguments)
-    signals.interrupt_programs()
-    process.tune_for_cpu()
-    process.quiet_libraries()
-    try:
-        compilation_cache.enable()
-        entries = _run(flags)
-        if entries:
-            print(tables.of_entries(entries), flush=True)  # before a file that may fail
-        if flags.out:
-            files.replace_text(user_path(flags.out, "--out"), json.dumps(entries, indent=2) + "\n")
-    except UserError as error:
-        print(one_line(error), file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # such as of `head`
-        process.drop_output()
-        return 1
-    except OSError as error:
-        print(f"Cannot read or write: {error}.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    return exit_status(lambda: _write(flags))
+
+
+def _write(flags):
+    compilation_cache.enable()
+    entries = _run(flags)
+    if entries:
+        print(tables.of_entries(entries), flush=True)  # before a file that may fail
+    if flags.out:
+        files.replace_text(user_path(flags.out, "--out"), json.dumps(entries, indent=2) + "\n")
