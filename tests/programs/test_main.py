@@ -136,7 +136,7 @@ MISTAKES = {
         ["--config=configs/ring.py:mdgan_v1,smoke", "--config.algorithm.name=mdgan_v2"],
         "config.algorithm.name=mdgan_v2 would keep config.algorithm.reconstruction_weight=0.2, the default of another",
     ),
-    "none": ([RING, "--config.loss.name=None"], "config.loss.name must be a name, got None. Available: hinge"),
+    "none": ([RING, "--config.loss.name=None"], "config.loss.name must be a name, got None. Available: f_gan, hinge"),
     "no number": (
         [RING, "--config.training.num_steps=None"],
         "config.training.num_steps must be a whole number, got None",

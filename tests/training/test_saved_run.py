@@ -145,10 +145,10 @@ def test_a_failed_evaluation_costs_no_training_and_the_best_outlives_a_restart(
     workdir = pathlib.Path(shutil.copytree(finished, tmp_path / "run"))
     good = recorder.evaluate
 
-    def fails_at_6(evaluators, draw, **options):
+    def fails_at_6(evaluators, draw, log_ratio, **options):
         if int(draw.args[0].step) == 6:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED:\nno space left")
-        return good(evaluators, draw, **options)
+        return good(evaluators, draw, log_ratio, **options)
 
     monkeypatch.setattr(recorder, "evaluate", fails_at_6)
     result = run(IMAGES, f"--workdir={workdir}", *METRICS, *STEPS, "--config.training.num_steps=7")
