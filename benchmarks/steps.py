@@ -180,6 +180,7 @@ def _begin(options):
     """Configures a new process like a training program."""
     process.tune_for_cpu()
     jax_steps.set_precision(options.dtype)
+    timing.use_clock(options.clock)
 
 
 def _measure_with_cache(row, options, cache):
@@ -278,6 +279,12 @@ def parse(arguments=None):
     )
     parser.add_argument("--cores", type=listed(int), help="pin to these, such as 0 or 0,1; default: all (--busy: 0)")
     parser.add_argument("--busy", action="store_true", help="keep all other cores busy")
+    parser.add_argument(
+        "--clock",
+        choices=timing.CLOCKS,
+        default="wall",
+        help="cpu: the process's CPU time, for a CPU that other programs have most of; without PyTorch",
+    )
     parser.add_argument("--rounds", type=int, default=7, help="turns of each kind of call")
     parser.add_argument(
         "--budget",
@@ -288,6 +295,8 @@ def parse(arguments=None):
     parser.add_argument("--output", type=pathlib.Path, help="a Markdown file")
     options = parser.parse_args(arguments)
     if options.peer and "none" in options.peer:
+        options.peer = []
+    if options.clock == "cpu":
         options.peer = []
     if options.busy and options.cores is None:
         options.cores = [0]
@@ -319,7 +328,7 @@ def main():
     cores = timing.cores_fact(options.cores)
     facts = {"Cores": f"{cores}; kept busy by another process: {', '.join(map(str, others)) or 'none'}"}
     facts["Threads"] = f"one for JAX's decompositions; torch: {_in_process(_torch_threads, options.cores)}"
-    facts["Arithmetic"] = options.dtype
+    facts |= {"Arithmetic": options.dtype, "Clock": options.clock}
     results, failed = [], []
     with timing.busy(others), tempfile.TemporaryDirectory() as cache:
         lines, speed = _in_process(_machine, facts, options)

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+CLOCKS = {"wall": "perf_counter", "cpu": "process_time"}
+_clock = CLOCKS["wall"]
 # It ends with the process that wants it, however that one ends: a loop left behind would spoil all later timings.
 _ENDLESS = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): pass"
 
@@ -93,14 +95,28 @@ def _serve(pipe, make, arguments):
 
 
 def seconds_of(call: Callable[[], object] | Elsewhere, count: int = 1) -> float:
-    """Wall-clock seconds of `count` calls, started without waiting for each other, until the last result is ready."""
+    """Seconds of `count` calls, started without waiting for each other, until the last result is ready."""
     if isinstance(call, Elsewhere):
         return call.seconds(count)
-    begin = time.perf_counter()
+    begin = _now()
     for _ in range(count):
         result = call()
     jax.block_until_ready(result)
-    return time.perf_counter() - begin
+    return _now() - begin
+
+
+def use_clock(name: str) -> None:
+    """Sets the clock of this process's calls, one of `CLOCKS`.
+
+    CPU time is that of all threads of the process. It hardly changes where other programs have most of the cores, but
+    it leaves out what a call waits for, and an accelerator's work.
+    """
+    global _clock
+    _clock = CLOCKS[name]
+
+
+def _now():
+    return getattr(time, _clock)()
 
 
 def medians_in_turn(
@@ -117,7 +133,7 @@ def medians_in_turn(
     Args:
         calls: Calls by name. Each must have run before.
         rounds: Number of turns of each call.
-        budget: Seconds after which no new round begins, once there were three rounds.
+        budget: Wall-clock seconds after which no new round begins, once there were three rounds.
         fill: Seconds to fill with calls that are started without waiting for each other. Their mean is one measurement.
             0: one call.
         in_a_row: Number of measurements in a turn.

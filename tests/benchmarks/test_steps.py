@@ -72,6 +72,15 @@ def test_calls_fill_the_time_of_a_turn_and_the_median_is_that_of_one(monkeypatch
     assert medians["call"] == pytest.approx(0.02)
 
 
+def test_calls_are_timed_by_the_chosen_clock(monkeypatch):
+    ends = []
+    monkeypatch.setattr(timing, "_clock", timing.CLOCKS["wall"])  # given back at the end
+    monkeypatch.setattr(timing.time, "process_time", lambda: 3.0 * len(ends))
+    timing.use_clock("cpu")
+    assert timing.seconds_of(lambda: ends.append(1)) == 3
+    assert steps.parse(["--clock=cpu", "--peer=eager"]).peer == []
+
+
 def test_a_call_elsewhere_takes_turns_with_one_here(tmp_path):
     here, there = (tmp_path / "here").touch, (tmp_path / "there").touch
     with timing.Elsewhere(functools.partial, there) as call:
