@@ -78,7 +78,7 @@ def kernel_two_sample_test(
             or there is no permutation.
 
     Note:
-        Cost O((n + m)^2 (dim + 6 num_permutations)), memory 16 (n + m)^2 bytes: 8 s and 0.4 GB for 2,500 and 2,500
+        Cost O((n + m)^2 (dim + 6 num_permutations)), memory 16 (n + m)^2 bytes: 3 s and 0.4 GB for 2,500 and 2,500
         points.
 
     References:
@@ -92,8 +92,7 @@ def kernel_two_sample_test(
     sides = np.where(np.arange(len(points)) < len(samples), 1 / len(samples), -1 / len(reference))
     weights = np.stack([sides, *(random.permutation(sides) for _ in range(num_permutations))], 1).astype(np.float32)
     scales = _scales(points, squared)
-    kernels = (np.exp(squared * np.float32(-0.5 / scale**2)) for scale in scales)
-    values = [_quadratic_forms(kernel, weights) for kernel in kernels]
+    values = [_quadratic_forms(_kernel(squared, scale), weights) for scale in scales]
     neighbors, reach = _neighbors(points)
     values, scales = np.stack([*values, _quadratic_forms(neighbors, weights)]), [*scales, reach]
     # By all columns, the observed one too: then all of them are exchangeable, and the test is exact.
@@ -119,6 +118,11 @@ def _scales(points, squared):
     if longest == 0:
         longest = np.sqrt(squared.max()) or 1.0
     return np.geomspace(max(nearest, 1e-3 * longest), longest, _NUM_SCALES)
+
+
+def _kernel(squared, scale):
+    """The Gaussian kernel of this width, at least e^-60: subnormal values make a product 60 times slower."""
+    return np.exp(np.maximum(squared * np.float32(-0.5 / scale**2), np.float32(-60)))
 
 
 def _neighbors(points):

@@ -5,7 +5,7 @@
 This is the whole table: 12 methods (all of the paper, and the hinge loss), 4 data sets, 10 seeds. For a part of it:
 `--config.methods=gan,bures --config.data=ring --config.seeds=0:3`. Its runs are kept, and the whole takes them over.
 
-Runs are evaluated at their end only, with the Wasserstein distance to fresh points and the two-sample test: about 20 s
+Runs are evaluated at their end only, with the Wasserstein distance to fresh points and the two-sample test: about 7 s
 for a run, and minutes for the perfect samples of the first table. `--config.overrides=` leaves both out. Other
 overrides take the place of these, so repeat them.
 """
