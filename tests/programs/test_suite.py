@@ -210,6 +210,23 @@ def test_the_variants_of_the_divergences_differ_in_the_generators_one_alone(name
     assert {key for key in flat if flat[key] != expected[key]} <= {"method", "loss.generator"}
 
 
+PAIRING_VARIANTS = {  # loss, gamma
+    **{"pairing_01": ("pairing", 0.1), "pairing_1": ("pairing", 1), "pairing_10": ("pairing", 10)},
+    **{"gan_01": ("non_saturating", 0.1), "gan_1": ("non_saturating", 1), "gan_10": ("non_saturating", 10)},
+}
+
+
+@pytest.mark.parametrize("name", PAIRING_VARIANTS)
+def test_the_variants_of_pairing_have_the_penalties_that_their_names_say(name):
+    config = helpers.load_config("grid", f"buresgan_jax.configs.suites.pairing:{name}")
+    builders.algorithm(config)
+    loss, gamma = PAIRING_VARIANTS[name]
+    assert config.loss.name == loss
+    assert config.terms == (("r1", "r2") if loss == "pairing" else ("r1",))
+    for term in config.terms:
+        assert (config[term].weight, config[term].schedule_end, config[term].schedule_steps) == (gamma, 0.1, 2500)
+
+
 @pytest.mark.parametrize("file", sorted(pathlib.Path("configs/suites").glob("*.py")), ids=lambda file: file.stem)
 def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
     names = suite._load(file).get_config()
@@ -221,6 +238,7 @@ def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
         "weak_discriminator": {"gan", "pacgan", "bures", "mmd_repulsive", "bourgan", "pairing"},
         "best": {"best", *(f"buresgan_jax.configs.suites.best:{name}" for name in BEST_VARIANTS)},
         "divergences": {f"buresgan_jax.configs.suites.divergences:{name}" for name in DIVERGENCES},
+        "pairing": {f"buresgan_jax.configs.suites.pairing:{name}" for name in PAIRING_VARIANTS},
     }
     expected = own.get(file.stem, set(PAPER_METHODS))
     assert {cell.labels["method"] for cell in made} == expected
