@@ -115,11 +115,11 @@ METHODS: dict[str, Method] = {
             "pseudo_supervision.schedule_end": 0.0,
             "pseudo_supervision.schedule_steps": 12_500,
             "optimizer.schedule": "cosine",
-            "optimizer.generator_learning_rate": 5e-3,
+            "optimizer.generator_learning_rate": 2e-3,
         },
         {
             "latent.num_points": 10_000,
-            "latent.noise_factor": 4.0,
+            "latent.noise_factor": 8.0,  # near the root of dim: a group becomes one Gaussian
             "latent.dim": 70,  # by the rule for 10,000 points
             "training.batch_size": 256,
             "training.num_steps": 25_000,

@@ -46,7 +46,9 @@ distances = _change("BourGAN's term in place of the pairs", terms=("sample_mmd",
 normal_latent = _change("a normal latent distribution", terms=("sample_mmd",), latent__name="normal")
 fewer_points = _change("1,000 embedded points", latent__num_points=1000, latent__dim=50)
 short_noise = _change("noise as long as distances inside groups", latent__noise_factor=1.0)
+half_the_noise = _change("half of the noise", latent__noise_factor=4.0)
 constant_rates = _change("constant learning rates", optimizer__schedule="constant")
+higher_rate = _change("the generator's learning rate 5e-3", optimizer__generator_learning_rate=5e-3)
 equal_rates = _change("the generator's learning rate 1e-3", optimizer__generator_learning_rate=1e-3)
 twice_the_batch = _change("batches of 512", training__batch_size=512)
 twice_the_steps = _change("50,000 steps", training__num_steps=50_000, pseudo_supervision__schedule_steps=25_000)
@@ -54,7 +56,15 @@ with_bures = _change("with the Bures penalty", terms=("sample_mmd", "pseudo_supe
 
 _VARIANTS = (
     *("no_adversary", "no_mmd", "no_supervision", "distances", "normal_latent", "fewer_points", "short_noise"),
-    *("constant_rates", "equal_rates", "twice_the_batch", "twice_the_steps", "with_bures"),
+    *(
+        "half_the_noise",
+        "constant_rates",
+        "higher_rate",
+        "equal_rates",
+        "twice_the_batch",
+        "twice_the_steps",
+        "with_bures",
+    ),
 )
 
 
