@@ -7,7 +7,6 @@ TensorFlow.
 import argparse
 import importlib.util
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 from etils import epath
 
 from buresgan_jax.cli.arguments import Parser
+from buresgan_jax.cli.exit_status import exit_status
 from buresgan_jax.data.images import IMAGE_SETS, is_prepared, open_builder
 from buresgan_jax.errors import UserError, one_line
-from buresgan_jax.runtime import signals
 from buresgan_jax.runtime.paths import user_path
 
 # The files that TFDS would download, by TFDS's names.
@@ -192,22 +191,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Arguments without the program's name. Default: those of the process.
 
     Returns:
-        Exit status: 0; 2 for an error that the user can fix, reported in one line on standard error; 130 for Ctrl-C.
+        Exit status: 0; 2 for an error that the user can fix, reported in one line on standard error; 1 if nobody
+        reads the output any more; 130 for Ctrl-C. TFDS removes what is half written at an interruption.
     """
     flags = _parse_arguments(arguments)
-    signals.interrupt_programs()  # so that TFDS removes what is half written
     # These silence TensorFlow's startup messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    try:
-        print(prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    return exit_status(lambda: print(prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir)))
 
 
 if __name__ == "__main__":

@@ -7,16 +7,16 @@ A run of `stacked_mnist` trains a classifier automatically at its first evaluati
 """
 
 import json
-import signal
 import sys
 from collections.abc import Sequence
 
 from buresgan_jax.cli.arguments import Parser, whole_number
+from buresgan_jax.cli.exit_status import exit_status
 from buresgan_jax.declarations import MOST_SEED
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation.classifier_training import train_on_tfds
 from buresgan_jax.evaluation.digit_classifier import save_classifier
-from buresgan_jax.runtime import compilation_cache, process, signals
+from buresgan_jax.runtime import compilation_cache
 from buresgan_jax.runtime.paths import user_path
 
 
@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Arguments without the program's name. Default: those of the process.
 
     Returns:
-        Exit status: 0; 2 for an error that the user can fix, reported in one line on standard error; 130 for Ctrl-C.
+        Exit status: 0; 2 for an error that the user can fix, reported in one line on standard error; 1 if nobody
+        reads the output any more; 130 for Ctrl-C.
     """
     parser = Parser(
         prog="python -m buresgan_jax.train_classifier", description="Trains the digit classifier of stacked MNIST."
@@ -40,23 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=whole_number(0, MOST_SEED), default=0, help="default: %(default)s")
     flags = parser.parse_args(arguments)
-    signals.interrupt_programs()
-    process.tune_for_cpu()
+    return exit_status(lambda: _train(flags))
+
+
+def _train(flags):
+    if (out := user_path(flags.out, "--out")).is_dir():
+        raise UserError(f"--out={out} is a folder. Give a file.")
+    compilation_cache.enable()
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
-    try:
-        if (out := user_path(flags.out, "--out")).is_dir():
-            raise UserError(f"--out={out} is a folder. Give a file.")
-        compilation_cache.enable()
-        classifier = train_on_tfds(flags.data, **options)
-        save_classifier(classifier, flags.out)
-        print(json.dumps(classifier.metadata))
-    except (UserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return 0
+    classifier = train_on_tfds(flags.data, **options)
+    save_classifier(classifier, flags.out)
+    print(json.dumps(classifier.metadata))
 
 
 if __name__ == "__main__":
