@@ -19,6 +19,20 @@ class Method(NamedTuple):
     on_points: Mapping[str, Any] = {}
     on_images: Mapping[str, Any] | None = {}
 
+    def with_terms(self, *terms: str) -> "Method":
+        """Returns the same method with these terms in place of its own.
+
+        Args:
+            *terms: Names. The keys of terms that are left out are too; those of terms that are new keep their defaults.
+        """
+        left_out = set(self.settings.get("terms", ())) - set(terms)
+
+        def keep(values):
+            return values and {key: value for key, value in values.items() if key.partition(".")[0] not in left_out}
+
+        settings, on_points, on_images = map(keep, (self.settings, self.on_points, self.on_images))
+        return self._replace(settings={**settings, "terms": terms}, on_points=on_points, on_images=on_images)
+
 
 # The joint objective of the authors of BuresGAN is (loss + term) / 2.
 _HALF = {"algorithm.objective_scale": 0.5}

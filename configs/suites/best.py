@@ -27,16 +27,12 @@ def no_loss():
 
 def _change(meaning, *, terms=("sample_mmd", "pseudo_supervision"), **changes):
     """The method `best` with other terms or values; keys of terms that are not there are left out."""
-    best, changes = METHODS["best"], {key.replace("__", "."): value for key, value in changes.items()}
-    left_out = {"sample_mmd", "pseudo_supervision"} - set(terms)
-
-    def keep(values):
-        return {key: value for key, value in values.items() if key.partition(".")[0] not in left_out | {"terms"}}
-
-    settings, on_points = keep(best.settings), keep(best.on_points)
+    best = METHODS["best"].with_terms(*terms)
+    changes = {key.replace("__", "."): value for key, value in changes.items()}
+    on_points = best.on_points
     if changes.get("latent.name") == "normal":
         on_points = {key: value for key, value in on_points.items() if not key.startswith("latent.n")}
-    return best._replace(meaning=meaning, settings={**settings, "terms": terms}, on_points={**on_points, **changes})
+    return best._replace(meaning=meaning, on_points={**on_points, **changes})
 
 
 no_adversary = _change("without the adversarial loss", loss__name=f"{_NAME}:no_loss")

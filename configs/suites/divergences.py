@@ -20,11 +20,10 @@ _NAME = "buresgan_jax.configs.suites.divergences"
 
 def _method(divergence):
     """The method `f_gan` with R1 and a generator of this divergence."""
-    method = METHODS["f_gan"]
+    method = METHODS["f_gan"].with_terms("r1")
     settings = {
         "loss.generator": divergence,
         "loss.clip": 5.0,
-        "terms": ("r1",),
         "r1.weight": 0.3,
         "discriminator.use_batch_norm": False,
     }

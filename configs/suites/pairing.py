@@ -20,10 +20,11 @@ _BURN_IN = {"schedule": "cosine", "schedule_end": 0.1, "schedule_steps": 2_500}
 
 def _method(name, terms, gamma):
     """The method with these gradient penalties at the weight gamma."""
+    method = METHODS[name].with_terms(*terms)
     penalties = {f"{term}.{key}": value for term in terms for key, value in {"weight": gamma, **_BURN_IN}.items()}
-    settings = {**METHODS[name].settings, "terms": terms, "discriminator.use_batch_norm": False}
-    meaning = f"{METHODS[name].meaning}; {' and '.join(terms)} from {gamma} down"
-    return METHODS[name]._replace(meaning=meaning, settings=settings, on_points=penalties)
+    meaning = f"{method.meaning}; {' and '.join(terms)} from {gamma} down"
+    settings = {**method.settings, "discriminator.use_batch_norm": False}
+    return method._replace(meaning=meaning, settings=settings, on_points=penalties)
 
 
 for _suffix, _gamma in _GAMMAS.items():

@@ -423,3 +423,12 @@ def test_penalties_may_look_at_a_random_part_of_the_batch():
     _, full = jax.jit(all_rows.update)(state, real, jax.random.key(1))
     assert 0 < metrics["bures"] < 8  # at most twice the number of rows
     assert metrics["generator_loss"] == full["generator_loss"]
+
+
+def test_a_method_with_other_terms_keeps_the_keys_of_those_that_stay():
+    method = config.METHODS["maem"].with_terms("dlle", "bures")
+    assert method.settings["terms"] == ("dlle", "bures")
+    assert {key.partition(".")[0] for key in method.settings} & {"entropy", "real_entropy", "disomap"} == set()
+    assert method.on_points == {"discriminator.spectral_multiplier": 3.0, "dlle.weight": 0.1}
+    assert method.on_images["latent.dim"] == 64
+    assert config.METHODS["best"].with_terms().on_images is None

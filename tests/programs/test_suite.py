@@ -235,6 +235,32 @@ def test_the_variants_of_pairing_have_the_penalties_that_their_names_say(name):
         assert (config[term].weight, config[term].schedule_end, config[term].schedule_steps) == (gamma, 0.1, 2500)
 
 
+MAEM_VARIANTS = {  # what it lacks of the terms, and the formula of the entropy
+    "loss_alone": ({"entropy", "real_entropy", "dlle", "disomap"}, None),
+    "with_disomap": ({"entropy", "real_entropy", "dlle"}, None),
+    "with_dlle": ({"entropy", "real_entropy"}, None),
+    "with_entropy": ({"dlle"}, "mean_log"),
+    "log_mean": (set(), "log_mean"),
+    "cosine": (set(), "cosine"),
+}
+
+
+@pytest.mark.parametrize("data", ["ring", "stacked_mnist_quarter"])
+@pytest.mark.parametrize("name", MAEM_VARIANTS)
+def test_the_variants_of_maem_lack_what_they_say_and_nothing_else(name, data):
+    whole, variant = (
+        helpers.load_config(data, method) for method in ("maem", f"buresgan_jax.configs.suites.maem:{name}")
+    )
+    builders.algorithm(variant)
+    missing, formula = MAEM_VARIANTS[name]
+    assert set(whole.terms) - set(variant.terms) == missing
+    flat_whole, flat = (config_lib.flatten(each) for each in (whole, variant))
+    changed = {key for key in flat if flat[key] != flat_whole[key]} - {"method", "terms"}
+    modes = {"entropy.mode", "real_entropy.mode"} if formula not in (None, "mean_log") else set()
+    assert changed == modes
+    assert {flat[key] for key in modes} <= {formula}
+
+
 @pytest.mark.parametrize("file", sorted(pathlib.Path("configs/suites").glob("*.py")), ids=lambda file: file.stem)
 def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
     names = suite._load(file).get_config()
@@ -246,6 +272,7 @@ def test_every_suite_makes_its_runs_and_says_how(file, tmp_path):
         "weak_discriminator": {"gan", "pacgan", "bures", "mmd_repulsive", "bourgan", "pairing"},
         "best": {"best", *(f"buresgan_jax.configs.suites.best:{name}" for name in BEST_VARIANTS)},
         "divergences": {f"buresgan_jax.configs.suites.divergences:{name}" for name in DIVERGENCES},
+        "maem": {"maem", *(f"buresgan_jax.configs.suites.maem:{name}" for name in MAEM_VARIANTS)},
         "pairing": {f"buresgan_jax.configs.suites.pairing:{name}" for name in PAIRING_VARIANTS},
     }
     expected = own.get(file.stem, set(PAPER_METHODS))
