@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from buresgan_jax import declarations
 from buresgan_jax.declarations import Option
+from buresgan_jax.distances import EMBEDDING_METRICS
+from buresgan_jax.distances.linalg import safe_sqrt
 
 PAIRS = ("two_batches", "all")
 _SMALLEST = 1e-6  # distance that counts, relative to the wanted one
@@ -50,7 +52,7 @@ def _check(values):
 @declarations.term(
     "latent_distance",
     "distances between samples follow those between their z, in logarithms (BourGAN)",
-    Option("metric", "euclidean", "distance between samples", choices=("euclidean", "l1")),
+    Option("metric", "euclidean", "distance between samples", choices=EMBEDDING_METRICS),
     Option("pairs", "two_batches", "each sample with one of a second batch, or all of a batch", choices=PAIRS),
     Option("scale", None, "data distance of a unit of z; None: the embedding's or the batch's best", float, 1e-12),
     weight=0.1,
@@ -93,5 +95,12 @@ def _distance_of_laws(distances, wanted, scale):
 
 
 def _squared_distances(x, y, metric):
-    difference = (x - y).reshape(len(x), -1)
-    return jnp.sum(jnp.abs(difference), axis=1) ** 2 if metric == "l1" else jnp.sum(difference**2, axis=1)
+    """Squared distances between rows of the same number, by a metric of the embedding."""
+    x, y = (each.reshape(len(each), -1) for each in (x, y))
+    if metric == "l1":
+        return jnp.sum(jnp.abs(x - y), axis=1) ** 2
+    if metric == "angle":  # by both chords: an arccosine loses small angles and has no derivative at large ones
+        x, y = (each / jnp.maximum(safe_sqrt(jnp.sum(each**2, axis=1, keepdims=True)), 1e-30) for each in (x, y))
+        to, across = (safe_sqrt(jnp.sum(chord**2, axis=1)) for chord in (x - y, x + y))
+        return 4 * jnp.arctan2(to, jnp.where((to == 0) & (across == 0), 1, across)) ** 2
+    return jnp.sum((x - y) ** 2, axis=1)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial import distance
 
 from buresgan_jax import config
 from buresgan_jax.algorithms.protocol import Step, StepOutputs
@@ -52,6 +53,26 @@ def test_both_kinds_of_pairs_are_those_of_loops():
     assert value_of(generate, z, other_z, scale=2.0, pairs="all") == pytest.approx(every, rel=1e-5)
     l1 = [np.log(np.abs(a**3 - b**3).sum() / np.linalg.norm(a - b) / 2) for a, b in zip(z, other_z, strict=True)]
     assert value_of(generate, z, other_z, scale=2.0, metric="l1") == pytest.approx(np.mean(np.square(l1)), rel=1e-5)
+    angle = lambda a, b: np.arccos(1 - distance.cosine(a**3, b**3))  # noqa: E731
+    logs = [np.log(angle(a, b) / np.linalg.norm(a - b) / 2) for a, b in zip(z, other_z, strict=True)]
+    assert value_of(generate, z, other_z, scale=2.0, metric="angle") == pytest.approx(
+        np.mean(np.square(logs)), rel=1e-4
+    )
+
+
+def test_angles_have_finite_gradients_at_equal_opposite_and_zero_samples():
+    z, other_z = RANDOM(0).normal(size=(2, 4, 3)).astype(np.float32)
+    x = np.float32([[1, 2, 3], [1, 2, 3], [0, 0, 0], [0, 0, 0]])
+    y = np.float32([[2, 4, 6], [-1, -2, -3], [1, 2, 3], [0, 0, 0]])
+
+    def value(x):
+        step = make_step(lambda z: y, z, other_z)
+        step = step._replace(outputs=step.outputs._replace(fake=x), local=step.outputs._replace(fake=x))
+        return latent_distance_term(metric="angle", scale=1.0)(step, jax.random.key(0))[0]
+
+    found, gradient = jax.value_and_grad(value)(x)
+    assert np.isfinite(found)
+    assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("scale", [2.0, None])
@@ -75,15 +96,15 @@ def test_the_gradient_is_twice_the_log_ratio_over_the_distance():
     def value(x):
         return log_distance_penalty(jnp.sum((x - y) ** 2, axis=1), jnp.asarray(wanted) ** 2, scale=1.5)
 
-    distance = np.linalg.norm(x - y, axis=1)
-    ratios = np.log(distance / (1.5 * wanted))
-    expected = 2 * ratios[:, None] * (x - y) / distance[:, None] ** 2 / 6
+    lengths = np.linalg.norm(x - y, axis=1)
+    ratios = np.log(lengths / (1.5 * wanted))
+    expected = 2 * ratios[:, None] * (x - y) / lengths[:, None] ** 2 / 6
     np.testing.assert_allclose(jax.grad(value)(x), expected, rtol=1e-8)
     for index in np.ndindex(3, 3):
         step = np.zeros_like(x)
         step[index] = 1e-6
         np.testing.assert_allclose((value(x + step) - value(x - step)) / 2e-6, expected[index], rtol=1e-5, atol=1e-9)
-    paired = stats.wasserstein_distance(np.log(distance), np.log(1.5 * wanted))
+    paired = stats.wasserstein_distance(np.log(lengths), np.log(1.5 * wanted))
     assert paired <= np.mean(np.abs(ratios)) + 1e-12
     assert np.mean(np.abs(ratios)) <= np.sqrt(value(x))
 
