@@ -50,6 +50,8 @@ def test_the_commands_of_the_page_work(folder, monkeypatch):
     config = json.loads((folder / "runs" / "twice" / "config.json").read_text())
     assert config["algorithm"]["name"] == "my_gan:twice"
     assert config["loss"]["sharpness"] == 4
+    config = json.loads((folder / "runs" / "narrow" / "config.json").read_text())
+    assert (config["terms"], config["ball"]["radius"]) == (["gradient_penalty", "my_gan:ball"], 2.8)
 
 
 def test_own_parts_resume_and_are_sampled_from_the_workdir(folder, monkeypatch):
