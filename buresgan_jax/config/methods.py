@@ -129,7 +129,7 @@ METHODS: dict[str, Method] = {
             "pseudo_supervision.schedule_end": 0.0,
             "pseudo_supervision.schedule_steps": 12_500,
             "optimizer.schedule": "cosine",
-            "optimizer.generator_learning_rate": 2e-3,
+            "optimizer.generator_learning_rate": 3e-3,
         },
         {
             "latent.num_points": 10_000,

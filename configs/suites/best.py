@@ -46,6 +46,7 @@ half_the_noise = _change("half of the noise", latent__noise_factor=4.0)
 constant_rates = _change("constant learning rates", optimizer__schedule="constant")
 higher_rate = _change("the generator's learning rate 5e-3", optimizer__generator_learning_rate=5e-3)
 equal_rates = _change("the generator's learning rate 1e-3", optimizer__generator_learning_rate=1e-3)
+wider = _change("a generator of twice the width", generator__hidden=(256, 256))
 twice_the_batch = _change("batches of 512", training__batch_size=512)
 twice_the_steps = _change("50,000 steps", training__num_steps=50_000, pseudo_supervision__schedule_steps=25_000)
 with_bures = _change("with the Bures penalty", terms=("sample_mmd", "pseudo_supervision", "bures"))
@@ -57,6 +58,7 @@ _VARIANTS = (
         "constant_rates",
         "higher_rate",
         "equal_rates",
+        "wider",
         "twice_the_batch",
         "twice_the_steps",
         "with_bures",

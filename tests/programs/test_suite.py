@@ -188,6 +188,7 @@ BEST_VARIANTS = (
         "constant_rates",
         "higher_rate",
         "equal_rates",
+        "wider",
         "twice_the_batch",
         "twice_the_steps",
         "with_bures",
