@@ -36,6 +36,16 @@ def thin(num: int, seed: int) -> np.ndarray:
     return MEANS[random.integers(8, size=num)] + np.sqrt(2) * STD * random.normal(size=(num, 2)) * [1, 0]
 
 
+def lumpy(num: int, seed: int) -> np.ndarray:
+    """Points of the ring in 40 lumps in each mode; the modes' variance is right."""
+    random = np.random.default_rng(seed)
+    lumps = np.random.default_rng(0).normal(size=(8, 40, 2))
+    lumps -= lumps.mean(1, keepdims=True)
+    lumps *= np.sqrt(1 - 0.2**2) / lumps.std(axis=(1, 2), keepdims=True)
+    mode, lump = random.integers(8, size=num), random.integers(40, size=num)
+    return MEANS[mode] + STD * (lumps[mode, lump] + 0.2 * random.normal(size=(num, 2)))
+
+
 def replayed(num: int, seed: int, *, num_different: int) -> np.ndarray:
     """A few true points that come again and again."""
     return draw(num_different, seed)[np.random.default_rng([seed, 1]).integers(num_different, size=num)]
@@ -46,6 +56,7 @@ GENERATORS = {
     "eight points": lambda num, seed: draw(num, seed, std=0.0),
     "modes of half the width": lambda num, seed: draw(num, seed, std=STD / 2),
     "modes that are lines": thin,
+    "40 lumps in each mode": lumpy,
     "15 % bridges": lambda num, seed: with_bridges(num, seed, share=0.15),
     "1 % bridges": lambda num, seed: with_bridges(num, seed, share=0.01),
     "weights 1 : 3": lambda num, seed: draw(num, seed, weights=np.array(4 * [2, 6]) / 32),

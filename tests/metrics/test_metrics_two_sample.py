@@ -28,6 +28,7 @@ FOOLING = {  # whether the share, the divergence and the spread look perfect
     "eight points": (True, True, False),
     "modes of half the width": (True, True, False),
     "modes that are lines": (False, True, True),
+    "40 lumps in each mode": (True, True, True),
     "15 % bridges": (False, True, True),
     "weights 1 : 3": (True, False, True),
 }
