@@ -183,10 +183,16 @@ def _squared(x, candidates, skip_self, count, neighbor, chunk_size):
         squared = jnp.where(counts[:, None], squared, jnp.inf)
         if skip_self:
             squared = jnp.where(index[None] == jnp.arange(len(fixed))[:, None], jnp.inf, squared)
-        return jnp.argmin(squared, axis=0) if neighbor == 1 else jax.lax.top_k(-squared.T, neighbor)[1][:, -1]
+        return _argmin(squared) if neighbor == 1 else jax.lax.top_k(-squared.T, neighbor)[1][:, -1]
 
     chosen = map_rows(search, jax.lax.stop_gradient(x), num_columns=len(fixed), chunk_size=chunk_size)
     return jnp.sum((x - candidates[chosen]) ** 2, axis=1)
+
+
+def _argmin(values):
+    """`jnp.argmin(values, axis=0)`, by two plain minima: XLA's own takes 3 to 6 times as long on a CPU."""
+    is_least = (values == jnp.min(values, axis=0, keepdims=True)) | jnp.isnan(values)
+    return jnp.min(jnp.where(is_least, jnp.arange(len(values))[:, None], len(values) - 1), axis=0)
 
 
 def _center(fixed, count):

@@ -11,6 +11,7 @@ from jax.test_util import check_grads
 from scipy.spatial import distance
 
 from buresgan_jax import nearest_neighbor_cross_entropy, nearest_neighbor_entropy, squared_neighbor_distances
+from buresgan_jax.distances import entropy
 
 RANDOM = np.random.default_rng
 NORMAL = 0.5 * math.log(2 * math.pi * math.e)  # entropy of a standard normal number
@@ -73,6 +74,12 @@ def test_neighbors_are_found_far_from_the_origin(dim):
     np.testing.assert_allclose(squared_neighbor_distances(x, y), expected, rtol=1e-3)
     hidden = np.concatenate([y, np.zeros((30, dim), np.float32)])
     np.testing.assert_allclose(squared_neighbor_distances(x, hidden, 50), expected, rtol=1e-3)
+
+
+def test_the_place_of_the_least_value_is_numpys_for_ties_infinities_and_nan():
+    values = np.random.default_rng(0).integers(6, size=(12, 40)).astype(np.float32)
+    values[:, 0], values[3, 1], values[[2, 5], 2], values[1:, 3] = np.inf, -np.inf, np.nan, np.inf
+    np.testing.assert_array_equal(entropy._argmin(jnp.asarray(values)), np.argmin(values, axis=0))
 
 
 def test_rows_beyond_the_count_are_not_seen():
