@@ -192,12 +192,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit status: 0; 2 for an error that the user can fix, reported in one line on standard error; 1 if nobody
-        reads the output any more; 130 for Ctrl-C. TFDS removes what is half written at an interruption.
+        reads the output any more; 130 for Ctrl-C.
     """
     flags = _parse_arguments(arguments)
     # These silence TensorFlow's startup messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    # At an interruption TFDS removes what is half written.
     return exit_status(lambda: print(prepare(flags.name, data_dir=flags.data_dir, manual_dir=flags.manual_dir)))
 
 

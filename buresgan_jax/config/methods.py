@@ -23,9 +23,10 @@ class Method(NamedTuple):
         """Returns the same method with these terms in place of its own.
 
         Args:
-            *terms: Names. The keys of terms that are left out are too; those of terms that are new keep their defaults.
+            *terms: Names, or `module:object`. Keys of dropped terms go with them. New terms have their defaults.
         """
-        left_out = set(self.settings.get("terms", ())) - set(terms)
+        old, new = ({name.rpartition(":")[2] for name in each} for each in (self.settings.get("terms", ()), terms))
+        left_out = old - new
 
         def keep(values):
             return values and {key: value for key, value in values.items() if key.partition(".")[0] not in left_out}

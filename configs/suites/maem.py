@@ -1,4 +1,4 @@
-r"""MaEM-GAN's parts: its loss alone and with each of its terms, and three formulas of the entropy.
+r"""MaEM-GAN step by step: its loss alone, then with more and more of its terms; three formulas of the entropy.
 
     python -m buresgan_jax.suite --config=configs/suites/maem.py --workdir=runs/maem \
         --config.overrides="data.path=FOLDER"
@@ -7,7 +7,7 @@ The comparison of table 1 in https://arxiv.org/abs/2208.12055, on stacked MNIST 
 generator's width and on a folder of pictures. On CIFAR-10 the paper reports FIDs of above 100 for the loss alone, 51.96
 with DIsoMap, 31.70 with DLLE too, 30.73 with DIsoMap and the entropy, and 29.22 with all three.
 
-25,000 to 150,000 steps: for a GPU. The weights of the entropies rise over the first 12,500 to 31,300 steps, so that
+25,000 and 100,000 steps: for a GPU. The weights of the entropies rise over the first 12,500 to 31,300 steps, so that
 short runs must shorten that too: `--config.overrides="training.num_steps=1000 entropy.schedule_steps=100
 real_entropy.schedule_steps=100"`.
 

@@ -432,3 +432,9 @@ def test_a_method_with_other_terms_keeps_the_keys_of_those_that_stay():
     assert method.on_points == {"discriminator.spectral_multiplier": 3.0, "dlle.weight": 0.1}
     assert method.on_images["latent.dim"] == 64
     assert config.METHODS["best"].with_terms().on_images is None
+
+
+def test_the_keys_of_a_term_of_ones_own_go_with_it():
+    method = config.METHODS["gan"].with_terms("my_gan:ball")._replace(on_points={"ball.radius": 2.8})
+    assert method.with_terms("my_gan:ball", "bures").on_points == {"ball.radius": 2.8}
+    assert method.with_terms("bures").on_points == {}

@@ -52,6 +52,7 @@ def test_the_commands_of_the_page_work(folder, monkeypatch):
     assert config["loss"]["sharpness"] == 4
     config = json.loads((folder / "runs" / "narrow" / "config.json").read_text())
     assert (config["terms"], config["ball"]["radius"]) == (["gradient_penalty", "my_gan:ball"], 2.8)
+    assert config["algorithm"]["discriminator_steps"] == 10  # of WGAN-GP on points
 
 
 def test_own_parts_resume_and_are_sampled_from_the_workdir(folder, monkeypatch):
