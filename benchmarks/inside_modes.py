@@ -1,4 +1,4 @@
-"""Draws the density of samples inside the modes of a mixture, of runs beside perfect samples.
+"""Draws how dense samples lie inside the modes of a mixture: runs and perfect samples, side by side.
 
     python benchmarks/inside_modes.py --figure=inside.png "half the noise=runs/grid_4" "best=runs/best/grid/best/seed_5"
 
@@ -51,10 +51,15 @@ def main() -> None:
     parser.add_argument("--modes", default="0,6,12", help="numbers of modes, default: %(default)s")
     parser.add_argument("--figure", type=pathlib.Path, required=True, help="PNG file")
     options = parser.parse_args()
-    sets = {}
-    for title, _, workdir in (each.partition("=") for each in options.runs):
+    sets, names = {}, set()
+    for title, is_given, workdir in (each.partition("=") for each in options.runs):
+        if not is_given:
+            parser.error(f"{title!r} is not TITLE=WORKDIR")
         generator = buresgan_jax.load_generator(workdir, ema=False)
         sets[title] = generator.sample(_NUM_SAMPLES)
+        names.add(generator.config.data.name)
+    if len(names) > 1:
+        parser.error(f"the runs are of different data: {', '.join(sorted(names))}")
     mixture = builders.source(generator.config).mixture
     sets["perfect samples"] = data.held_out_points(mixture, _NUM_SAMPLES, seed=0)
     draw(sets, mixture, [int(word) for word in options.modes.split(",")], options.figure)

@@ -2,7 +2,7 @@
 
     python benchmarks/mode_metrics.py
 
-Prints Markdown, the table of docs/mode_metrics.md: half a minute on one core.
+Prints Markdown, the table of docs/mode_metrics.md: 40 seconds on one core.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python -m buresgan_jax.suite --config=configs/suites/pairing.py --workdir=runs/pairing
 
-`pairing` has the penalties R1 and R2, `gan` has R1 alone; the players move in turn. The weight gamma begins at 0.1, 1 or
-10, and falls along a cosine to a tenth of that within the first 2,500 of 25,000 steps, as in
+`pairing` has the penalties R1 and R2, `gan` has R1 alone; the players move in turn. The weight gamma begins at 0.1, 1
+or 10, and falls along a cosine to a tenth of that within the first 2,500 of 25,000 steps, as in
 https://arxiv.org/abs/2501.05441. A gamma counts twice as much with `gan`, whose discriminator's loss is an average.
 
 Each variant is a method of this file, and can be trained like any other:

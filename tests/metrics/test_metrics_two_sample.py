@@ -62,7 +62,7 @@ def test_p_values_of_equal_distributions_are_uniform(num_permutations):
 
 
 def test_kernels_hold_no_subnormal_numbers():
-    """Products of them are 60 times slower, and the values beside them tell the same."""
+    """Products of them are 60 times slower, and larger values are unchanged."""
     squared = np.linspace(0, 200, 2001, dtype=np.float32)
     kernel = two_sample._kernel(squared, 0.5)
     assert kernel.min() > 1e-30

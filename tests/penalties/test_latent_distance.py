@@ -11,7 +11,7 @@ from buresgan_jax import config
 from buresgan_jax.algorithms.protocol import Step, StepOutputs
 from buresgan_jax.distances import embedding
 from buresgan_jax.errors import UserError
-from buresgan_jax.penalties import latent_distance_term, log_distance_penalty
+from buresgan_jax.penalties import _latent_distance, latent_distance_term, log_distance_penalty
 
 RANDOM = np.random.default_rng
 
@@ -60,10 +60,12 @@ def test_both_kinds_of_pairs_are_those_of_loops():
     )
 
 
-def test_angles_have_finite_gradients_at_equal_opposite_and_zero_samples():
-    z, other_z = RANDOM(0).normal(size=(2, 4, 3)).astype(np.float32)
-    x = np.float32([[1, 2, 3], [1, 2, 3], [0, 0, 0], [0, 0, 0]])
-    y = np.float32([[2, 4, 6], [-1, -2, -3], [1, 2, 3], [0, 0, 0]])
+def test_angles_of_equal_opposite_close_and_zero_samples():
+    x = np.float32([[1, 2, 3], [1, 2, 3], [0, 0, 0], [0, 0, 0], [1, 0, 0]])
+    y = np.float32([[2, 4, 6], [-1, -2, -3], [1, 2, 3], [0, 0, 0], [2, 2e-4, 0]])
+    angles = np.sqrt(_latent_distance._squared_distances(jnp.asarray(x), jnp.asarray(y), "angle"))
+    np.testing.assert_allclose(angles, [0, np.pi, np.pi / 2, 0, 1e-4], rtol=1e-5, atol=1e-6)
+    z, other_z = RANDOM(0).normal(size=(2, 5, 3)).astype(np.float32)
 
     def value(x):
         step = make_step(lambda z: y, z, other_z)

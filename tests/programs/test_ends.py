@@ -8,7 +8,7 @@ import sys
 import helpers
 import pytest
 
-from buresgan_jax import train_classifier
+from buresgan_jax import prepare, train_classifier
 from buresgan_jax.evaluation import compare_divergences, compare_sets
 from buresgan_jax.training import loop, saved_run
 
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 COMMANDS = {
     "divergences": (compare_divergences, "_chosen", []),
     "metrics": (compare_sets, "_run", ["--real=x", "--fake=y", "--metrics=fid"]),
+    "prepare": (prepare, "prepare", ["mnist"]),
     "train_classifier": (train_classifier, "train_on_tfds", ["--data=mnist", "--out=x.npz"]),
 }
 
