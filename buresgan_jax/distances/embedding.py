@@ -188,8 +188,7 @@ def pairwise_distances(x: jax.Array, y: jax.Array, *, metric: str) -> jax.Array:
     if metric == "l1":
         return jax.lax.map(lambda row: jnp.sum(jnp.abs(y - row[None]), axis=1), x, batch_size=8)
     if metric == "angle":
-        x, y = (each / jnp.maximum(linalg.safe_sqrt(jnp.sum(each**2, axis=1, keepdims=True)), 1e-30) for each in (x, y))
-        chords = _euclidean(x, y)
+        chords = _euclidean(linalg.unit_rows(x), linalg.unit_rows(y))
         return 2 * jnp.arcsin(jnp.minimum(chords / 2, 1))
     return _euclidean(x, y)
 

@@ -160,12 +160,7 @@ def _checked(x, y, count, neighbor, metric):
     if not 1 <= neighbor <= most:
         raise ValueError(f"neighbor must be from 1 to the number of candidates, {most}; got {neighbor}.")
     candidates = x if y is None else y
-    return (x, candidates) if metric == "euclidean" else (unit_rows(x), unit_rows(candidates))
-
-
-def unit_rows(x: jax.Array) -> jax.Array:
-    """Divides rows by their norms; rows of 0 stay 0, with a finite gradient."""
-    return x * jax.lax.rsqrt(jnp.sum(x**2, axis=1, keepdims=True) + jnp.finfo(x.dtype).eps ** 3)
+    return (x, candidates) if metric == "euclidean" else (linalg.unit_rows(x), linalg.unit_rows(candidates))
 
 
 def _squared(x, candidates, skip_self, count, neighbor, chunk_size):

@@ -45,6 +45,12 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
     return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
 
 
+def unit_rows(x: jax.Array) -> jax.Array:
+    """Divides the rows of `[n, dim]` by their norms; rows of 0 stay 0, with a finite gradient."""
+    norms = safe_sqrt(jnp.sum(x**2, axis=1, keepdims=True))
+    return x / jnp.where(norms > 0, norms, 1)
+
+
 def length(vector: jax.Array) -> jax.Array:
     """Computes the root of the sum of squares, without overflow on the way, with derivative 0 at 0."""
     exponent = unit_exponent(vector)

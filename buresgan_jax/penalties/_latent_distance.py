@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from buresgan_jax import declarations
 from buresgan_jax.declarations import Option
 from buresgan_jax.distances import EMBEDDING_METRICS
-from buresgan_jax.distances.linalg import safe_sqrt
+from buresgan_jax.distances.linalg import safe_sqrt, unit_rows
 
 PAIRS = ("two_batches", "all")
 _SMALLEST = 1e-6  # distance that counts, relative to the wanted one
@@ -100,7 +100,7 @@ def _squared_distances(x, y, metric):
     if metric == "l1":
         return jnp.sum(jnp.abs(x - y), axis=1) ** 2
     if metric == "angle":  # by both chords: an arccosine loses small angles and has no derivative at large ones
-        x, y = (each / jnp.maximum(safe_sqrt(jnp.sum(each**2, axis=1, keepdims=True)), 1e-30) for each in (x, y))
+        x, y = unit_rows(x), unit_rows(y)
         to, across = (safe_sqrt(jnp.sum(chord**2, axis=1)) for chord in (x - y, x + y))
         return 4 * jnp.arctan2(to, jnp.where((to == 0) & (across == 0), 1, across)) ** 2
     return jnp.sum((x - y) ** 2, axis=1)
