@@ -13,6 +13,7 @@ from buresgan_jax import declarations, losses
 from buresgan_jax.config import METHODS
 
 _NAME = "buresgan_jax.configs.suites.best"
+_TERMS = METHODS["best"].settings["terms"]
 
 
 @declarations.loss("no_loss", "no adversary")
@@ -25,7 +26,7 @@ def no_loss():
     return losses.AdversarialLoss(zero, zero)
 
 
-def _change(meaning, *, terms=("sample_mmd", "pseudo_supervision"), **changes):
+def _change(meaning, *, terms=_TERMS, **changes):
     """The method `best` with other terms or values; keys of terms that are not there are left out."""
     best = METHODS["best"].with_terms(*terms)
     changes = {key.replace("__", "."): value for key, value in changes.items()}
@@ -49,7 +50,7 @@ equal_rates = _change("the generator's learning rate 1e-3", optimizer__generator
 wider = _change("a generator of twice the width", generator__hidden=(256, 256))
 twice_the_batch = _change("batches of 512", training__batch_size=512)
 twice_the_steps = _change("50,000 steps", training__num_steps=50_000, pseudo_supervision__schedule_steps=25_000)
-with_bures = _change("with the Bures penalty", terms=("sample_mmd", "pseudo_supervision", "bures"))
+with_bures = _change("with the Bures penalty", terms=(*_TERMS, "bures"))
 
 _VARIANTS = (
     *("no_adversary", "no_mmd", "no_supervision", "distances", "normal_latent", "fewer_points", "short_noise"),

@@ -9,7 +9,7 @@ with DIsoMap, 31.70 with DLLE too, 30.73 with DIsoMap and the entropy, and 29.22
 
 25,000 and 100,000 steps: for a GPU. The weights of the entropies rise over the first 12,500 to 31,300 steps, so that
 short runs must shorten that too: `--config.overrides="training.num_steps=1000 entropy.schedule_steps=100
-real_entropy.schedule_steps=100"`.
+real_entropy.schedule_steps=100"`. The suite has not been run.
 
 Each variant is a method of this file, and can be trained like any other:
 `--config=configs/cifar.py:buresgan_jax.configs.suites.maem:loss_alone`.
