@@ -2,11 +2,16 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from buresgan_jax import ops
 from buresgan_jax.networks.layers import Discriminated
+
+# DIsoMap asks for outputs far from the data, where logarithms of variances grow with the distance. Without a bound, one
+# such batch among the first 50 had a mean square of 4e8, and Adam made next to no steps for the next thousand.
+_MAX_LOG_VARIANCE = 2.0
 
 
 class SampledOutputs(nn.Module):
@@ -14,12 +19,12 @@ class SampledOutputs(nn.Module):
 
     Attributes:
         network: The network, called `(x, *, train) -> (outputs, features, extra)`. The first half of its outputs are
-            means, the second half logarithms of variances.
+            means, the second half logarithms of variances, up to a smooth bound: no variance is above 7.4.
         axis_name: Name of the device axis, over which the noise is drawn for the global batch.
 
     References:
         Liu et al., "Combating Mode Collapse in GANs via Manifold Entropy Estimation", AAAI 2023, the authors' code.
-        https://arxiv.org/abs/2208.12055. There, outputs are drawn in inference mode too.
+        https://arxiv.org/abs/2208.12055. There, outputs are drawn in inference mode too, and variances have no bound.
     """
 
     network: nn.Module
@@ -37,6 +42,7 @@ class SampledOutputs(nn.Module):
         outputs = mean
         if train and not self.is_initializing():
             noise = ops.normal_rows(self.make_rng("noise"), mean.shape, axis_name=self.axis_name)
+            log_variance = _MAX_LOG_VARIANCE - jax.nn.softplus(_MAX_LOG_VARIANCE - log_variance)
             outputs = mean + jnp.exp(log_variance / 2) * noise
         return outputs, features, extra | {"mean": mean}
 

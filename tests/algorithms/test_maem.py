@@ -28,14 +28,20 @@ def start(made):
     return jax.device_get(state), Batch(real, np.zeros(real.shape[:2], np.int32)), jax.jit(algorithm.update)
 
 
-def test_outputs_are_drawn_around_the_mean_with_the_networks_variance_and_are_the_mean_in_inference_mode():
-    class Halves(nn.Module):
-        @nn.compact
-        def __call__(self, x, *, train):
-            scale = self.param("scale", nn.initializers.ones_init(), (1, 1))
-            return scale * jnp.concatenate([x, jnp.full_like(x, 2 * np.log(0.3))], axis=1), x, {"other": x}
+class Halves(nn.Module):
+    """Means that are the input, and one logarithm of all variances."""
 
-    module, x = networks.SampledOutputs(Halves()), np.random.default_rng(0).normal(size=(4000, 3)).astype(np.float32)
+    log_variance: float
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        scale = self.param("scale", nn.initializers.ones_init(), (1, 1))
+        return scale * jnp.concatenate([x, jnp.full_like(x, self.log_variance)], axis=1), x, {"other": x}
+
+
+def test_outputs_are_drawn_around_the_mean_with_the_networks_variance_and_are_the_mean_in_inference_mode():
+    module = networks.SampledOutputs(Halves(2 * np.log(0.3)))
+    x = np.random.default_rng(0).normal(size=(4000, 3)).astype(np.float32)
     params = module.init(jax.random.key(0), x, train=True)
     outputs, features, extra = module.apply(params, x, train=True, rngs={"params": jax.random.key(1)})
     np.testing.assert_array_equal(extra["mean"], x)
@@ -44,6 +50,23 @@ def test_outputs_are_drawn_around_the_mean_with_the_networks_variance_and_are_th
     np.testing.assert_allclose(np.std(outputs - x, axis=0), 0.3, rtol=0.05)
     np.testing.assert_allclose(np.mean(outputs - x, axis=0), 0, atol=0.02)
     np.testing.assert_array_equal(module.apply(params, x, train=False)[0], x)
+
+
+@pytest.mark.parametrize("log_variance", [2.0, 20.0, 300.0])
+def test_the_variance_of_the_outputs_has_a_bound_that_lets_gradients_through(log_variance):
+    module, x = networks.SampledOutputs(Halves(log_variance)), np.zeros((4000, 3), np.float32)
+    params = module.init(jax.random.key(0), x, train=True)
+
+    def mean_square(params):
+        outputs, _, _ = module.apply(params, x, train=True, rngs={"params": jax.random.key(1)})
+        return jnp.mean(outputs**2)
+
+    value, slope = jax.value_and_grad(mean_square)(params)
+    bound = np.exp(2)  # softplus(0) = log 2 below it where the logarithm is at the bound
+    assert value == pytest.approx(bound / 2 if log_variance == 2 else bound, rel=0.05)
+    slope = float(sum(map(jnp.sum, jax.tree.leaves(slope))))
+    assert np.isfinite(slope)
+    assert slope > 0 or log_variance > 100
 
 
 def test_the_loss_is_that_of_the_mean_of_the_outputs():
