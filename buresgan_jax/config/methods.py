@@ -149,14 +149,14 @@ METHODS: dict[str, Method] = {
             **{f"{term}.{name}": value for term in ("entropy", "real_entropy") for name, value in _ENTROPY.items()},
             "discriminator.output_dim": 16,
             "discriminator.sampled_outputs": True,
-            # The authors divide by the norm of the kernel. With it the fakes have the larger outputs from step 300 on,
-            # on stacked MNIST against a discriminator of a quarter of the width, and the pictures turn black.
+            # The authors divide by the norm of the kernel. On stacked MNIST with a discriminator of a quarter of the
+            # width, fakes then have larger outputs than real examples from step 300 on, and the pictures turn black.
             "discriminator.spectral_norm": "operator",
             "discriminator.use_batch_norm": False,
             "algorithm.discriminator_steps": 3,
         },
-        # In the plane an affine discriminator sees the mean alone: with DIsoMap at 1, no mode is found in 8,000 steps.
-        # With a norm of 10 the samples of the ring lie too close together, and those of the grid not close enough.
+        # In the plane an affine discriminator sees the mean alone, so that DIsoMap and DLLE have small weights. With a
+        # norm of 10 the ring's samples lie too close together, and fewer of the grid's are near a mode.
         {
             "discriminator.spectral_multiplier": 5.0,
             "disomap.weight": 1e-3,

@@ -3,14 +3,15 @@ r"""MaEM-GAN step by step: its loss alone, then with more and more of its terms;
     python -m buresgan_jax.suite --config=configs/suites/maem.py --workdir=runs/maem \
         --config.overrides="data.path=FOLDER"
 
-The comparison of table 1 in https://arxiv.org/abs/2208.12055: on ring and grid, on stacked MNIST with a discriminator of
-a quarter of the generator's width, and on a folder of pictures. On CIFAR-10 the paper reports FIDs of above 100 for the
+The variants of table 1 in https://arxiv.org/abs/2208.12055, here on ring and grid, on stacked MNIST with a discriminator
+of a quarter of the generator's width, and on a folder of pictures. On CIFAR-10 the paper reports FIDs of above 100 for the
 loss alone, 51.96 with DIsoMap, 31.70 with DLLE too, 30.73 with DIsoMap and the entropy, and 29.22 with all three.
 
 Ring and grid take three minutes for a run: `--config.data=ring,grid --config.overrides="evaluation.every_steps=0
 evaluation.metrics=wasserstein,two_sample"`. Images have 25,000 and 100,000 steps, for a GPU. There the weights of the
 entropies rise over the first 12,500 to 31,300 steps, so that short runs must shorten that too:
-`--config.overrides="training.num_steps=1000 entropy.schedule_steps=100 real_entropy.schedule_steps=100"`.
+`--config.overrides="data.path=FOLDER training.num_steps=1000 entropy.schedule_steps=100
+real_entropy.schedule_steps=100"`. docs/results/maem.md has such runs.
 
 Each variant is a method of this file, and can be trained like any other:
 `--config=configs/cifar.py:buresgan_jax.configs.suites.maem:loss_alone`.
