@@ -8,7 +8,7 @@ of a quarter of the generator's width, and on a folder of pictures. On CIFAR-10 
 loss alone, 51.96 with DIsoMap, 31.70 with DLLE too, 30.73 with DIsoMap and the entropy, and 29.22 with all three. The
 authors' weights of DIsoMap and DLLE are 1, those of `maem` here 0.1: add `disomap.weight=1 dlle.weight=1` for theirs.
 
-Ring and grid take three minutes for a run: `--config.data=ring,grid --config.overrides="evaluation.every_steps=0
+Ring and grid take four minutes for a run: `--config.data=ring,grid --config.overrides="evaluation.every_steps=0
 evaluation.metrics=wasserstein,two_sample"`. Images have 25,000 and 100,000 steps, for a GPU. There the weights of the
 entropies rise over the first 12,500 to 31,300 steps, so that short runs must shorten that too:
 `--config.overrides="data.path=FOLDER training.num_steps=1000 entropy.schedule_steps=100
