@@ -158,8 +158,8 @@ METHODS: dict[str, Method] = {
             "disomap.weight": 0.1,
             "dlle.weight": 0.1,
         },
-        # In the plane an affine discriminator sees the mean alone, so that DIsoMap has a small weight. With a norm of 10
-        # the ring's samples lie too close together, and fewer of the grid's are near a mode.
+        # In the plane an affine discriminator sees the mean alone, so that DIsoMap has a small weight. With a norm of
+        # 10 the ring's samples lie too close together, and fewer of the grid's are near a mode.
         {
             "discriminator.spectral_multiplier": 5.0,
             "disomap.weight": 1e-3,

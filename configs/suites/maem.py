@@ -3,10 +3,11 @@ r"""MaEM-GAN step by step: its loss alone, then with more and more of its terms;
     python -m buresgan_jax.suite --config=configs/suites/maem.py --workdir=runs/maem \
         --config.overrides="data.path=FOLDER"
 
-The variants of table 1 in https://arxiv.org/abs/2208.12055, here on ring and grid, on stacked MNIST with a discriminator
-of a quarter of the generator's width, and on a folder of pictures. On CIFAR-10 the paper reports FIDs of above 100 for the
-loss alone, 51.96 with DIsoMap, 31.70 with DLLE too, 30.73 with DIsoMap and the entropy, and 29.22 with all three. The
-authors' weights of DIsoMap and DLLE are 1, those of `maem` here 0.1: add `disomap.weight=1 dlle.weight=1` for theirs.
+The variants of table 1 in https://arxiv.org/abs/2208.12055, here on ring and grid, on stacked MNIST with a
+discriminator of a quarter of the generator's width, and on a folder of pictures. On CIFAR-10 the paper reports FIDs of
+above 100 for the loss alone, 51.96 with DIsoMap, 31.70 with DLLE too, 30.73 with DIsoMap and the entropy, and 29.22
+with all three. The authors' weights of DIsoMap and DLLE are 1, those of `maem` here 0.1: add `disomap.weight=1
+dlle.weight=1` for theirs.
 
 Ring and grid take four minutes for a run: `--config.data=ring,grid --config.overrides="evaluation.every_steps=0
 evaluation.metrics=wasserstein,two_sample"`. Images have 25,000 and 100,000 steps, for a GPU. There the weights of the
