@@ -1,9 +1,11 @@
-"""`python -m buresgan_jax.train_classifier`: trains the digit classifier of stacked MNIST and writes its file.
+"""`python -m buresgan_jax.train_classifier`: trains a classifier that judges samples, and writes its file.
 
     python -m buresgan_jax.train_classifier --data=mnist --out=digit_classifier.npz
+    python -m buresgan_jax.train_classifier --data=cifar10,fashion_mnist --out=set_classifier.npz
 
-A run of `stacked_mnist` trains a classifier automatically at its first evaluation if the file
-`config.evaluation.classifier` (by default `digit_classifier.npz` in the workdir) does not exist yet.
+The first knows the digits of `stacked_mnist`. The second tells the sets of `joined` apart, and blends of two sets from
+both. A run on these data trains one automatically at its first evaluation if the file `config.evaluation.classifier`
+(by default one of these two names, in the workdir) does not exist yet.
 """
 
 import json
@@ -14,10 +16,12 @@ from buresgan_jax.cli.arguments import Parser, whole_number
 from buresgan_jax.cli.exit_status import exit_status
 from buresgan_jax.declarations import MOST_SEED
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation.classifier_training import train_on_tfds
-from buresgan_jax.evaluation.digit_classifier import save_classifier
+from buresgan_jax.evaluation.classifier import save_classifier
+from buresgan_jax.evaluation.classifier_training import train_on_joined, train_on_tfds
 from buresgan_jax.runtime import compilation_cache
 from buresgan_jax.runtime.paths import user_path
+
+_DIGITS = ("mnist", "fashion_mnist")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,11 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reads the output any more; 130 for Ctrl-C.
     """
     parser = Parser(
-        prog="python -m buresgan_jax.train_classifier", description="Trains the digit classifier of stacked MNIST."
+        prog="python -m buresgan_jax.train_classifier",
+        description="Trains the classifier that judges samples of stacked MNIST or of joined image sets.",
     )
-    parser.add_argument("--data", required=True, choices=["mnist", "fashion_mnist"], help="the prepared TFDS set")
+    parser.add_argument(
+        "--data", required=True, help="the prepared TFDS set: mnist or fashion_mnist, or several with commas between"
+    )
     parser.add_argument("--out", required=True, help="the weights file to write, .npz")
     parser.add_argument("--data_dir", help="folder of the prepared set (default: TFDS's folder)")
+    parser.add_argument("--split", help="split of several sets (default: train)")
+    parser.add_argument("--channels", type=int, choices=[1, 3], help="channels of several sets (default: 3)")
     parser.add_argument(
         "--num_epochs", type=whole_number(1, 10_000), default=3, help="default: %(default)s, minutes on one CPU core"
     )
@@ -49,9 +58,24 @@ def _train(flags):
         raise UserError(f"--out={out} is a folder. Give a file.")
     compilation_cache.enable()
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
-    classifier = train_on_tfds(flags.data, **options)
+    if "," in flags.data:
+        classifier = train_on_joined(flags.data, split=flags.split or "train", channels=flags.channels or 3, **options)
+    else:
+        _check_digits(flags)
+        classifier = train_on_tfds(flags.data, **options)
     save_classifier(classifier, flags.out)
     print(json.dumps(classifier.metadata))
+
+
+def _check_digits(flags):
+    if flags.data not in _DIGITS:
+        raise UserError(
+            f"--data={flags.data!r}: name {' or '.join(_DIGITS)}, or several sets with commas between them, such as "
+            "cifar10,fashion_mnist."
+        )
+    for name in ("split", "channels"):
+        if getattr(flags, name) is not None:
+            raise UserError(f"--{name} is for several sets, and --data={flags.data} is one. Leave it out.")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,15 @@ The data sets are prepared once by `python -m buresgan_jax.prepare cifar10` and 
 leave the gap between the two sets makes samples that belong to neither. Other sets are joined by
 `--config.data.sets=mnist,cifar10`, and other sizes by `--config.data.num_per_set=5_000`.
 
-BourGAN's settings for this experiment are not known to us: these are those of `cifar.py`. No number counts unwanted
-samples. The distance to the nearest real image, of pixels or of VGG16's features, does not find them: the average of a
-photograph and a piece of clothing is as near to a real image as real images are to each other. The full run has not
-been made.
+Every evaluation counts such samples (`unwanted_share`) by a classifier that has learned photographs, clothes and blends
+of the two, beside the share of real images that it takes for blends (`unwanted_share_floor`); and how the others are
+divided between the sets (`modes`, `reverse_kl`). docs/mode_metrics.md says what this number sees. The first evaluation
+trains the classifier, in a minute or two on a CPU core, and keeps it in the workdir. To use one for several runs:
+`python -m buresgan_jax.train_classifier --data=cifar10,fashion_mnist --out=set_classifier.npz`, then
+`--config.evaluation.classifier=set_classifier.npz`.
+
+BourGAN's settings for this experiment are not known to us: these are those of `cifar.py`. The full run has not been
+made.
 """
 
 from buresgan_jax import config as defaults

@@ -31,7 +31,7 @@ if not _is_worker:
 # The files that take longest begin first, so that the workers end together.
 _LONGEST = ("algorithms", "golden_updates", "sketches", "train", "main", "distances", "public_functions", "convolution")
 _LONGEST += ("processes", "methods", "geometry", "saved_run", "layouts", "networks", "networks_resnet", "penalties")
-_LONGEST += ("steps", "digit_classifier")
+_LONGEST += ("steps", "classifier")
 
 
 def pytest_collection_modifyitems(items):

@@ -14,7 +14,7 @@ from buresgan_jax.evaluation import classifier_training, discriminator_metrics, 
 from buresgan_jax.evaluation.discriminator_metrics import discriminator_evaluator
 from buresgan_jax.evaluation.evaluators import Evaluator, check_names
 from buresgan_jax.evaluation.image_evaluator import METRIC_OPTIONS, SHARED_OPTIONS, Comparison, image_evaluator
-from buresgan_jax.evaluation.modes import mode_evaluator, stacked_evaluator
+from buresgan_jax.evaluation.modes import joined_evaluator, mode_evaluator, stacked_evaluator
 from buresgan_jax.evaluation.own_metrics import own_evaluator
 from buresgan_jax.evaluation.point_metrics import point_evaluator
 
@@ -42,8 +42,8 @@ def evaluators(
     description, found = _data.describe(config), []
     if description.mixture is not None:
         found.append(mode_evaluator(description.mixture, config.data.name, min_hits=config.evaluation.min_hits))
-    if description.digits is not None:
-        found.append(_stacked_evaluator(config, description, workdir))
+    if description.judged_by is not None:
+        found.append(_classifier_evaluator(config, description, workdir))
     chosen = config_lib.chosen(config)
     own_metrics = [each for key, each in chosen.items() if key.startswith("evaluation.metrics.")]
     own = [own_evaluator(metric, config.evaluation, description.kind) for metric in own_metrics]
@@ -64,16 +64,33 @@ def evaluators(
     return tuple(found)
 
 
-def _stacked_evaluator(config, description, workdir):
-    digits = description.digits
-    file = config.evaluation.classifier or epath.Path(workdir) / "digit_classifier.npz"
-    find_classifier = classifier_training.classifier_when_needed(digits, file, data_dir=config.data.data_dir)
+def _classifier_evaluator(config, description, workdir):
+    file = config.evaluation.classifier or epath.Path(workdir) / f"{description.judged_by}_classifier.npz"
+    find_classifier = _classifier_when_needed(config, description, file)
 
     def read_labels():  # opens the data again, for their labels alone: the pixels may have left the host's memory
         source = _data.source(config)
         return source.labels(np.arange(source.num_examples))
 
-    return stacked_evaluator(find_classifier, read_labels, digits, description.num_classes)
+    if description.sets is not None:
+        return joined_evaluator(find_classifier, read_labels, description.sets)
+    return stacked_evaluator(find_classifier, read_labels, description.digits, description.num_classes)
+
+
+def _classifier_when_needed(config, description, file):
+    when_needed, data_dir = classifier_training.classifier_when_needed, config.data.data_dir
+    if description.sets is None:
+        digits = description.digits
+        return when_needed(digits, file, lambda: classifier_training.train_on_tfds(digits, data_dir=data_dir))
+    channels, sets = config.data.channels, description.sets
+    how = {"channels": channels, "split": config.data.split, "num_per_set": config.data.num_per_set}
+    return when_needed(
+        sets,
+        file,
+        lambda: classifier_training.train_on_joined(sets, data_dir=data_dir, **how),
+        network=classifier_training.network_of_sets(description.num_classes),
+        image_shape=(*description.example_shape[:2], channels),
+    )
 
 
 def _point_evaluator(config, names, mixture):
@@ -144,11 +161,12 @@ def shared_by_runs(config, folder: epath.PathLike) -> dict[str, str]:
     Returns:
         Config keys and their values with which the runs find it.
     """
-    digits = _data.describe(config).digits
-    if digits is None or config.evaluation.classifier is not None:
+    description = _data.describe(config)
+    if description.judged_by is None or config.evaluation.classifier is not None:
         return {}
-    file = epath.Path(folder) / f"classifier_{digits}.npz"
-    classifier_training.classifier_when_needed(digits, file, data_dir=config.data.data_dir)()
+    name = (description.sets or description.digits).replace(",", "_").replace("/", "_")
+    file = epath.Path(folder) / f"classifier_{name}.npz"
+    _classifier_when_needed(config, description, file)()
     return {"evaluation.classifier": str(file)}
 
 

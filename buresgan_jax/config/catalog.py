@@ -25,7 +25,7 @@ def _collect():
         for each in vars(home).values():
             if isinstance(each, Component):
                 found[each.kind][each.name] = each
-    found["automatic"] = {each.name: each for each in (modes.count_modes, modes.count_stacked_modes)}
+    found["automatic"] = {each.name: each for each in modes.AUTOMATIC}
     found["extractor"] |= extractors.EXTRACTORS
     for metrics in (image_metrics.METRICS, point_metrics.METRICS):
         found["metric"] |= {name: metric.component for name, metric in metrics.items()}

@@ -5,6 +5,7 @@ Each declared data set is one line: `buresgan_jax.data.ring(seed=0)` opens it wi
 
 from buresgan_jax.data.augment import random_flips as random_flips
 from buresgan_jax.data.augment import with_flips as with_flips
+from buresgan_jax.data.blended import blended_source as blended_source
 from buresgan_jax.data.feed import DataMemory as DataMemory
 from buresgan_jax.data.feed import Feed as Feed
 from buresgan_jax.data.feed import decode_payload as decode_payload

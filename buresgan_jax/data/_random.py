@@ -18,6 +18,7 @@ class Stream(enum.IntEnum):
     POINTS = 2
     STACKED_DIGITS = 3
     HELD_OUT = 4
+    BLENDS = 5
 
 
 def random_bits(counters: np.ndarray, *, seed: int, stream: Stream, part: int = 0, num_words: int = 1) -> np.ndarray:

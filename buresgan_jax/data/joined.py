@@ -69,7 +69,8 @@ def _names(sets: str) -> list[str]:
 
 
 def _describe(*, sets: str, image_size: int | None, channels: int, **_) -> Description:
-    return describe_images(image_size, channels, num_classes=len(_names(sets)))
+    names = _names(sets)
+    return describe_images(image_size, channels, num_classes=len(names))._replace(sets=",".join(names))
 
 
 def _fingerprint(*, sets: str, split: str, data_dir: str | None, **_) -> str:

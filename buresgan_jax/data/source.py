@@ -33,12 +33,19 @@ class Description(NamedTuple):
         num_classes: Number of classes of the labels; None without labels, or if it is not known yet.
         digits: The gray data set whose images are stacked in three channels, such as `mnist`; None if nothing is
             stacked.
+        sets: The image sets that are joined, with commas between them; None if nothing is joined.
     """
 
     example_shape: tuple[int, ...]
     mixture: Mixture | None = None
     num_classes: int | None = None
     digits: str | None = None
+    sets: str | None = None
+
+    @property
+    def judged_by(self) -> str | None:
+        """What the classes are of the classifier that counts modes, `digit` or `set`; None if none is needed."""
+        return "digit" if self.digits is not None else "set" if self.sets is not None else None
 
     @property
     def kind(self) -> str:
@@ -76,16 +83,13 @@ class Source(NamedTuple):
     augment: Callable[[jax.Array, jax.Array, jax.Array], jax.Array] | None = None
 
 
-def describe_images(
-    image_size: int | None, channels: int, *, num_classes: int | None = None, digits: str | None = None
-) -> Description:
+def describe_images(image_size: int | None, channels: int, *, num_classes: int | None = None) -> Description:
     """Describes a data set of square images.
 
     Args:
         image_size: Height and width in pixels.
         channels: Number of channels.
         num_classes: See `Description`.
-        digits: See `Description`.
 
     Returns:
         The description.
@@ -95,7 +99,7 @@ def describe_images(
     """
     if image_size is None:
         raise UserError("config.data.image_size is not set. Set it to the height and width of the images in pixels.")
-    return Description((image_size, image_size, channels), None, num_classes, digits)
+    return Description((image_size, image_size, channels), None, num_classes)
 
 
 def decode_images(images: jax.Array) -> jax.Array:

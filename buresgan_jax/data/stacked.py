@@ -79,7 +79,7 @@ def _check_stackable(gray: Source, num_examples: int) -> None:
 
 
 def _describe(*, base: str, image_size: int | None, channels: int, **_) -> Description:
-    return describe_images(image_size, channels, num_classes=_NUM_CLASSES, digits=base)
+    return describe_images(image_size, channels, num_classes=_NUM_CLASSES)._replace(digits=base)
 
 
 def _fingerprint(*, base: str, split: str, data_dir: str | None, **_) -> str:

@@ -1,4 +1,4 @@
-"""Evaluators that count modes: of a known mixture of points, and of stacked digits by a classifier."""
+"""Evaluators that count modes: of a known mixture of points, of stacked digits and of joined sets by a classifier."""
 
 import functools
 from collections.abc import Callable
@@ -7,10 +7,17 @@ import numpy as np
 
 from buresgan_jax import data, declarations, metrics
 from buresgan_jax.declarations import Option
-from buresgan_jax.evaluation.digit_classifier import Classifier
+from buresgan_jax.evaluation.classifier import Classifier
 from buresgan_jax.evaluation.evaluators import Evaluator
 
 _NUM_STD = 3
+_CLASSIFIER = Option(
+    "classifier",
+    None,
+    "file of the classifier that judges images of stacked_mnist or joined; None: in the workdir",
+    kind=str,
+    is_free=True,
+)
 _NUMBERS = ("modes", "high_quality_share", "reverse_kl", "mode_spread")  # of `mode_statistics`
 
 
@@ -30,9 +37,7 @@ def count_modes(samples, mixture, *, min_hits):
 @declarations.metric(
     "stacked_modes",
     "how images reach the 1000 classes of stacked MNIST",
-    Option(
-        "classifier", None, "file of stacked_mnist's digit classifier; None: in the workdir", kind=str, is_free=True
-    ),
+    _CLASSIFIER,
     larger_is_better={"modes": True, "reverse_kl": False},
 )
 def count_stacked_modes(samples, reference_counts, *, classifier):
@@ -41,6 +46,33 @@ def count_stacked_modes(samples, reference_counts, *, classifier):
     labels = data.stacked_labels(np.stack([classifier.classify(channel) for channel in channels], axis=-1))
     coverage = metrics.class_coverage(labels, reference_counts)
     return {**coverage._asdict(), "classifier_accuracy": classifier.metadata["test_accuracy"]}
+
+
+@declarations.metric(
+    "unwanted",
+    "how many images belong to none of the joined sets, and how the others reach the sets",
+    _CLASSIFIER,
+    larger_is_better={"unwanted_share": False, "modes": True, "reverse_kl": False},
+)
+def count_unwanted(samples, reference_counts, *, classifier):
+    """Classifies images as one of the sets or as a blend of two, which is unwanted.
+
+    Returns:
+        The share of unwanted images and that of real images that were held out from the classifier's training, and
+        how the wanted ones cover the sets, see `metrics.class_coverage`; None for what no wanted image tells.
+    """
+    num_sets, confusion = len(reference_counts), np.array(classifier.metadata["test_confusion"])
+    labels = classifier.classify(samples)
+    wanted = labels[labels < num_sets]
+    real = confusion[:num_sets]
+    floor = float(real[:, -1].sum() / real.sum())
+    shares = {"unwanted_share": 1 - len(wanted) / len(labels), "unwanted_share_floor": floor}
+    if not len(wanted):
+        return {**shares, **dict.fromkeys(metrics.ClassCoverage._fields)}
+    return {**shares, **metrics.class_coverage(wanted, reference_counts)._asdict()}
+
+
+AUTOMATIC = (count_modes, count_stacked_modes, count_unwanted)
 
 
 def mode_evaluator(mixture: data.Mixture, data_name: str, *, min_hits: int) -> Evaluator:
@@ -84,3 +116,30 @@ def stacked_evaluator(
 
     names = (*metrics.ClassCoverage._fields, "classifier_accuracy")
     return Evaluator(dict.fromkeys(names, ()), count_stacked_modes.facts["larger_is_better"], {}, evaluate)
+
+
+def joined_evaluator(
+    find_classifier: Callable[[], Classifier], read_labels: Callable[[], np.ndarray], sets: str
+) -> Evaluator:
+    """Makes the evaluator of joined sets of images.
+
+    Args:
+        find_classifier: Returns the classifier of the sets and their blends; called when it is needed.
+        read_labels: Returns the number of the set of each training image; called once, when they are needed.
+        sets: The names of the sets, with commas between them.
+    """
+    count_classes = functools.cache(lambda: np.bincount(read_labels(), minlength=len(sets.split(","))))
+
+    def evaluate(samples):
+        classifier = find_classifier()
+        numbers = count_unwanted(classifier=classifier)(samples, count_classes())
+        blends = np.array(classifier.metadata["test_confusion"])[-1]
+        facts = {"n_fake": len(samples), "made_from": f"the classifier of {sets} and blends of two"}
+        facts["blends_found"] = float(blends[-1] / blends.sum())
+        undefined = {"undefined": "all images are unwanted"}
+        return {
+            name: {"value": value, **facts, **(undefined if value is None else {})} for name, value in numbers.items()
+        }
+
+    names = ("unwanted_share", "unwanted_share_floor", *metrics.ClassCoverage._fields)
+    return Evaluator(dict.fromkeys(names, ()), count_unwanted.facts["larger_is_better"], {}, evaluate)

@@ -1,8 +1,7 @@
 """The options of evaluation: the keys of `config.evaluation`, and the flags of `--mode=evaluate`."""
 
 from buresgan_jax.declarations import Option
-from buresgan_jax.evaluation import image_metrics
-from buresgan_jax.evaluation.modes import count_modes, count_stacked_modes
+from buresgan_jax.evaluation import image_metrics, modes
 
 SHARED = (
     Option("every_steps", 1_000, "steps between evaluations; 0: only at the end", least=0, is_free=True, smoke=1),
@@ -21,5 +20,6 @@ SHARED = (
     Option("num_real", None, "number of real images, drawn once; None: all", kind=int, least=1, is_free=True),
     Option("best_by", None, "number that chooses the best checkpoint, such as ema_reverse_kl", kind=str, is_free=True),
 )
-ALL = (*SHARED, *count_modes.options, *count_stacked_modes.options, *image_metrics.OPTIONS)
+_AUTOMATIC = {option.name: option for metric in modes.AUTOMATIC for option in metric.options}
+ALL = (*SHARED, *_AUTOMATIC.values(), *image_metrics.OPTIONS)
 OF_SAVED_RUNS = tuple(option for option in ALL if option.name not in ("every_steps", "best_by"))

@@ -6,7 +6,6 @@ from buresgan_jax.networks.dcgan import DCGANGenerator as DCGANGenerator
 from buresgan_jax.networks.dcgan import dcgan_discriminator as dcgan_discriminator
 from buresgan_jax.networks.dcgan import dcgan_generator as dcgan_generator
 from buresgan_jax.networks.dcgan import generator_dcgan as generator_dcgan
-from buresgan_jax.networks.digit_classifier import DigitClassifier as DigitClassifier
 from buresgan_jax.networks.discriminators import discriminator_dcgan as discriminator_dcgan
 from buresgan_jax.networks.discriminators import discriminator_mlp as discriminator_mlp
 from buresgan_jax.networks.discriminators import discriminator_resnet as discriminator_resnet
@@ -16,6 +15,7 @@ from buresgan_jax.networks.encoder import MLPEncoder as MLPEncoder
 from buresgan_jax.networks.encoder import MLPPairDiscriminator as MLPPairDiscriminator
 from buresgan_jax.networks.encoder import ResNetPairDiscriminator as ResNetPairDiscriminator
 from buresgan_jax.networks.encoder import dcgan_encoder as dcgan_encoder
+from buresgan_jax.networks.image_classifier import ImageClassifier as ImageClassifier
 from buresgan_jax.networks.layers import Conv as Conv
 from buresgan_jax.networks.layers import ConvTranspose as ConvTranspose
 from buresgan_jax.networks.layers import Dense as Dense

@@ -36,6 +36,7 @@ _FILES = (
     "data.json",
     "prepared.npz",
     "digit_classifier.npz",
+    "set_classifier.npz",
     "log.txt",
     ".lock",
 )

@@ -64,6 +64,24 @@ def make_stacked_evaluator():
     return modes.stacked_evaluator(Classifier, lambda: np.arange(1000), "mnist", 1000)
 
 
+class SetClassifier:
+    """Takes dark images for the first set, bright ones for the second, and all between for blends."""
+
+    metadata = {"test_confusion": [[90, 2, 8], [0, 98, 2], [10, 10, 80]]}
+
+    def classify(self, images):
+        level = images.mean((1, 2, 3))
+        return np.where(level < -0.5, 0, np.where(level > 0.5, 1, 2))
+
+
+def make_joined_evaluator():
+    return modes.joined_evaluator(SetClassifier, lambda: np.arange(300) % 3 // 2, "nights,days")
+
+
+def shades(levels=(-0.9, -0.8, 0.9, 0.0)):
+    return np.broadcast_to(np.reshape(levels, (-1, 1, 1, 1)), (len(levels), 8, 8, 3)).astype(np.float32)
+
+
 def make_image_evaluator():
     real = data.Source("set", 30, (16, 16, 3), make_images(0, num=30).__getitem__, data.decode_images)
     settings = {"num_real": None, "split": None, "weights": None, "resizer": None, "subset_size": 8}
@@ -89,6 +107,7 @@ def test_statistics_leave_the_metrics_that_use_no_real_images():
 EVALUATORS = {
     "points": (make_mode_evaluator, points, "reverse_kl", {"min_hits": 2}),
     "digits": (make_stacked_evaluator, stacks, "modes", {}),
+    "joined sets": (make_joined_evaluator, shades, "unwanted_share", {}),
     "images": (make_image_evaluator, images, "kernel_distance_pixels", {"subset_size": 8, "split": None}),
     "own, of points": (lambda: own_evaluator(spread, {"scale": 3.0}, "points"), points, "spread", {"scale": 3.0}),
     "own, of images": (lambda: own_evaluator(spread, {}, "images"), images, "spread", {"scale": 2.0}),
@@ -117,13 +136,41 @@ def test_every_evaluator_can_choose_the_best(name):
     make, _, number, settings = EVALUATORS[name]
     evaluator = make()
     found = best_choice([evaluator], f"ema_{number}", 50)
-    assert found["larger_is_better"] == (number not in ("reverse_kl", "kernel_distance_pixels", "low"))
+    assert found["larger_is_better"] == (
+        number not in ("reverse_kl", "unwanted_share", "kernel_distance_pixels", "low")
+    )
     assert found["made_by"].items() >= {"num_samples": 50, **settings}.items()
     if evaluator.is_costly:
         with pytest.raises(UserError, match=f"Unknown number '{number}'. Did you mean 'ema_{number}'?"):
             best_choice([evaluator], number, 50)
     else:
         assert best_choice([evaluator], number, 50) == found
+
+
+def test_unwanted_images_count_and_the_others_are_compared_with_the_sets():
+    found = make_joined_evaluator()(shades())
+    values = {name: entry["value"] for name, entry in found.items()}
+    floor = values.pop("reverse_kl_floor")
+    assert values == {
+        "unwanted_share": 0.25,
+        "unwanted_share_floor": 0.05,  # 10 of 200 real images
+        "modes": 2,
+        "reverse_kl": pytest.approx(0, abs=1e-12),  # two to one, as the data
+    }
+    assert 0 < floor < 1
+    assert found["unwanted_share"]["blends_found"] == 0.8
+    assert found["unwanted_share"]["made_from"] == "the classifier of nights,days and blends of two"
+    one_sided = {name: entry["value"] for name, entry in make_joined_evaluator()(shades((0.9, 0.8, 0.7))).items()}
+    assert (one_sided["unwanted_share"], one_sided["modes"]) == (0, 1)
+    assert one_sided["reverse_kl"] == pytest.approx(np.log(3), rel=1e-5)
+
+
+def test_without_a_wanted_image_nothing_is_said_of_the_sets():
+    found = make_joined_evaluator()(shades((0.0, 0.1)))
+    assert found["unwanted_share"]["value"] == 1
+    assert found["reverse_kl"] == {**found["reverse_kl"], "value": None, "undefined": "all images are unwanted"}
+    with pytest.raises(UserError, match="Unknown number 'unwanted_share_floor'"):
+        best_choice([make_joined_evaluator()], "unwanted_share_floor", 50)
 
 
 def test_numbers_of_points_and_digits_are_those_of_the_metrics():

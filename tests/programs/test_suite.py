@@ -291,7 +291,9 @@ def test_a_weak_discriminator_has_its_share_of_the_generators_width_with_every_m
 
 def test_runs_share_one_classifier(monkeypatch, tmp_path):
     trained = []
-    monkeypatch.setattr(classifier_training, "classifier_when_needed", lambda *args, **_: lambda: trained.append(args))
+    monkeypatch.setattr(
+        classifier_training, "classifier_when_needed", lambda *args, **_: lambda: trained.append(args[:2])
+    )
     config = suite._load(pathlib.Path("configs/stacked_mnist.py")).get_config()
     made = [processes.Cell({"data": "stacked_mnist", "seed": i}, tmp_path, ("--x",), config) for i in range(2)]
     shared = scheduler.share(made, tmp_path)

@@ -8,7 +8,7 @@ from etils import epath
 from buresgan_jax import data, prepare, suite
 from buresgan_jax.cli import flag_errors
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation import classifier_training, compare_sets, digit_classifier
+from buresgan_jax.evaluation import classifier, classifier_training, compare_sets
 from buresgan_jax.extractors.weights import read_weights
 from buresgan_jax.launch import scheduler
 from buresgan_jax.runtime import user_cache
@@ -83,7 +83,7 @@ READERS = {
     "tfds": lambda path: data.tfds_source("mnist", data_dir=path),
     "prepare": lambda path: prepare.prepare("mnist", manual_dir=path, data_dir=path),
     "weights": read_weights,
-    "classifier": lambda path: digit_classifier.load_classifier(path, "mnist"),
+    "classifier": lambda path: classifier.load_classifier(path, "mnist"),
     "workdir": saved_run.SavedRun,
     "results": lambda path: suite.read_results([path], [], ""),
 }
@@ -104,7 +104,7 @@ def test_writers_and_flags_take_the_home_folder(home, capfd, monkeypatch):
         flag_errors.parse(["main", "--config=~/none.py"])
     (home / "file.npz").write_bytes(b"")
     with pytest.raises(UserError, match="is damaged"):
-        classifier_training.classifier_when_needed("mnist", "~/file.npz")
+        classifier_training.classifier_when_needed("mnist", "~/file.npz", lambda: None)
     np.savez(home / "set.npz", samples=helpers.make_images(0, num=12))
     sets = ["--real=~/set.npz", "--fake=~/set.npz", "--metrics=frechet_distance"]
     assert compare_sets.main([*sets, "--out=~/numbers.json"]) == 0

@@ -1,4 +1,4 @@
-"""A trained classifier of stacked MNIST (a classifier of its gray digits) and its weights file."""
+"""Trained classifiers that judge samples, and their weights files."""
 
 import functools
 import hashlib
@@ -11,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from buresgan_jax.errors import UserError
-from buresgan_jax.networks import DigitClassifier
+from buresgan_jax.networks import ImageClassifier
 from buresgan_jax.runtime import files
 from buresgan_jax.runtime.paths import user_path
 
@@ -27,7 +27,7 @@ class Classifier(NamedTuple):
         metadata: JSON values by name: data set, sizes of the splits, accuracies, settings, seed, version.
     """
 
-    network: DigitClassifier
+    network: ImageClassifier
     params: Any
     metadata: dict[str, Any]
 
@@ -35,7 +35,7 @@ class Classifier(NamedTuple):
         """Returns the most likely class of each picture, without a threshold.
 
         Args:
-            images: Pictures in [-1, 1], shape `[n, 28, 28, 1]`.
+            images: Pictures in [-1, 1], shape `[n, height, width, channels]`.
 
         Returns:
             int64 labels, shape `[n]`.
@@ -46,7 +46,7 @@ class Classifier(NamedTuple):
         """Computes logits of pictures in batches of one compiled size.
 
         Args:
-            images: Pictures in [-1, 1], shape `[n, 28, 28, 1]`.
+            images: Pictures in [-1, 1], shape `[n, height, width, channels]`.
 
         Returns:
             float32, shape `[n, num_classes]`.
@@ -79,13 +79,20 @@ def save_classifier(classifier: Classifier, file: epath.PathLike) -> None:
         np.savez(opened, metadata=metadata, sha256=_sha256(metadata, arrays), **arrays)
 
 
-def load_classifier(file: epath.PathLike, data_set: str, *, network: DigitClassifier | None = None) -> Classifier:
+def load_classifier(
+    file: epath.PathLike,
+    data_set: str,
+    *,
+    network: ImageClassifier | None = None,
+    image_shape: tuple[int, int, int] = (28, 28, 1),
+) -> Classifier:
     """Reads weights and checks that they are whole and for this data set.
 
     Args:
         file: A file that `save_classifier` has written.
-        data_set: The gray set that the pictures come from, such as `mnist`.
-        network: The module. Default: `DigitClassifier()`.
+        data_set: The set that it was trained on, such as `mnist`, or several with commas between them.
+        network: The module. Default: `ImageClassifier()`.
+        image_shape: Shape of the pictures.
 
     Returns:
         The classifier.
@@ -93,7 +100,7 @@ def load_classifier(file: epath.PathLike, data_set: str, *, network: DigitClassi
     Raises:
         UserError: The file is missing, damaged, for another data set or for another network.
     """
-    file, network = user_path(file, "classifier"), network or DigitClassifier()
+    file, network = user_path(file, "classifier"), network or ImageClassifier()
     hint = f"Remove it, or train another: python -m buresgan_jax.train_classifier --data={data_set} --out={file}"
     if not file.exists():
         raise UserError(f"The classifier's file {file} does not exist. Train one: {hint.partition(': ')[2]}")
@@ -112,7 +119,7 @@ def load_classifier(file: epath.PathLike, data_set: str, *, network: DigitClassi
     if metadata["data_set"] != data_set:
         raise UserError(f"The classifier's file {file} is for {metadata['data_set']!r}, not for {data_set!r}. {hint}")
     init = functools.partial(network.init, train=False)
-    like = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((1, 28, 28, 1), np.float32))
+    like = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), np.float32))
     like = _flatten(like["params"])
     shapes, expected = ({name: array.shape for name, array in some.items()} for some in (arrays, like))
     if shapes != expected:

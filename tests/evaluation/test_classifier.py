@@ -4,20 +4,22 @@ import functools
 import importlib.util
 import json
 import pathlib
+import sys
 
 import jax
 import numpy as np
 import pytest
+from helpers import load_config
 
 from buresgan_jax import builders, train_classifier
 from buresgan_jax.data import Source, decode_images, stacked_source
 from buresgan_jax.errors import UserError
-from buresgan_jax.evaluation import classifier_training, digit_classifier
+from buresgan_jax.evaluation import classifier, classifier_training
 from buresgan_jax.evaluation.evaluators import evaluate
-from buresgan_jax.networks import DigitClassifier
+from buresgan_jax.networks import ImageClassifier
 
 ROOT = pathlib.Path(__file__).parents[2]
-_SMALL = DigitClassifier(filters=(4, 4), hidden=16)
+_SMALL = ImageClassifier(filters=(4, 4), hidden=16)
 
 
 def _digits(num_examples=400, *, offset=0, name="mnist"):
@@ -33,7 +35,7 @@ def _digits(num_examples=400, *, offset=0, name="mnist"):
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch):
     """So that little is padded, and that there is more than one part."""
-    monkeypatch.setattr(digit_classifier, "_BATCH", 40)
+    monkeypatch.setattr(classifier, "_BATCH", 40)
 
 
 @functools.cache
@@ -44,13 +46,13 @@ def _trained():
 
 def test_the_classifier_is_the_papers():
     x = jax.ShapeDtypeStruct((2, 28, 28, 1), np.float32)
-    variables = jax.eval_shape(functools.partial(DigitClassifier().init, train=False), jax.random.key(0), x)
+    variables = jax.eval_shape(functools.partial(ImageClassifier().init, train=False), jax.random.key(0), x)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == 1_111_946
     assert variables["params"]["Dense_0"]["kernel"].shape == (1024, 1024)
 
 
 def test_maxima_are_of_two_by_two_pixels():
-    network, x = DigitClassifier(filters=(3,), hidden=2), np.random.default_rng(0).normal(size=(2, 8, 8, 1))
+    network, x = ImageClassifier(filters=(3,), hidden=2), np.random.default_rng(0).normal(size=(2, 8, 8, 1))
     params = jax.jit(lambda key: network.init(key, x, train=False))(jax.random.key(1))["params"]
     kernel, hidden, last = (np.float64(params[name]["kernel"]) for name in ("Conv_0", "Dense_0", "Dense_1"))
     windows = np.lib.stride_tricks.sliding_window_view(x[..., 0], (5, 5), axis=(1, 2))
@@ -73,6 +75,10 @@ def test_training_learns_and_says_what_it_did():
     labels = trained.classify(images)
     assert labels.shape == (100,)
     assert (labels == test.labels(np.arange(100))).mean() == trained.metadata["test_accuracy"]
+    confusion = np.array(trained.metadata["test_confusion"])
+    assert confusion.trace() == (labels == test.labels(np.arange(100))).sum()
+    np.testing.assert_array_equal(confusion.sum(0), np.bincount(labels, minlength=10))
+    np.testing.assert_array_equal(confusion.sum(1), np.bincount(test.labels(np.arange(100)), minlength=10))
     np.testing.assert_array_equal(trained.classify(images[:3]), labels[:3])
     assert trained.classify(images[:0]).shape == (0,)
 
@@ -88,9 +94,9 @@ def test_held_out_pictures_choose_the_epoch(monkeypatch):
     monkeypatch.setattr(classifier_training, "_score", growing)
     options = {"num_validation": 40, "num_epochs": 2, "batch_size": 20}
     trained = classifier_training.train_classifier(
-        _digits(120), _digits(30), network=DigitClassifier(filters=(2,), hidden=2), **options
+        _digits(120), _digits(30), network=ImageClassifier(filters=(2,), hidden=2), **options
     )
-    assert [size for size, _ in seen] == [40, 40, 30]
+    assert [size for size, _ in seen] == [40, 40]
     assert trained.metadata["best_epoch"] == 1
     assert trained.params is seen[0][1]
     assert np.any(seen[0][1]["Dense_1"]["bias"] != seen[1][1]["Dense_1"]["bias"])
@@ -110,8 +116,8 @@ def test_data_that_cannot_train_a_classifier_are_refused():
 
 def test_a_file_gives_back_the_classifier(tmp_path):
     trained, file = _trained(), tmp_path / "new" / "digit_classifier.npz"
-    digit_classifier.save_classifier(trained, file)
-    loaded = digit_classifier.load_classifier(file, "mnist", network=_SMALL)
+    classifier.save_classifier(trained, file)
+    loaded = classifier.load_classifier(file, "mnist", network=_SMALL)
     assert loaded.metadata == trained.metadata
     jax.tree.map(np.testing.assert_array_equal, loaded.params, trained.params)
     assert [path.name for path in file.parent.iterdir()] == ["digit_classifier.npz"]
@@ -125,12 +131,12 @@ def _flip(data):
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:500], lambda data: b"x" * 900, _flip])
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, damage):
     file = tmp_path / "digit_classifier.npz"
-    digit_classifier.save_classifier(_trained(), file)
+    classifier.save_classifier(_trained(), file)
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(
         UserError, match=r"digit_classifier.npz is damaged \(.*python -m buresgan_jax.train_classifier --data=mnist"
     ) as error:
-        digit_classifier.load_classifier(file, "mnist", network=_SMALL)
+        classifier.load_classifier(file, "mnist", network=_SMALL)
     assert "\n" not in str(error.value)
 
 
@@ -143,31 +149,31 @@ def test_a_file_of_something_else_is_refused_in_one_line(tmp_path):
         ("", r" cannot be read: .*Is a directory: .*\. Give another file\."),
     ]:
         with pytest.raises(UserError, match=message):
-            digit_classifier.load_classifier(tmp_path / name, "mnist")
+            classifier.load_classifier(tmp_path / name, "mnist")
 
 
 def test_a_file_of_changed_metadata_or_for_something_else_is_refused(tmp_path):
     file = tmp_path / "digit_classifier.npz"
-    digit_classifier.save_classifier(_trained(), file)
+    classifier.save_classifier(_trained(), file)
     with pytest.raises(UserError, match="is for 'mnist', not for 'fashion_mnist'. Remove it, or train another: "):
-        digit_classifier.load_classifier(file, "fashion_mnist", network=_SMALL)
+        classifier.load_classifier(file, "fashion_mnist", network=_SMALL)
     with pytest.raises(UserError, match=r"has weights .*\(4,\).* expected are .*\(32,\)"):
-        digit_classifier.load_classifier(file, "mnist")
+        classifier.load_classifier(file, "mnist")
     with pytest.raises(
         UserError,
         match="absent.npz does not exist. Train one: python -m buresgan_jax.train_classifier --data=m",
     ):
-        digit_classifier.load_classifier(tmp_path / "absent.npz", "mnist")
+        classifier.load_classifier(tmp_path / "absent.npz", "mnist")
     with np.load(file) as content:
         arrays = dict(content)
     arrays["metadata"] = json.dumps(_trained().metadata | {"test_accuracy": 1.5})
     np.savez(file, **arrays)
     with pytest.raises(UserError, match="its checksum differs"):
-        digit_classifier.load_classifier(file, "mnist", network=_SMALL)
+        classifier.load_classifier(file, "mnist", network=_SMALL)
 
 
 def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path, monkeypatch, capsys):
-    asked = []
+    asked, trained = [], _trained()
 
     def source(name, *, split, data_dir):
         asked.append((name, split, data_dir))
@@ -175,7 +181,7 @@ def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path
 
     monkeypatch.setattr(classifier_training, "tfds_source", source)
     monkeypatch.setattr(
-        classifier_training, "train_classifier", lambda *_, **options: _trained()._replace(metadata=options)
+        classifier_training, "train_classifier", lambda *_, **options: trained._replace(metadata=options)
     )
     file = tmp_path / "digit_classifier.npz"
     assert (
@@ -184,6 +190,10 @@ def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path
     assert json.loads(capsys.readouterr().out) == {"num_epochs": 2, "seed": 3}
     assert asked == [("mnist", "train", "there"), ("mnist", "test", "there")]
     assert file.exists()
+    assert train_classifier.main(["--data=cifar10", f"--out={file}"]) == 2
+    assert capsys.readouterr().err.startswith("--data='cifar10': name mnist or fashion_mnist, or several sets with ")
+    assert train_classifier.main(["--data=mnist", f"--out={file}", "--channels=1"]) == 2
+    assert capsys.readouterr().err == "--channels is for several sets, and --data=mnist is one. Leave it out.\n"
     assert train_classifier.main(["--data=mnist", f"--out={tmp_path}"]) == 2
     assert capsys.readouterr().err == f"--out={tmp_path} is a folder. Give a file.\n"
     assert len(asked) == 2  # before the data are read
@@ -207,7 +217,7 @@ def config(monkeypatch):
     config.evaluation.num_samples = 300
     monkeypatch.setattr("buresgan_jax.data.stacked.tfds_source", lambda name, **_: _digits(name=name))
     monkeypatch.setattr(
-        classifier_training, "load_classifier", functools.partial(digit_classifier.load_classifier, network=_SMALL)
+        classifier_training, "load_classifier", functools.partial(classifier.load_classifier, network=_SMALL)
     )
     return config
 
@@ -245,16 +255,82 @@ def test_real_stacks_reach_the_modes_of_their_labels(config, tmp_path, monkeypat
     assert (tmp_path / "shared.npz").exists()
 
 
-def test_a_classifier_that_cannot_be_kept_is_used(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(classifier_training, "train_on_tfds", lambda *_, **__: _trained())
+def test_a_classifier_that_cannot_be_kept_is_used(tmp_path, caplog):
     (tmp_path / "file").touch()
-    find = classifier_training.classifier_when_needed("mnist", tmp_path / "file" / "classifier.npz")
+    find = classifier_training.classifier_when_needed("mnist", tmp_path / "file" / "classifier.npz", _trained)
     assert find().metadata == find().metadata == _trained().metadata
     assert caplog.text.count("The classifier cannot be kept: ") == 1
 
 
 def test_a_classifier_of_other_data_is_refused_before_training(config, tmp_path):
-    digit_classifier.save_classifier(_trained(), tmp_path / "digit_classifier.npz")
+    classifier.save_classifier(_trained(), tmp_path / "digit_classifier.npz")
     config.data.base = "fashion_mnist"
     with pytest.raises(UserError, match="is for 'mnist', not for 'fashion_mnist'"):
         builders.evaluators(config, workdir=tmp_path)
+
+
+# Joined sets
+
+
+def _shades(name, *, image_size=32, channels=3, split="train", **_):
+    """Dark noise as cifar10, bright noise as fashion_mnist: 150 images each."""
+    assert split == "train"
+    shape, low = (image_size, image_size, channels), 200 if name == "fashion_mnist" else 0
+    images = np.random.default_rng(low).integers(low, low + 50, (150, *shape)).astype(np.uint8)
+    return Source(name, len(images), shape, images.__getitem__, decode_images, (np.arange(150) % 10).__getitem__)
+
+
+@pytest.fixture
+def joined_config(monkeypatch):
+    """A config of two sets of shades, at twice the classifier's size, whose classifier is small."""
+    monkeypatch.setattr(sys.modules["buresgan_jax.data.joined"], "tfds_source", _shades)
+    small = ImageClassifier(filters=(4, 4), hidden=64, num_classes=3, image_size=32)
+    monkeypatch.setattr(classifier_training, "network_of_sets", lambda num_sets: small)
+    train = functools.partial(classifier_training.train_classifier, batch_size=20, learning_rate=1e-2)
+    monkeypatch.setattr(classifier_training, "train_classifier", train)
+    config = load_config("cifar_fashion", "gan")
+    config.data.image_size = 64
+    return config
+
+
+def test_the_classifier_of_joined_sets_finds_images_between_them(joined_config, tmp_path, capsys):
+    file = tmp_path / "sets.npz"
+    arguments = ["--data=cifar10, fashion_mnist", f"--out={file}", "--num_epochs=12"]
+    assert train_classifier.main(arguments) == 0
+    metadata = json.loads(capsys.readouterr().out)
+    assert metadata["data_set"] == "cifar10,fashion_mnist"
+    assert [metadata[f"num_{part}"] for part in ("train", "validation", "test")] == [338, 37, 75]
+    assert np.sum(metadata["test_confusion"], axis=1).tolist() == [25, 25, 25]
+    assert metadata["test_accuracy"] > 0.9
+    joined_config.evaluation.classifier = str(file)
+    (evaluator,) = builders.evaluators(joined_config, workdir=tmp_path)
+    first, second = (
+        np.asarray(decode_images(_shades(name, image_size=64).fetch(np.arange(20))))
+        for name in ("cifar10", "fashion_mnist")
+    )
+    samples = np.concatenate([first, second, (first + second) / 2])
+    found = {name: entry["value"] for name, entry in evaluator(samples).items()}
+    assert found["unwanted_share"] == pytest.approx(1 / 3, abs=0.05)
+    assert found["modes"] == 2
+    assert found["reverse_kl"] < 0.01
+
+
+def test_a_run_on_joined_sets_trains_its_classifier_once(joined_config, tmp_path):
+    joined_config.data.image_size = 32
+    (evaluator,) = builders.evaluators(joined_config, workdir=tmp_path)
+    assert not (tmp_path / "set_classifier.npz").exists()
+    dark = np.full((3, 32, 32, 3), -0.8, np.float32)
+    once = evaluator(dark)
+    changed = (tmp_path / "set_classifier.npz").stat().st_mtime_ns
+    (evaluator,) = builders.evaluators(joined_config, workdir=tmp_path)
+    assert evaluator(dark) == once
+    assert (tmp_path / "set_classifier.npz").stat().st_mtime_ns == changed
+    joined_config.data.channels = 1
+    with pytest.raises(UserError, match=r"has weights .*\(5, 5, 3, 4\).* expected are .*\(5, 5, 1, 4\)"):
+        builders.evaluators(joined_config, workdir=tmp_path)
+
+
+def test_runs_on_joined_sets_share_a_classifier(joined_config, tmp_path):
+    shared = builders.shared_by_runs(joined_config, tmp_path)
+    assert shared == {"evaluation.classifier": str(tmp_path / "classifier_cifar10_fashion_mnist.npz")}
+    assert pathlib.Path(shared["evaluation.classifier"]).exists()
