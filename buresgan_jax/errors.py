@@ -1,4 +1,4 @@
-"""The exception for errors that the user can fix, and hints for misspelled names."""
+"""The exception for errors that the user can fix, and how names that the user gives are read."""
 
 import difflib
 import functools
@@ -17,6 +17,11 @@ class UserError(ValueError):
 def one_line(error: BaseException) -> str:
     """Returns the message of an error without line breaks, or the error's type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def split_names(text: str | None) -> list[str]:
+    """Splits a list of names with commas between them; spaces and empty names are left out."""
+    return [name for name in map(str.strip, (text or "").split(",")) if name]
 
 
 def did_you_mean(name: object, known: Iterable[str], otherwise: str = "") -> str:

@@ -31,7 +31,7 @@ from buresgan_jax import builders
 from buresgan_jax import config as config_lib
 from buresgan_jax.cli import command_flags, config_files, flag_errors
 from buresgan_jax.cli.command_flags import CONFIG, JOBS, TOGETHER, WORKDIR
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, split_names
 from buresgan_jax.evaluation import pictures, tables
 from buresgan_jax.launch import perfect, processes, scheduler
 from buresgan_jax.launch.grid import parse_seeds
@@ -116,7 +116,7 @@ def _file(folder, data):
 
 
 def _names(suite, key):
-    names = [name.strip() for name in (suite[key] or "").split(",") if name.strip()]
+    names = split_names(suite[key])
     if not names or len(set(names)) < len(names):
         raise UserError(f"config.{key}={suite[key]!r}: give different names with commas between them.")
     return names

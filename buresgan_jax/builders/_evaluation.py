@@ -9,7 +9,7 @@ from etils import epath
 from buresgan_jax import config as config_lib
 from buresgan_jax import data, extractors
 from buresgan_jax.builders import _data, _methods
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, split_names
 from buresgan_jax.evaluation import classifier_training, discriminator_metrics, image_metrics, point_metrics
 from buresgan_jax.evaluation.discriminator_metrics import discriminator_evaluator
 from buresgan_jax.evaluation.evaluators import Evaluator, check_names
@@ -48,7 +48,7 @@ def evaluators(
     own_metrics = [each for key, each in chosen.items() if key.startswith("evaluation.metrics.")]
     own = [own_evaluator(metric, config.evaluation, description.kind) for metric in own_metrics]
     of_points = point_metrics.metric_names(config.evaluation.metrics)
-    of_discriminator = discriminator_metrics.METRICS.keys() & set(map(str.strip, config.evaluation.metrics.split(",")))
+    of_discriminator = discriminator_metrics.METRICS.keys() & set(split_names(config.evaluation.metrics))
     others = [*(metric.key for metric in own_metrics), *point_metrics.METRICS, *discriminator_metrics.METRICS]
     names = image_metrics.metric_names(config.evaluation.metrics, config.evaluation.extractor, others=others)
     if names and description.kind != "images":

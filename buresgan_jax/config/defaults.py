@@ -13,7 +13,7 @@ from ml_collections import config_dict
 from buresgan_jax.config import catalog, keys
 from buresgan_jax.config.methods import METHODS, Method
 from buresgan_jax.declarations import Component
-from buresgan_jax.errors import UserError, did_you_mean
+from buresgan_jax.errors import UserError, did_you_mean, split_names
 from buresgan_jax.networks.sngan import sngan_multiplier
 
 
@@ -28,7 +28,7 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     Raises:
         UserError: There is no such method or component.
     """
-    words = [word.strip() for word in argument.split(",") if word.strip()]
+    words = split_names(argument)
     names = "+".join(word for word in words if word != "smoke") or "bures"
     config = config_dict.ConfigDict()
     for key, option in keys.general_options().items():

@@ -11,7 +11,7 @@ from ml_collections import config_dict
 from buresgan_jax.config import catalog
 from buresgan_jax.config.options import GENERAL
 from buresgan_jax.declarations import KINDS, Component, Option
-from buresgan_jax.errors import UserError, did_you_mean, one_line
+from buresgan_jax.errors import UserError, did_you_mean, one_line, split_names
 from buresgan_jax.evaluation import options as evaluation_options
 
 # Kinds of which a config chooses one, by `<kind>.name`; the options of all of them are in the group of that name.
@@ -56,7 +56,7 @@ def chosen(config: Mapping[str, Any]) -> dict[str, Component]:
     for text in config["terms"]:
         term = catalog.find("term", text, "the config's argument, METHOD+TERM,")
         found[f"terms.{term.name}"] = term
-    for text in filter(None, map(str.strip, (config["evaluation"]["metrics"] or "").split(","))):
+    for text in split_names(config["evaluation"]["metrics"]):
         if ":" in text:
             found[f"evaluation.metrics.{text}"] = catalog.find("metric", text, "config.evaluation.metrics")
     return found

@@ -10,7 +10,7 @@ from buresgan_jax.data.augment import with_flips
 from buresgan_jax.data.images import tfds_fingerprint, tfds_source
 from buresgan_jax.data.source import Description, Source, decode_images, describe_images
 from buresgan_jax.declarations import Option
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, split_names
 
 
 def joined_source(sources: Sequence[Source], *, num_per_set: int | None = None) -> Source:
@@ -59,7 +59,7 @@ def _check_joinable(sources, num_per_set):
 
 
 def _names(sets: str) -> list[str]:
-    names = [name.strip() for name in sets.split(",") if name.strip()]
+    names = split_names(sets)
     if len(names) < 2 or len(set(names)) < len(names):
         raise UserError(
             f"config.data.sets={sets!r}: name two different TFDS data sets or more, with commas between them, such as "

@@ -16,7 +16,7 @@ from buresgan_jax import divergences
 from buresgan_jax.cli.arguments import Parser
 from buresgan_jax.cli.exit_status import exit_status
 from buresgan_jax.divergences import DIVERGENCES, Divergence, GaussianFit
-from buresgan_jax.errors import UserError, choose
+from buresgan_jax.errors import UserError, choose, split_names
 from buresgan_jax.evaluation import divergence_pictures, pictures
 from buresgan_jax.runtime import compilation_cache
 from buresgan_jax.runtime.paths import check_file, user_path
@@ -85,7 +85,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _chosen(words):
-    names = DIVERGENCES if words is None else [each.strip() for each in words.split(",") if each.strip()]
+    names = DIVERGENCES if words is None else split_names(words)
     if not names:
         raise UserError(f"--divergences is empty. Give names with commas between them: {', '.join(DIVERGENCES)}.")
     return [choose("divergence", name, DIVERGENCES, "--divergences") for name in dict.fromkeys(names)]

@@ -14,7 +14,7 @@ from absl import logging
 
 from buresgan_jax import declarations, metrics
 from buresgan_jax.declarations import Option
-from buresgan_jax.errors import UserError, choose
+from buresgan_jax.errors import UserError, choose, split_names
 from buresgan_jax.evaluation.summaries import Summary
 from buresgan_jax.extractors import Extractor, metric_name
 from buresgan_jax.metrics import inputs
@@ -195,7 +195,7 @@ def metric_names(text: str, extractor: str, *, others: Collection[str] = ()) -> 
         UserError: A name is unknown, or `fid` or `kid` is asked for on another extractor.
     """
     names = []
-    for word in filter(None, map(str.strip, text.split(","))):
+    for word in split_names(text):
         if word in others:
             continue
         name = _SHORT_NAMES.get(word, word)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from buresgan_jax import data, declarations, metrics
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, split_names
 from buresgan_jax.evaluation.evaluators import Evaluator
 
 P_VALUE = "two_sample_p"
@@ -78,7 +78,7 @@ METRICS: dict[str, PointMetric] = {metric.component.name: metric for metric in _
 
 def metric_names(text: str) -> tuple[str, ...]:
     """Finds the names of metrics of points among names with commas between them."""
-    return tuple(dict.fromkeys(word for word in map(str.strip, text.split(",")) if word in METRICS))
+    return tuple(dict.fromkeys(word for word in split_names(text) if word in METRICS))
 
 
 def check(names: Sequence[str], num_samples: int) -> None:
