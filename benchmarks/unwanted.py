@@ -1,9 +1,9 @@
-"""What the classifier of joined sets takes for unwanted: blends, mixtures that it has not seen, and bad images.
+"""The classifier of joined sets on changed images, on mixtures of two sets, and on images of no set.
 
     python -m buresgan_jax.train_classifier --data=cifar10,fashion_mnist --out=set_classifier.npz
     python benchmarks/unwanted.py --classifier=set_classifier.npz --data=cifar10,fashion_mnist --split=test
 
-Prints Markdown, the table of docs/mode_metrics.md. The midpoints are those of an autoencoder of the two sets, half of
+Prints Markdown, the tables of docs/mode_metrics.md. The midpoints are those of an autoencoder of the two sets, half of
 the way between a code of one and a code of the other: images like those of a generator that cannot leave the gap. Half
 a minute on one core.
 """
@@ -19,9 +19,10 @@ from scipy import ndimage
 
 from buresgan_jax import data
 from buresgan_jax.evaluation.classifier import load_classifier
+from buresgan_jax.evaluation.classifier_training import SIZE_OF_JOINED as _SIZE
 from buresgan_jax.evaluation.classifier_training import network_of_sets
 
-_SIZE, _CODE, _HIDDEN = 32, 64, 512
+_CODE, _HIDDEN = 64, 512
 
 
 def autoencoder(images: np.ndarray, *, num_steps: int) -> tuple[Callable, Callable]:
@@ -58,38 +59,50 @@ def autoencoder(images: np.ndarray, *, num_steps: int) -> tuple[Callable, Callab
     )
 
 
-def mixtures(first: np.ndarray, second: np.ndarray, encode: Callable, decode: Callable) -> dict[str, np.ndarray]:
-    """Images of two sets and what lies between them or is bad, by name.
+def changed(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Images of one set that are changed, but lie between no two sets, by name.
+
+    Args:
+        images: float32 in [-1, 1], `[n, height, width, channels]`.
+    """
+    random, half, shape = np.random.default_rng(1), len(images) // 2, (len(images), 1, 1, 3)
+    return {
+        "real": images,
+        "blurred by 1 pixel": ndimage.gaussian_filter(images, (0, 1, 1, 0)),
+        "blurred by 2 pixels": ndimage.gaussian_filter(images, (0, 2, 2, 0)),
+        "blue times 0.8": (images + 1) * [1, 1, 0.8] - 1,
+        "an offset per channel of 0.1": images + 0.1 * random.normal(size=shape),
+        "gray": np.broadcast_to(images.mean(-1, keepdims=True), images.shape),
+        "noise of 0.2": images + 0.2 * random.normal(size=images.shape),
+        "average of two of the set": (images[:half] + images[half : 2 * half]) / 2,
+        "upper half of one, lower of another": halves(images[:half], images[half : 2 * half], _SIZE // 2),
+    }
+
+
+def between(first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
+    """Images between those of two sets, in pixels, by name.
 
     Args:
         first: float32 in [-1, 1], `[n, height, width, channels]`.
         second: As many of the other set.
-        encode: Images to codes.
-        decode: Codes to images.
     """
-    random, half = np.random.default_rng(1), _SIZE // 2
-    halves = np.concatenate([first[:, :half], second[:, half:]], axis=1)
-    sides = np.concatenate([first[:, :, :half], second[:, :, half:]], axis=2)
-    blurred = np.concatenate([ndimage.gaussian_filter(each, (0, 2, 2, 0)) for each in (first, second)])
-    flat = np.broadcast_to(random.uniform(-1, 1, (len(first), 1, 1, 1)), first.shape)
-    codes = encode(first), encode(second)
-    blends = {
-        f"blends, {weight:.0%} of the other": (1 - weight) * first + weight * second for weight in (0.1, 0.2, 0.3, 0.5)
+    rows, columns = np.mgrid[:_SIZE, :_SIZE][..., np.newaxis] - (_SIZE - 1) / 2
+    parts = {
+        "a diagonal cut": rows < columns,
+        "a disk of radius 9 in the other": np.hypot(rows, columns) < 9,
+        "single pixels in turn": (rows + columns) % 2 == 0,
     }
+    shares = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9)
     return {
-        "real, first set": first,
-        "real, second set": second,
-        **blends,
-        "upper half of one, lower of the other": halves,
-        "left half of one, right of the other": sides,
-        "autoencoder, first set": decode(codes[0]),
-        "autoencoder, second set": decode(codes[1]),
-        "autoencoder, midpoints": decode((codes[0] + codes[1]) / 2),
-        "real, blurred by 2 pixels": blurred,
-        "real, noise of 0.3": first + 0.3 * random.normal(size=first.shape),
-        "one gray": flat,
-        "noise alone": random.uniform(-1, 1, first.shape),
+        **{f"blends, {share:.0%} of the second": (1 - share) * first + share * second for share in shares},
+        "upper 10 rows of one, others of the other": halves(first, second, 10),
+        **{name: np.where(part, first, second) for name, part in parts.items()},
     }
+
+
+def halves(first: np.ndarray, second: np.ndarray, row: int) -> np.ndarray:
+    """Takes the rows above a row from one image and the others from the other."""
+    return np.concatenate([first[:, :row], second[:, row:]], axis=1)
 
 
 def main() -> None:
@@ -110,11 +123,31 @@ def main() -> None:
     encode, decode = autoencoder(np.concatenate([first[flags.num :], second[flags.num :]]), num_steps=flags.num_steps)
     shape = source.example_shape
     classifier = load_classifier(flags.classifier, flags.data, network=network_of_sets(2), image_shape=shape)
-    print("| images | unwanted | first set | second set |")
+    first, second = first[: flags.num], second[: flags.num]
+
+    def shares(images):
+        labels = classifier.classify(np.clip(images, -1, 1))
+        return np.bincount(labels, minlength=3) / len(labels)
+
+    codes = encode(first), encode(second)
+    print("| images of one set | of the first, unwanted | of the second, unwanted |")
+    print("|---|---|---|")
+    of_first, of_second = changed(first), changed(second)
+    rows = {name: (of_first[name], of_second[name]) for name in of_first}
+    for name, pair in {**rows, "from an autoencoder": tuple(map(decode, codes))}.items():
+        print(f"| {name} | {shares(pair[0])[2]:.1%} | {shares(pair[1])[2]:.1%} |")
+    uniform = np.random.default_rng(1).uniform
+    others = {
+        **between(first, second),
+        "midpoints of an autoencoder's codes": decode((codes[0] + codes[1]) / 2),
+        "one gray": np.broadcast_to(uniform(-1, 1, (len(first), 1, 1, 1)), first.shape),
+        "noise alone": uniform(-1, 1, first.shape),
+    }
+    print("\n| images of no set | unwanted | taken for the first | for the second |")
     print("|---|---|---|---|")
-    for name, mixture in mixtures(first[: flags.num], second[: flags.num], encode, decode).items():
-        shares = np.bincount(classifier.classify(np.clip(mixture, -1, 1)), minlength=3) / len(mixture)
-        print(f"| {name} | {shares[2]:.1%} | {shares[0]:.1%} | {shares[1]:.1%} |")
+    for name, images in others.items():
+        found = shares(images)
+        print(f"| {name} | {found[2]:.1%} | {found[0]:.1%} | {found[1]:.1%} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m buresgan_jax.train_classifier`: trains a classifier that judges samples, and writes its file.
+"""`python -m buresgan_jax.train_classifier`: trains a classifier of samples, and writes its file.
 
     python -m buresgan_jax.train_classifier --data=mnist --out=digit_classifier.npz
     python -m buresgan_jax.train_classifier --data=cifar10,fashion_mnist --out=set_classifier.npz
@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from buresgan_jax.cli.arguments import Parser, whole_number
 from buresgan_jax.cli.exit_status import exit_status
 from buresgan_jax.declarations import MOST_SEED
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, split_names
 from buresgan_jax.evaluation.classifier import save_classifier
 from buresgan_jax.evaluation.classifier_training import train_on_joined, train_on_tfds
 from buresgan_jax.runtime import compilation_cache
 from buresgan_jax.runtime.paths import user_path
 
-_DIGITS = ("mnist", "fashion_mnist")
+_DIGITS = (["mnist"], ["fashion_mnist"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,15 +36,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = Parser(
         prog="python -m buresgan_jax.train_classifier",
-        description="Trains the classifier that judges samples of stacked MNIST or of joined image sets.",
+        description="Trains the classifier of samples of stacked MNIST or of joined image sets.",
     )
     parser.add_argument(
-        "--data", required=True, help="the prepared TFDS set: mnist or fashion_mnist, or several with commas between"
+        "--data",
+        required=True,
+        help="the prepared TFDS set, mnist or fashion_mnist; or two sets or more, with commas between them",
     )
     parser.add_argument("--out", required=True, help="the weights file to write, .npz")
     parser.add_argument("--data_dir", help="folder of the prepared set (default: TFDS's folder)")
     parser.add_argument("--split", help="split of several sets (default: train)")
     parser.add_argument("--channels", type=int, choices=[1, 3], help="channels of several sets (default: 3)")
+    parser.add_argument("--image_size", type=whole_number(1, 32), help="pixels of several sets (default: 32, the most)")
     parser.add_argument(
         "--num_epochs", type=whole_number(1, 10_000), default=3, help="default: %(default)s, minutes on one CPU core"
     )
@@ -58,24 +61,22 @@ def _train(flags):
         raise UserError(f"--out={out} is a folder. Give a file.")
     compilation_cache.enable()
     options = {"data_dir": flags.data_dir, "num_epochs": flags.num_epochs, "seed": flags.seed}
-    if "," in flags.data:
-        classifier = train_on_joined(flags.data, split=flags.split or "train", channels=flags.channels or 3, **options)
-    else:
-        _check_digits(flags)
-        classifier = train_on_tfds(flags.data, **options)
-    save_classifier(classifier, flags.out)
-    print(json.dumps(classifier.metadata))
-
-
-def _check_digits(flags):
-    if flags.data not in _DIGITS:
+    of_sets = {name: getattr(flags, name) for name in ("split", "channels", "image_size")}
+    of_sets = {name: value for name, value in of_sets.items() if value is not None}
+    names = split_names(flags.data)
+    if len(set(names)) > 1:
+        classifier = train_on_joined(flags.data, **of_sets, **options)
+    elif names not in _DIGITS:
         raise UserError(
-            f"--data={flags.data!r}: name {' or '.join(_DIGITS)}, or several sets with commas between them, such as "
+            f"--data={flags.data!r}: name mnist or fashion_mnist, or different sets with commas between them, such as "
             "cifar10,fashion_mnist."
         )
-    for name in ("split", "channels"):
-        if getattr(flags, name) is not None:
-            raise UserError(f"--{name} is for several sets, and --data={flags.data} is one. Leave it out.")
+    elif of_sets:
+        raise UserError(f"--{next(iter(of_sets))} is for several sets, and --data={flags.data} is one. Leave it out.")
+    else:
+        classifier = train_on_tfds(*names, **options)
+    save_classifier(classifier, flags.out)
+    print(json.dumps(classifier.metadata))
 
 
 if __name__ == "__main__":

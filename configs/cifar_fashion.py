@@ -10,7 +10,7 @@ leave the gap between the two sets makes samples that belong to neither. Other s
 Every evaluation counts such samples (`unwanted_share`) by a classifier that has learned photographs, clothes and blends
 of the two, beside the share of real images that it takes for blends (`unwanted_share_floor`); and how the others are
 divided between the sets (`modes`, `reverse_kl`). docs/mode_metrics.md says what this number sees. The first evaluation
-trains the classifier, in a minute or two on a CPU core, and keeps it in the workdir. To use one for several runs:
+trains the classifier, in about a minute, and keeps it in the workdir. To use one for several runs:
 `python -m buresgan_jax.train_classifier --data=cifar10,fashion_mnist --out=set_classifier.npz`, then
 `--config.evaluation.classifier=set_classifier.npz`.
 

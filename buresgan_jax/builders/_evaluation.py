@@ -1,5 +1,6 @@
 """The evaluators of a run."""
 
+import urllib.parse
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ def evaluators(
     Args:
         config: The config of a run.
         source: Its training data, if they are open already.
-        workdir: The run's directory, where a digit classifier is kept unless the config names one.
+        workdir: The run's directory, where a classifier is kept unless the config names one.
         on_batch: Called before each batch of real images is read; what it raises ends the reading.
         strict: Whether a metric that cannot be computed is an error even if others can.
 
@@ -42,7 +43,7 @@ def evaluators(
     description, found = _data.describe(config), []
     if description.mixture is not None:
         found.append(mode_evaluator(description.mixture, config.data.name, min_hits=config.evaluation.min_hits))
-    if description.judged_by is not None:
+    if description.classifier is not None:
         found.append(_classifier_evaluator(config, description, workdir))
     chosen = config_lib.chosen(config)
     own_metrics = [each for key, each in chosen.items() if key.startswith("evaluation.metrics.")]
@@ -65,7 +66,7 @@ def evaluators(
 
 
 def _classifier_evaluator(config, description, workdir):
-    file = config.evaluation.classifier or epath.Path(workdir) / f"{description.judged_by}_classifier.npz"
+    file = config.evaluation.classifier or epath.Path(workdir) / f"{description.classifier}_classifier.npz"
     find_classifier = _classifier_when_needed(config, description, file)
 
     def read_labels():  # opens the data again, for their labels alone: the pixels may have left the host's memory
@@ -82,15 +83,21 @@ def _classifier_when_needed(config, description, file):
     if description.sets is None:
         digits = description.digits
         return when_needed(digits, file, lambda: classifier_training.train_on_tfds(digits, data_dir=data_dir))
-    channels, sets = config.data.channels, description.sets
-    how = {"channels": channels, "split": config.data.split, "num_per_set": config.data.num_per_set}
+    # Its own number of images: it measures a run, and is no part of it.
+    facts = _facts_of_joined(config)
     return when_needed(
-        sets,
+        description.sets,
         file,
-        lambda: classifier_training.train_on_joined(sets, data_dir=data_dir, **how),
+        lambda: classifier_training.train_on_joined(description.sets, data_dir=data_dir, **facts),
         network=classifier_training.network_of_sets(description.num_classes),
-        image_shape=(*description.example_shape[:2], channels),
+        image_shape=description.example_shape,
+        **facts,
     )
+
+
+def _facts_of_joined(config):
+    size = min(config.data.image_size, classifier_training.SIZE_OF_JOINED)
+    return {"channels": config.data.channels, "image_size": size, "split": config.data.split}
 
 
 def _point_evaluator(config, names, mixture):
@@ -162,11 +169,19 @@ def shared_by_runs(config, folder: epath.PathLike) -> dict[str, str]:
         Config keys and their values with which the runs find it.
     """
     description = _data.describe(config)
-    if description.judged_by is None or config.evaluation.classifier is not None:
+    if description.classifier is None or config.evaluation.classifier is not None:
         return {}
-    name = (description.sets or description.digits).replace(",", "_").replace("/", "_")
-    file = epath.Path(folder) / f"classifier_{name}.npz"
-    _classifier_when_needed(config, description, file)()
+    name = description.digits
+    if name is None:
+        name = "_".join(map(str, (description.sets, *_facts_of_joined(config).values())))
+    file = epath.Path(folder) / f"classifier_{urllib.parse.quote(name, safe=',')}.npz"
+    find_classifier = _classifier_when_needed(config, description, file)
+    try:
+        find_classifier()
+    except UserError:
+        if description.sets is None:
+            raise
+        return {}  # the runs go on without it
     return {"evaluation.classifier": str(file)}
 
 

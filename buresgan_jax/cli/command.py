@@ -16,7 +16,7 @@ COMMANDS = {
     "metrics": ("metrics", [], "compares two sets of images: --real=FOLDER --fake=samples.npz --metrics=fid"),
     "divergences": ("divergences", [], "shows f-divergences in a table and a picture: --out=divergences.png"),
     "prepare": ("prepare", [], "downloads and prepares a data set: cifar10"),
-    "train_classifier": ("train_classifier", [], "trains the digit classifier of stacked MNIST"),
+    "train_classifier": ("train_classifier", [], "trains the classifier of stacked MNIST or of joined sets"),
     "list": ("main", ["--list"], "lists methods, data sets, keys and other choices: keys, or bures.weight"),
 }
 

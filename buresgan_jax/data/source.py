@@ -43,9 +43,11 @@ class Description(NamedTuple):
     sets: str | None = None
 
     @property
-    def judged_by(self) -> str | None:
-        """What the classes are of the classifier that counts modes, `digit` or `set`; None if none is needed."""
-        return "digit" if self.digits is not None else "set" if self.sets is not None else None
+    def classifier(self) -> str | None:
+        """The classifier that counts modes: of each `digit`, or of the `set` of an image; None if none is needed."""
+        if self.digits is not None:
+            return "digit"
+        return None if self.sets is None else "set"
 
     @property
     def kind(self) -> str:

@@ -1,8 +1,9 @@
-"""Trained classifiers that judge samples, and their weights files."""
+"""Trained classifiers of samples, and their weights files."""
 
 import functools
 import hashlib
 import json
+import shlex
 from typing import Any, NamedTuple
 
 import flax
@@ -85,6 +86,7 @@ def load_classifier(
     *,
     network: ImageClassifier | None = None,
     image_shape: tuple[int, int, int] = (28, 28, 1),
+    **facts: Any,
 ) -> Classifier:
     """Reads weights and checks that they are whole and for this data set.
 
@@ -93,17 +95,37 @@ def load_classifier(
         data_set: The set that it was trained on, such as `mnist`, or several with commas between them.
         network: The module. Default: `ImageClassifier()`.
         image_shape: Shape of the pictures.
+        **facts: Further values that its metadata must have, which are flags of `buresgan_jax.train_classifier`.
 
     Returns:
         The classifier.
 
     Raises:
-        UserError: The file is missing, damaged, for another data set or for another network.
+        UserError: The file is missing, damaged, for another data set, for other facts or for another network.
     """
     file, network = user_path(file, "classifier"), network or ImageClassifier()
-    hint = f"Remove it, or train another: python -m buresgan_jax.train_classifier --data={data_set} --out={file}"
+    flags = "".join(f" --{name}={shlex.quote(str(value))}" for name, value in facts.items())
+    command = f"python -m buresgan_jax.train_classifier --data={data_set}{flags} --out={file}"
+    hint = f"Remove it, or train another: {command}"
+    metadata, arrays = _read(file, command, hint)
+    for name, value in {"data_set": data_set, **facts}.items():
+        if metadata.get(name) != value:
+            what = "" if name == "data_set" else f"{name}="
+            raise UserError(
+                f"The classifier's file {file} is for {what}{metadata.get(name)!r}, not for {value!r}. {hint}"
+            )
+    init = functools.partial(network.init, train=False)
+    like = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), np.float32))
+    like = _flatten(like["params"])
+    shapes, expected = ({name: array.shape for name, array in some.items()} for some in (arrays, like))
+    if shapes != expected:
+        raise UserError(f"The classifier's file {file} has weights {shapes}, expected are {expected}. {hint}")
+    return Classifier(network, flax.traverse_util.unflatten_dict(arrays, sep="/"), metadata)
+
+
+def _read(file, command, hint):
     if not file.exists():
-        raise UserError(f"The classifier's file {file} does not exist. Train one: {hint.partition(': ')[2]}")
+        raise UserError(f"The classifier's file {file} does not exist. Train one: {command}")
     try:
         arrays = files.read_arrays(file)
         text, sha256 = str(arrays.pop("metadata")), str(arrays.pop("sha256"))
@@ -116,15 +138,7 @@ def load_classifier(
         raise UserError(f"The classifier's file {file} is no classifier (it has no {error}). {hint}") from error
     except ValueError as error:
         raise UserError(f"The classifier's file {file} is damaged ({error}). {hint}") from error
-    if metadata["data_set"] != data_set:
-        raise UserError(f"The classifier's file {file} is for {metadata['data_set']!r}, not for {data_set!r}. {hint}")
-    init = functools.partial(network.init, train=False)
-    like = jax.eval_shape(init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), np.float32))
-    like = _flatten(like["params"])
-    shapes, expected = ({name: array.shape for name, array in some.items()} for some in (arrays, like))
-    if shapes != expected:
-        raise UserError(f"The classifier's file {file} has weights {shapes}, expected are {expected}. {hint}")
-    return Classifier(network, flax.traverse_util.unflatten_dict(arrays, sep="/"), metadata)
+    return metadata, arrays
 
 
 def _flatten(params: Any) -> dict[str, Any]:

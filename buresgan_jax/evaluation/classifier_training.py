@@ -1,7 +1,8 @@
-"""Training of the classifiers that judge samples: of the digits of stacked MNIST, and of joined sets and their blends.
+"""Training of the classifiers of samples: of the digits of stacked MNIST, and of joined sets and their blends.
 
-Accuracy on the test set after the default three epochs, seed 0: 99.26 % for `mnist`, 89.9 % for `fashion_mnist`, where
-more (`--num_epochs`) were not tried. Four minutes of CPU time each, on two busy cores.
+Accuracy on the test set after the default three epochs, seed 0: digits 99.26 % for `mnist`, 89.9 % for `fashion_mnist`,
+where more (`--num_epochs`) were not tried, in four minutes of CPU time; CIFAR-10, Fashion-MNIST and their blends
+94.95 %, in 80 s of CPU time.
 """
 
 import functools
@@ -17,13 +18,14 @@ from scipy.special import logsumexp
 
 from buresgan_jax import __version__
 from buresgan_jax.data import Source, batch_indices, blended_source, decode_images, joined, tfds_source
-from buresgan_jax.errors import UserError
+from buresgan_jax.errors import UserError, split_names
 from buresgan_jax.evaluation.classifier import Classifier, load_classifier, save_classifier
 from buresgan_jax.networks import ImageClassifier
 from buresgan_jax.runtime.paths import user_path
 
-_SIZE_OF_JOINED = 32  # to which a classifier of joined sets brings images
-_NUM_PER_SET = 12_000
+SIZE_OF_JOINED = 32  # to which a classifier of joined sets brings images
+_MOST_PER_SET, _LEAST_PER_SET = 12_000, 600
+_LEAST_ACCURACY = 0.9  # for which there is no warning
 _READ_AT_ONCE = 1_000
 
 
@@ -41,8 +43,8 @@ def train_classifier(
     """Trains a classifier with Adam, the learning rate falling to 0, and keeps the best epoch.
 
     Args:
-        train: Labeled gray pictures. `num_validation` of them, drawn by the seed, are held out.
-        test: Labeled gray pictures on which the accuracy in the metadata is measured, after every choice is made.
+        train: Labeled pictures. `num_validation` of them, drawn by the seed, are held out.
+        test: Labeled pictures on which the accuracy in the metadata is measured, after every choice is made.
         num_validation: Number of held-out pictures. The epoch with the smallest loss on them is kept.
         num_epochs: Passes over the rest of `train`.
         batch_size: Pictures per step.
@@ -81,7 +83,7 @@ def train_classifier(
         "num_train": len(images) - num_validation,
         "num_validation": num_validation,
         "num_test": test.num_examples,
-        **_judge(classifier, *_read(test)),
+        **_test_facts(classifier, *_read(test)),
         "version": __version__,
     }
     return classifier._replace(metadata={**metadata, **facts, **settings})
@@ -107,7 +109,7 @@ def _train(network, train, held_out, *, num_epochs, batch_size, learning_rate, s
     return best
 
 
-def _judge(classifier, images, labels):
+def _test_facts(classifier, images, labels):
     """Returns the accuracy, and the confusion matrix: how many of each class (row) are taken for which (column)."""
     found = classifier.classify(np.asarray(decode_images(images)))
     confusion = np.zeros((classifier.network.num_classes,) * 2, int)
@@ -171,65 +173,74 @@ def train_on_tfds(name: str, *, data_dir: str | None = None, **options: Any) -> 
 
 
 def train_on_joined(
-    names: str,
+    sets: str,
     *,
-    channels: int,
+    channels: int = 3,
+    image_size: int = SIZE_OF_JOINED,
     split: str = "train",
     data_dir: str | None = None,
-    num_per_set: int | None = None,
     num_epochs: int = 3,
     seed: int = 0,
 ) -> Classifier:
-    """Trains a classifier of the sets that images belong to, with blends of two sets as one class more, the last.
+    """Trains a classifier of the sets that images belong to, and of blends of two sets, its last class.
 
     Args:
-        names: Names of prepared TFDS sets, with commas between them.
+        sets: Names of prepared TFDS sets, with commas between them.
         channels: Channels of the images, 1 or 3.
-        split: Their split. Every sixth image is held out, for the accuracy in the metadata.
+        image_size: Height and width of the images before the network resizes them to 32.
+        split: Their split. The first 12,000 images of each set are used. Every sixth is held out, for the accuracy in
+            the metadata; the same holds for the images of its blends.
         data_dir: Where the sets were prepared. Default: TFDS's own folder.
-        num_per_set: The most images of each set, the first ones. Default: 12,000, also the upper limit.
         num_epochs: Passes over the images.
-        seed: Decides the blends, held-out pictures, initial weights, order and dropout.
+        seed: Decides the blends, the held-out pictures, initial weights, order and dropout.
 
     Returns:
-        The classifier, for images of any size. Its `data_set` is the names.
+        The classifier, for images of any size. Its metadata have the arguments too.
 
     Raises:
-        UserError: A set is unknown or not prepared, or the images are too few.
+        UserError: A set is unknown, not prepared or has fewer than 600 images.
     """
-    how = {"split": split, "channels": channels, "data_dir": data_dir, "image_size": _SIZE_OF_JOINED}
-    source = joined(seed=seed, sets=names, num_per_set=min(num_per_set or _NUM_PER_SET, _NUM_PER_SET), **how)
-    name, numbers = source.name.replace("+", ","), np.arange(source.num_examples)
+    names = split_names(sets)
+    how = {"channels": channels, "image_size": image_size, "split": split}
+    source = joined(seed=seed, sets=sets, num_per_set=_MOST_PER_SET, data_dir=data_dir, **how)
+    numbers = np.arange(source.num_examples)
+    counts = np.bincount(source.labels(numbers))
+    if counts.min() < _LEAST_PER_SET:
+        raise UserError(
+            f"{names[counts.argmin()]!r} has {counts.min()} images in {split!r}, too few to train a classifier that "
+            f"finds images between sets. It needs {_LEAST_PER_SET} of each set."
+        )
     is_test = numbers % 6 == 5
-    train, test = (
-        blended_source(source, numbers[part], seed=part_seed)._replace(name=name)
-        for part, part_seed in ((~is_test, seed), (is_test, seed + 1))
-    )
-    return train_classifier(
-        train,
+    train = blended_source(source, numbers[~is_test], seed=seed, varied=True)
+    test = blended_source(source, numbers[is_test], seed=seed)
+    classifier = train_classifier(
+        train._replace(name=",".join(names)),
         test,
         num_validation=train.num_examples // 10,
         num_epochs=num_epochs,
         seed=seed,
-        network=network_of_sets(source.num_classes),
+        network=network_of_sets(len(names)),
     )
+    if (accuracy := classifier.metadata["test_accuracy"]) < _LEAST_ACCURACY:
+        logging.warning("The classifier of %s is right for %.0f %% of the images only.", sets, 100 * accuracy)
+    return classifier._replace(metadata=classifier.metadata | how)
 
 
 def network_of_sets(num_sets: int) -> ImageClassifier:
-    """Returns the module of a classifier of joined sets: their number, and blends, are its classes."""
-    return ImageClassifier(num_classes=num_sets + 1, image_size=_SIZE_OF_JOINED)
+    """Returns the module of a classifier of joined sets, with a class for each set and one for blends."""
+    return ImageClassifier(num_classes=num_sets + 1, image_size=SIZE_OF_JOINED)
 
 
 def classifier_when_needed(
-    name: str, file: epath.PathLike, train: Callable[[], Classifier], **load_options: Any
+    data_set: str, file: epath.PathLike, train: Callable[[], Classifier], **options: Any
 ) -> Callable[[], Classifier]:
     """Finds a classifier in its file, or trains it at the first call if there is no file yet.
 
     Args:
-        name: Name of what it was trained on, see `load_classifier`.
+        data_set: See `load_classifier`.
         file: The weights file.
-        train: Trains it.
-        **load_options: Further options of `load_classifier`.
+        train: Trains the classifier.
+        **options: Options of `load_classifier`.
 
     Returns:
         A function that returns the classifier, always the same one.
@@ -238,12 +249,12 @@ def classifier_when_needed(
         UserError: The file is damaged or for another set; this is found now, not hours later.
     """
     if user_path(file, "classifier").exists():
-        classifier = load_classifier(file, name, **load_options)
+        classifier = load_classifier(file, data_set, **options)
         return lambda: classifier
 
     @functools.cache
     def trained():
-        logging.warning("Training the classifier of %s for %s: a few minutes on a CPU core.", name, file)
+        logging.warning("Training the classifier of %s for %s: a few minutes on a CPU core.", data_set, file)
         classifier = train()
         try:
             save_classifier(classifier, file)

@@ -7,6 +7,7 @@ import numpy as np
 
 from buresgan_jax import data, declarations, metrics
 from buresgan_jax.declarations import Option
+from buresgan_jax.errors import UserError, split_names
 from buresgan_jax.evaluation.classifier import Classifier
 from buresgan_jax.evaluation.evaluators import Evaluator
 
@@ -14,7 +15,7 @@ _NUM_STD = 3
 _CLASSIFIER = Option(
     "classifier",
     None,
-    "file of the classifier that judges images of stacked_mnist or joined; None: in the workdir",
+    "file of the classifier of stacked_mnist's digits or of joined sets; None: in the workdir",
     kind=str,
     is_free=True,
 )
@@ -50,7 +51,7 @@ def count_stacked_modes(samples, reference_counts, *, classifier):
 
 @declarations.metric(
     "unwanted",
-    "how many images belong to none of the joined sets, and how the others reach the sets",
+    "share of images that a classifier takes for blends of two joined sets, and how the others reach the sets",
     _CLASSIFIER,
     larger_is_better={"unwanted_share": False, "modes": True, "reverse_kl": False},
 )
@@ -58,17 +59,20 @@ def count_unwanted(samples, reference_counts, *, classifier):
     """Classifies images as one of the sets or as a blend of two, which is unwanted.
 
     Returns:
-        The share of unwanted images and that of real images that were held out from the classifier's training, and
-        how the wanted ones cover the sets, see `metrics.class_coverage`; None for what no wanted image tells.
+        The share of unwanted images. Its floor: the same of real images, in the proportion of the data's sets, that
+        were held out from the classifier's training. How the wanted images cover the sets, see
+        `metrics.class_coverage`: without any, 0 modes and None.
     """
-    num_sets, confusion = len(reference_counts), np.array(classifier.metadata["test_confusion"])
+    num_sets = len(reference_counts)
+    real = np.array(classifier.metadata["test_confusion"])[:num_sets]
     labels = classifier.classify(samples)
     wanted = labels[labels < num_sets]
-    real = confusion[:num_sets]
-    floor = float(real[:, -1].sum() / real.sum())
-    shares = {"unwanted_share": 1 - len(wanted) / len(labels), "unwanted_share_floor": floor}
+    shares = {
+        "unwanted_share": 1 - len(wanted) / len(labels),
+        "unwanted_share_floor": float(np.average(real[:, -1] / real.sum(1), weights=reference_counts)),
+    }
     if not len(wanted):
-        return {**shares, **dict.fromkeys(metrics.ClassCoverage._fields)}
+        return {**shares, **dict.fromkeys(metrics.ClassCoverage._fields), "modes": 0}
     return {**shares, **metrics.class_coverage(wanted, reference_counts)._asdict()}
 
 
@@ -106,7 +110,7 @@ def stacked_evaluator(
         data_name: Name of the gray data set.
         num_classes: Number of classes of the stacked images.
     """
-    count_classes = functools.cache(lambda: np.bincount(read_labels(), minlength=num_classes))
+    count_classes = _class_counts(read_labels, num_classes)
     made_from = f"labels by the classifier of {data_name}"
 
     def evaluate(samples):
@@ -128,18 +132,29 @@ def joined_evaluator(
         read_labels: Returns the number of the set of each training image; called once, when they are needed.
         sets: The names of the sets, with commas between them.
     """
-    count_classes = functools.cache(lambda: np.bincount(read_labels(), minlength=len(sets.split(","))))
+    count_classes = _class_counts(read_labels, len(split_names(sets)))
+    names = ("unwanted_share", "unwanted_share_floor", *metrics.ClassCoverage._fields)
 
     def evaluate(samples):
-        classifier = find_classifier()
-        numbers = count_unwanted(classifier=classifier)(samples, count_classes())
-        blends = np.array(classifier.metadata["test_confusion"])[-1]
         facts = {"n_fake": len(samples), "made_from": f"the classifier of {sets} and blends of two"}
-        facts["blends_found"] = float(blends[-1] / blends.sum())
-        undefined = {"undefined": "all images are unwanted"}
-        return {
-            name: {"value": value, **facts, **(undefined if value is None else {})} for name, value in numbers.items()
+        try:
+            classifier = find_classifier()
+        except UserError as error:  # such as too few images: no reason to end a run
+            return {name: {"value": None, "undefined": str(error), **facts} for name in names}
+        numbers = count_unwanted(classifier=classifier)(samples, count_classes())
+        entries = {name: {"value": value, **facts} for name, value in numbers.items()}
+        for entry in entries.values():
+            if entry["value"] is None:
+                entry["undefined"] = "all images are unwanted"
+        blends = np.array(classifier.metadata["test_confusion"])[-1]
+        entries["unwanted_share"] |= {
+            "blends_found": float(blends[-1] / blends.sum()),
+            "classifier_accuracy": classifier.metadata["test_accuracy"],
         }
+        return entries
 
-    names = ("unwanted_share", "unwanted_share_floor", *metrics.ClassCoverage._fields)
     return Evaluator(dict.fromkeys(names, ()), count_unwanted.facts["larger_is_better"], {}, evaluate)
+
+
+def _class_counts(read_labels, num_classes):
+    return functools.cache(lambda: np.bincount(read_labels(), minlength=num_classes))

@@ -43,7 +43,7 @@ def check_config(config, algorithm: Algorithm) -> None:
 def check_evaluation(config) -> None:
     """Checks that the samples of an evaluation, if there is one, fit; raises UserError like `check_config`."""
     description, number = builders.describe(config), config.evaluation.num_samples
-    if description.kind == "images" and description.judged_by is None and not config.evaluation.metrics:
+    if description.kind == "images" and description.classifier is None and not config.evaluation.metrics:
         return  # points are drawn for pictures too
     # One array, and the batch that is copied into it.
     needed = (number + sampling.BATCH) * int(np.prod(description.example_shape, dtype=object)) * _FLOAT

@@ -1,4 +1,4 @@
-"""The digit classifier of stacked MNIST: it learns, its file is checked, and its labels reach the metrics."""
+"""Classifiers of samples: they learn, their files are checked, and their labels reach the metrics."""
 
 import functools
 import importlib.util
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers import load_config
 
-from buresgan_jax import builders, train_classifier
+from buresgan_jax import builders, data, train_classifier
 from buresgan_jax.data import Source, decode_images, stacked_source
 from buresgan_jax.errors import UserError
 from buresgan_jax.evaluation import classifier, classifier_training
@@ -191,7 +191,7 @@ def test_the_command_line_writes_the_file_and_says_mistakes_in_one_line(tmp_path
     assert asked == [("mnist", "train", "there"), ("mnist", "test", "there")]
     assert file.exists()
     assert train_classifier.main(["--data=cifar10", f"--out={file}"]) == 2
-    assert capsys.readouterr().err.startswith("--data='cifar10': name mnist or fashion_mnist, or several sets with ")
+    assert capsys.readouterr().err.startswith("--data='cifar10': name mnist or fashion_mnist, or different sets with ")
     assert train_classifier.main(["--data=mnist", f"--out={file}", "--channels=1"]) == 2
     assert capsys.readouterr().err == "--channels is for several sets, and --data=mnist is one. Leave it out.\n"
     assert train_classifier.main(["--data=mnist", f"--out={tmp_path}"]) == 2
@@ -272,51 +272,71 @@ def test_a_classifier_of_other_data_is_refused_before_training(config, tmp_path)
 # Joined sets
 
 
-def _shades(name, *, image_size=32, channels=3, split="train", **_):
-    """Dark noise as cifar10, bright noise as fashion_mnist: 150 images each."""
+def _patterns(name, *, image_size=32, channels=3, split="train", **_):
+    """Bright pictures with stripes: upright ones as cifar10, level ones as fashion_mnist; 700 of each."""
     assert split == "train"
-    shape, low = (image_size, image_size, channels), 200 if name == "fashion_mnist" else 0
-    images = np.random.default_rng(low).integers(low, low + 50, (150, *shape)).astype(np.uint8)
-    return Source(name, len(images), shape, images.__getitem__, decode_images, (np.arange(150) % 10).__getitem__)
+    random = np.random.default_rng(len(name))
+    stripes = (np.arange(image_size) * 8 // image_size + random.integers(2, size=(700, 1))) % 2
+    images = np.broadcast_to(stripes[:, np.newaxis, :, np.newaxis], (700, image_size, image_size, channels))
+    images = np.clip(200 * images + random.normal(20, 10, images.shape), 0, 255).astype(np.uint8)
+    images = images.swapaxes(1, 2) if name == "fashion_mnist" else images
+    labels = np.arange(700) % 10
+    return Source(name, 700, images.shape[1:], images.__getitem__, decode_images, labels.__getitem__)
 
 
 @pytest.fixture
 def joined_config(monkeypatch):
-    """A config of two sets of shades, at twice the classifier's size, whose classifier is small."""
-    monkeypatch.setattr(sys.modules["buresgan_jax.data.joined"], "tfds_source", _shades)
-    small = ImageClassifier(filters=(4, 4), hidden=64, num_classes=3, image_size=32)
+    """A config of two sets of patterns, whose classifier is small."""
+    monkeypatch.setattr(sys.modules["buresgan_jax.data.joined"], "tfds_source", _patterns)
+    small = ImageClassifier(filters=(4, 8), hidden=64, num_classes=3, image_size=32)
     monkeypatch.setattr(classifier_training, "network_of_sets", lambda num_sets: small)
-    train = functools.partial(classifier_training.train_classifier, batch_size=20, learning_rate=1e-2)
+    train = functools.partial(classifier_training.train_classifier, learning_rate=1e-2)
     monkeypatch.setattr(classifier_training, "train_classifier", train)
-    config = load_config("cifar_fashion", "gan")
-    config.data.image_size = 64
-    return config
+    return load_config("cifar_fashion", "gan")
 
 
 def test_the_classifier_of_joined_sets_finds_images_between_them(joined_config, tmp_path, capsys):
     file = tmp_path / "sets.npz"
-    arguments = ["--data=cifar10, fashion_mnist", f"--out={file}", "--num_epochs=12"]
-    assert train_classifier.main(arguments) == 0
+    assert train_classifier.main(["--data=cifar10, fashion_mnist", f"--out={file}"]) == 0
     metadata = json.loads(capsys.readouterr().out)
     assert metadata["data_set"] == "cifar10,fashion_mnist"
-    assert [metadata[f"num_{part}"] for part in ("train", "validation", "test")] == [338, 37, 75]
-    assert np.sum(metadata["test_confusion"], axis=1).tolist() == [25, 25, 25]
+    assert [metadata[f"num_{part}"] for part in ("train", "validation", "test")] == [2102, 233, 349]
+    assert np.sum(metadata["test_confusion"], axis=1).tolist() == [116, 117, 116]
     assert metadata["test_accuracy"] > 0.9
+    joined_config.data.image_size = 64
     joined_config.evaluation.classifier = str(file)
     (evaluator,) = builders.evaluators(joined_config, workdir=tmp_path)
     first, second = (
-        np.asarray(decode_images(_shades(name, image_size=64).fetch(np.arange(20))))
+        np.asarray(decode_images(_patterns(name, image_size=64).fetch(np.arange(20))))
         for name in ("cifar10", "fashion_mnist")
     )
-    samples = np.concatenate([first, second, (first + second) / 2])
-    found = {name: entry["value"] for name, entry in evaluator(samples).items()}
-    assert found["unwanted_share"] == pytest.approx(1 / 3, abs=0.05)
+    darker = np.maximum(first * [0.9, 1, 0.8] - 0.1, -1)  # not between the sets
+    found = {name: entry["value"] for name, entry in evaluator(np.concatenate([first, second, darker])).items()}
+    assert found["unwanted_share"] < 0.1
     assert found["modes"] == 2
-    assert found["reverse_kl"] < 0.01
+    found = {name: entry["value"] for name, entry in evaluator((first + second) / 2).items()}
+    assert found["unwanted_share"] > 0.9
+
+
+def test_images_that_test_a_classifier_of_sets_did_not_train_it(joined_config, monkeypatch):
+    used = []
+
+    def blended_source(source, indices, *, seed, varied=False):
+        used.append((indices, varied))
+        return data.blended_source(source, indices, seed=seed, varied=varied)
+
+    def train_classifier(train, test, **_):
+        return classifier.Classifier(None, None, {"test_accuracy": 1.0})
+
+    monkeypatch.setattr(classifier_training, "blended_source", blended_source)
+    monkeypatch.setattr(classifier_training, "train_classifier", train_classifier)
+    classifier_training.train_on_joined("cifar10,fashion_mnist")
+    (train, train_is_varied), (test, test_is_varied) = used
+    assert (train_is_varied, test_is_varied) == (True, False)
+    assert sorted([*train, *test]) == list(range(1400))
 
 
 def test_a_run_on_joined_sets_trains_its_classifier_once(joined_config, tmp_path):
-    joined_config.data.image_size = 32
     (evaluator,) = builders.evaluators(joined_config, workdir=tmp_path)
     assert not (tmp_path / "set_classifier.npz").exists()
     dark = np.full((3, 32, 32, 3), -0.8, np.float32)
@@ -326,11 +346,42 @@ def test_a_run_on_joined_sets_trains_its_classifier_once(joined_config, tmp_path
     assert evaluator(dark) == once
     assert (tmp_path / "set_classifier.npz").stat().st_mtime_ns == changed
     joined_config.data.channels = 1
-    with pytest.raises(UserError, match=r"has weights .*\(5, 5, 3, 4\).* expected are .*\(5, 5, 1, 4\)"):
+    with pytest.raises(
+        UserError, match=r"is for channels=3, not for 1. .* --channels=1 --image_size=32 --split=train "
+    ):
         builders.evaluators(joined_config, workdir=tmp_path)
 
 
-def test_runs_on_joined_sets_share_a_classifier(joined_config, tmp_path):
+def test_runs_on_joined_sets_share_a_classifier_for_each_kind_of_image(joined_config, tmp_path, monkeypatch):
+    trained = []
+
+    def train_on_joined(sets, *, data_dir, **facts):
+        trained.append((sets, facts))
+        return _trained()
+
+    monkeypatch.setattr(classifier_training, "train_on_joined", train_on_joined)
     shared = builders.shared_by_runs(joined_config, tmp_path)
-    assert shared == {"evaluation.classifier": str(tmp_path / "classifier_cifar10_fashion_mnist.npz")}
-    assert pathlib.Path(shared["evaluation.classifier"]).exists()
+    assert shared == {"evaluation.classifier": str(tmp_path / "classifier_cifar10,fashion_mnist_3_32_train.npz")}
+    joined_config.data.num_per_set = 3  # the classifier has its own number
+    joined_config.data.split = "test[:50%]"
+    joined_config.data.image_size = 16
+    other = builders.shared_by_runs(joined_config, tmp_path)["evaluation.classifier"]
+    assert other == str(tmp_path / "classifier_cifar10,fashion_mnist_3_16_test%5B%3A50%25%5D.npz")
+    facts = {"channels": 3, "image_size": 32, "split": "train"}
+    assert trained[0] == ("cifar10,fashion_mnist", facts)
+    assert trained[1][1] == facts | {"image_size": 16, "split": "test[:50%]"}
+
+
+def test_sets_that_are_too_small_have_no_classifier_and_can_be_trained_on(joined_config, tmp_path, monkeypatch):
+    def few(name, **options):
+        return _patterns(name, **options)._replace(num_examples=599 if name == "fashion_mnist" else 700)
+
+    monkeypatch.setattr(sys.modules["buresgan_jax.data.joined"], "tfds_source", few)
+    message = "'fashion_mnist' has 599 images in 'train', too few .* It needs 600 of each set"
+    with pytest.raises(UserError, match=message):
+        classifier_training.train_on_joined("cifar10,fashion_mnist")
+    assert builders.shared_by_runs(joined_config, tmp_path) == {}
+    (evaluator,) = builders.evaluators(joined_config, workdir=tmp_path)
+    found = evaluator(np.zeros((2, 32, 32, 3), np.float32))
+    assert found["unwanted_share"]["value"] is None
+    assert "too few" in found["unwanted_share"]["undefined"]

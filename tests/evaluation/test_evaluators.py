@@ -67,7 +67,7 @@ def make_stacked_evaluator():
 class SetClassifier:
     """Takes dark images for the first set, bright ones for the second, and all between for blends."""
 
-    metadata = {"test_confusion": [[90, 2, 8], [0, 98, 2], [10, 10, 80]]}
+    metadata = {"test_confusion": [[90, 2, 8], [0, 98, 2], [10, 10, 80]], "test_accuracy": 0.9}
 
     def classify(self, images):
         level = images.mean((1, 2, 3))
@@ -153,12 +153,12 @@ def test_unwanted_images_count_and_the_others_are_compared_with_the_sets():
     floor = values.pop("reverse_kl_floor")
     assert values == {
         "unwanted_share": 0.25,
-        "unwanted_share_floor": 0.05,  # 10 of 200 real images
+        "unwanted_share_floor": pytest.approx(0.06),  # 8 % of the first set, 2 % of the second, two to one
         "modes": 2,
         "reverse_kl": pytest.approx(0, abs=1e-12),  # two to one, as the data
     }
     assert 0 < floor < 1
-    assert found["unwanted_share"]["blends_found"] == 0.8
+    assert (found["unwanted_share"]["blends_found"], found["unwanted_share"]["classifier_accuracy"]) == (0.8, 0.9)
     assert found["unwanted_share"]["made_from"] == "the classifier of nights,days and blends of two"
     one_sided = {name: entry["value"] for name, entry in make_joined_evaluator()(shades((0.9, 0.8, 0.7))).items()}
     assert (one_sided["unwanted_share"], one_sided["modes"]) == (0, 1)
@@ -167,10 +167,20 @@ def test_unwanted_images_count_and_the_others_are_compared_with_the_sets():
 
 def test_without_a_wanted_image_nothing_is_said_of_the_sets():
     found = make_joined_evaluator()(shades((0.0, 0.1)))
-    assert found["unwanted_share"]["value"] == 1
+    assert (found["unwanted_share"]["value"], found["modes"]["value"]) == (1, 0)
     assert found["reverse_kl"] == {**found["reverse_kl"], "value": None, "undefined": "all images are unwanted"}
     with pytest.raises(UserError, match="Unknown number 'unwanted_share_floor'"):
         best_choice([make_joined_evaluator()], "unwanted_share_floor", 50)
+
+
+def test_without_a_classifier_of_the_sets_a_run_goes_on():
+    def find_classifier():
+        raise UserError("too few images")
+
+    evaluator = modes.joined_evaluator(find_classifier, lambda: np.arange(2), "nights,days")
+    found = evaluator(shades())
+    assert tuple(found) == evaluator.names
+    assert {(entry["value"], entry["undefined"]) for entry in found.values()} == {(None, "too few images")}
 
 
 def test_numbers_of_points_and_digits_are_those_of_the_metrics():
