@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 from PIL import Image
+from scipy import spatial
 
-from buresgan_jax import data
+from buresgan_jax import data, metrics
 from buresgan_jax.runtime import files
 
 SUFFIXES = (".png", ".pdf", ".svg")  # of figures
@@ -97,7 +98,8 @@ def scatter(
 
     Size and limits depend on `means`, or else on `real`, and not on `samples`: pictures of a training run make an
     animation. With `means` and `std`, samples within three standard deviations of a mean are blue, others orange, and
-    modes that no sample reaches have a red circle. Their numbers are below the picture.
+    modes that no sample reaches have a red circle. Their numbers are below the picture, with the spread inside the
+    modes relative to the data's (`metrics.mode_statistics`).
 
     Args:
         path: A local path or a URL; missing folders are made.
@@ -251,20 +253,29 @@ def _legend(*, data: bool, samples: bool, quality: bool, modes: bool) -> list[Li
 
 
 def _draw_modes(axes, samples: np.ndarray, means: np.ndarray, std: float | None) -> np.ndarray:
-    """Draws a cross for each mean and, with `std`, a circle. Returns which samples are in which circle."""
-    axes.scatter(*means.T, s=60, marker="+", color="black", alpha=0.6, linewidths=0.8, zorder=2)
+    """Draws a cross for each mean and, with `std`, a circle. Returns which samples are in which circle.
+
+    Means in a line, such as those of a spiral, have small crosses and no circles, which would hide the samples.
+    """
+    in_line = std is not None and len(means) > 1 and np.median(_nearest_distances(means)) < 3 * std
+    axes.scatter(*means.T, s=4 if in_line else 60, marker="+", color="black", alpha=0.6, linewidths=0.8, zorder=2)
     if std is None:
         return np.ones((len(samples), len(means)), bool)
     inside = np.linalg.norm(samples[:, None] - means[None], axis=-1) <= 3 * std
-    diameters, angles = np.full(len(means), 6 * std), np.zeros(len(means))
-    circles = EllipseCollection(
-        diameters, diameters, angles, units="xy", offsets=means, offset_transform=axes.transData, zorder=5
-    )
-    circles.set(facecolor="none", edgecolor="black", linewidth=0.8, alpha=0.6)
-    axes.add_collection(circles)
+    if not in_line:
+        diameters, angles = np.full(len(means), 6 * std), np.zeros(len(means))
+        circles = EllipseCollection(
+            diameters, diameters, angles, units="xy", offsets=means, offset_transform=axes.transData, zorder=5
+        )
+        circles.set(facecolor="none", edgecolor="black", linewidth=0.8, alpha=0.6)
+        axes.add_collection(circles)
     missed = means[~inside.any(0)]
     axes.scatter(*missed.T, s=260, facecolors="none", edgecolors=_RED, linewidths=1.5, zorder=5)
     return inside
+
+
+def _nearest_distances(points: np.ndarray) -> np.ndarray:
+    return spatial.KDTree(points).query(points, k=2)[0][:, 1]
 
 
 def _draw_samples(axes, samples: np.ndarray, means: np.ndarray | None, std: float | None, *, size: float) -> list[str]:
@@ -275,7 +286,9 @@ def _draw_samples(axes, samples: np.ndarray, means: np.ndarray | None, std: floa
     axes.scatter(*samples[good].T, s=size, color=_BLUE, alpha=0.5, linewidths=0, zorder=4)
     if std is None:
         return []
-    return [f"{inside.any(0).sum()} of {len(means)} modes reached", f"{100 * good.mean():.1f} % near a mode"]
+    spread = metrics.mode_statistics(samples[good], means, std).mode_spread if good.any() else 0.0
+    numbers = [f"{inside.any(0).sum()} of {len(means)} modes reached", f"{100 * good.mean():.1f} % near a mode"]
+    return [*numbers, f"spread {spread:.2f}"]
 
 
 def frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> list[str]:
@@ -297,7 +310,7 @@ def frame(axes, samples: np.ndarray, reference: np.ndarray, margin: float) -> li
     axes.set(xlim=center[0] + reach * np.array([-1, 1]), ylim=center[1] + reach * np.array([-1, 1]), aspect="equal")
     axes.grid(visible=True, alpha=0.2, linewidth=0.5)
     num_outside = int((~(np.abs(samples - center) <= reach).all(1)).sum())
-    return [f"{num_outside} of {len(samples)} outside the picture"] if num_outside else []
+    return [f"{num_outside} of {len(samples)} outside"] if num_outside else []
 
 
 def write_figure(path: epath.PathLike, figure: Figure) -> None:

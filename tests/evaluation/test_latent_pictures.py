@@ -70,6 +70,6 @@ def test_interpolations_say_which_share_is_near_a_mode(tmp_path, drawn):
     lines = np.stack([(1 - way) * _RING.means[0] + way * _RING.means[k] for k in (1, 4, 4)])
     lines[2, 2] = 90.0
     interpolation(tmp_path / "a.png", lines, real=_near(range(8)), mixture=_RING, title="bures, step 25000")
-    label = "dots: equally far apart in z, 40 % of them near a mode, 1 of 15 outside the picture"
+    label = "dots: equally far apart in z, 40 % of them near a mode, 1 of 15 outside"
     assert drawn[0].axes[0].get_xlabel() == label
     assert len(drawn[0].axes[0].lines) == 2 * 3  # a line, and its ends

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.collections import EllipseCollection
 from PIL import Image
 
 from buresgan_jax.evaluation import pictures
@@ -93,12 +94,31 @@ _QUALITY = ["within 3 std of a mode", "elsewhere", "mode", "mode not reached"]
 def test_scatter_has_a_legend_and_numbers_of_modes_and_samples(tmp_path, drawn):
     samples = np.concatenate([np.repeat(_MEANS[:2], 3, axis=0), [[0.9, 0.9], [90, 0]]])
     scatter(tmp_path / "a.png", samples, means=_MEANS, std=0.1, real=_MEANS, title="bures, step 25000")
-    assert drawn[0].axes[0].get_xlabel() == "2 of 3 modes reached, 75.0 % near a mode, 1 of 8 outside the picture"
+    assert drawn[0].axes[0].get_xlabel() == "2 of 3 modes reached, 75.0 % near a mode, spread 0.00, 1 of 8 outside"
     assert _legend(drawn[0]) == ["data", *_QUALITY]
     scatter(tmp_path / "b.png", samples[:6], real=_MEANS)
     assert drawn[1].axes[0].get_xlabel() == ""
     assert _legend(drawn[1]) == ["data", "sample"]
     scatter(tmp_path / "c.png", np.full((10_000, 2), 90), means=10 * np.tile(_MEANS, (10, 1)), std=0.1)  # a long text
+
+
+def test_the_spread_inside_the_modes_is_below_the_picture(tmp_path, drawn):
+    offsets = np.random.default_rng(0).normal(size=(6000, 2))
+    for spread in (1.0, 0.5):
+        samples = np.repeat(_MEANS, 2000, axis=0) + 0.01 * spread * offsets
+        scatter(tmp_path / "a.png", samples, means=_MEANS, std=0.01)
+    found = [figure.axes[0].get_xlabel().rpartition("spread ")[2] for figure in drawn]
+    np.testing.assert_allclose(np.float64(found), [1, 0.5], atol=0.02)
+
+
+def test_means_in_a_line_do_not_hide_the_samples(tmp_path, drawn):
+    line = np.stack([np.linspace(0, 1, 50), np.zeros(50)], axis=1)
+    for std in (0.05, 0.001):
+        scatter(tmp_path / "a.png", line, means=line, std=std)
+    num_circles = [sum(isinstance(each, EllipseCollection) for each in f.axes[0].collections) for f in drawn]
+    assert num_circles == [0, 1]
+    sizes = [figure.axes[0].collections[0].get_sizes()[0] for figure in drawn]
+    assert sizes[0] < sizes[1] / 10
 
 
 @pytest.mark.parametrize(("num_columns", "width"), [(1, 1), (5, 5), (12, 4)])
@@ -109,7 +129,7 @@ def test_galleries_have_lines_of_at_most_five_panels(tmp_path, drawn, num_column
     gallery(tmp_path / "a.png", panels, rows=["ring", "unbalanced_grid"], columns=names)
     shown = [axes for axes in drawn[0].axes if axes.get_title()]
     assert [axes.get_title() for axes in shown] == names * 2
-    labels = [f"{1 + i % 3} of 3 modes reached\n100.0 % near a mode" for i in range(num_columns)]
+    labels = [f"{1 + i % 3} of 3 modes reached\n100.0 % near a mode\nspread 0.00" for i in range(num_columns)]
     assert [axes.get_xlabel() for axes in shown] == [*labels, *labels[:-1], ""]
     assert len({round(axes.get_position().x0, 3) for axes in shown}) == width
     assert _legend(drawn[0]) == _QUALITY
