@@ -38,7 +38,8 @@ class Option(NamedTuple):
         is_free: Whether a resumed run may differ in it, because it does not change the training so far.
         is_traced: Whether runs that differ in it can train under one vmap: it is an entry of `state.hyperparameters`.
             A term's function gets that entry; options of losses, latents, networks and data cannot be traced.
-        read_with: Another key and those of its values with which this option is read; None: always.
+        read_with: Another key and those of its values with which this option is read; None: always. Of
+            `evaluation.metrics`, names of which one must be among them.
         smoke: Its value in a smoke run. Default: unchanged.
     """
 

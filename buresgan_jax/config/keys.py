@@ -12,10 +12,12 @@ from buresgan_jax.config import catalog
 from buresgan_jax.config.options import GENERAL
 from buresgan_jax.declarations import KINDS, Component, Option
 from buresgan_jax.errors import UserError, did_you_mean, one_line, split_names
+from buresgan_jax.evaluation import image_metrics
 from buresgan_jax.evaluation import options as evaluation_options
 
 # Kinds of which a config chooses one, by `<kind>.name`; the options of all of them are in the group of that name.
 SLOTS = tuple(kind for kind in KINDS if kind not in ("term", "metric", "extractor"))
+_METRICS = "evaluation.metrics"
 _ALL = GENERAL | {"evaluation": evaluation_options.ALL}
 
 
@@ -91,35 +93,38 @@ def unread(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, str]:
     """Reasons why some keys change nothing in a config, by key; those that change something are not in it."""
     values, options, reasons = flatten(config), declared(config), {}
     for key in set(keys) & options.keys():
-        other, names = _readers(key, options[key])
-        if other is not None and values[other] not in names and _own_reader(config, key) is None:
-            reasons[key] = f"config.{other} is {values[other]!r}; {key} counts with {' or '.join(map(repr, names))}"
+        for other, names in _readers(key, options[key]):
+            found = values[other]
+            is_read = found in names if other != _METRICS else not set(split_names(found)).isdisjoint(names)
+            if not is_read and not _has_own_reader(config, key):
+                reasons[key] = f"config.{other} is {found!r}; {key} counts with {' or '.join(map(repr, names))}"
+                break
     return reasons
 
 
 def _readers(key, option):
-    """Another key, and those of its values with which this one is read; `(None, ())` for keys that are always read."""
+    """Pairs of another key, and those of its values with which this one is read; all of them must agree."""
     group, _, name = key.rpartition(".")
-    if option.read_with is not None:
-        return option.read_with
     if group == "encoder":
         known = catalog.BUILT_IN["algorithm"].values()
-        return "algorithm.name", [each.name for each in known if each.facts["modules"]]
-    if group in SLOTS and name not in {each.name for each in GENERAL[group]}:
+        yield "algorithm.name", [each.name for each in known if each.facts["modules"]]
+    elif group in SLOTS and name not in {each.name for each in GENERAL[group]}:
         known = catalog.BUILT_IN[group].values()
-        return f"{group}.name", [each.name for each in known if name in each.own_names]
-    return None, ()
+        yield f"{group}.name", [each.name for each in known if name in each.own_names]
+    elif group == "evaluation":
+        known = catalog.BUILT_IN["metric"].values()
+        if names := [each.name for each in known if name in each.own_names]:
+            yield _METRICS, [*names, *(short for short, long in image_metrics.SHORT_NAMES.items() if long in names)]
+    if option.read_with is not None:
+        yield option.read_with
 
 
-def _own_reader(config, key):
-    """The chosen component from outside that reads a key; None: there is none."""
+def _has_own_reader(config, key):
+    """Whether a chosen component from outside reads a key."""
     group, _, name = key.rpartition(".")
-    slot = "algorithm" if group == "encoder" else group
-    component = chosen(config).get(f"{slot}.name")
-    if component is None or component.path is None:
-        return None
-    reads = component.facts["modules"] if group == "encoder" else name in component.own_names
-    return component if reads else None
+    slot = {"encoder": "algorithm.name", "evaluation": f"{_METRICS}."}.get(group, f"{group}.name")
+    found = [each for key, each in chosen(config).items() if key.startswith(slot) and each.path is not None]
+    return any(each.facts["modules"] if group == "encoder" else name in each.own_names for each in found)
 
 
 def add_option(config: config_dict.ConfigDict, key: str, option: Option) -> None:

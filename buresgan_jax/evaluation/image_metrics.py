@@ -180,7 +180,7 @@ _ALL = (
 )
 METRICS: dict[str, ImageMetric] = {metric.component.name: metric for metric in _ALL}
 OPTIONS = tuple(dict.fromkeys(option for metric in _ALL for option in metric.component.options))
-_SHORT_NAMES = {"fid": "frechet_distance", "kid": "kernel_distance"}  # only on the canonical Inception-v3
+SHORT_NAMES = {"fid": "frechet_distance", "kid": "kernel_distance"}  # only on the canonical Inception-v3
 
 
 def metric_names(text: str, extractor: str, *, others: Collection[str] = ()) -> tuple[str, ...]:
@@ -198,7 +198,7 @@ def metric_names(text: str, extractor: str, *, others: Collection[str] = ()) -> 
     for word in split_names(text):
         if word in others:
             continue
-        name = _SHORT_NAMES.get(word, word)
+        name = SHORT_NAMES.get(word, word)
         if name != word and extractor != "inception_v3":
             raise UserError(
                 f"{word!r} is what {name!r} is called on the canonical Inception-v3, and the extractor is "

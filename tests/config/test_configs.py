@@ -330,6 +330,27 @@ def test_keys_that_change_nothing_are_known():
     assert "algorithm.mode_weight" not in config.unread(load_config("ring", "mdgan_v1"), keys)
 
 
+def test_keys_of_metrics_count_with_a_metric_that_reads_them():
+    full = load_config("cifar", "bures")
+    keys = ["evaluation.extractor", "evaluation.subset_size", "evaluation.num_neighbors", "evaluation.num_samples"]
+    unread = config.unread(full, keys)
+    assert unread.keys() == set(keys[:3])
+    assert unread["evaluation.subset_size"].startswith("config.evaluation.metrics is ''; evaluation.subset_size counts")
+    full.evaluation.metrics = "vendi_score, kernel_distance"
+    assert config.unread(full, keys).keys() == {"evaluation.num_neighbors"}
+    full.evaluation.metrics = "kid"
+    assert config.unread(full, keys).keys() == {"evaluation.num_neighbors"}
+
+
+def test_a_key_needs_its_component_and_the_other_key_that_it_counts_with():
+    embedded = load_config("ring", "gan+embedding")
+    assert not config.unread(embedded, ["latent.noise_factor"])
+    embedded.latent.noise = 0.5
+    assert "config.latent.noise is 0.5" in config.unread(embedded, ["latent.noise_factor"])["latent.noise_factor"]
+    reason = config.unread(load_config("ring", "gan"), ["latent.noise_factor"])["latent.noise_factor"]
+    assert reason == "config.latent.name is 'normal'; latent.noise_factor counts with 'embedding'"
+
+
 def test_what_may_differ_on_resuming_and_under_one_vmap_follows_from_the_declarations():
     full = load_config("ring", "wgan_gp+bures")
     assert {"training.num_steps", "data.data_dir", "evaluation.metrics"} <= config.free_keys(full)

@@ -27,9 +27,9 @@ _GROUPS = sorted({key.rpartition(".")[0] for key in config.declared(helpers.load
 
 
 def read_keys(name, group):
-    """The declarations of a group's keys that a run reads."""
+    """The declarations of a group's keys that a run reads, or would with other metrics."""
     made = helpers.load_config(name, _RUNS[name].rpartition(":")[2])
-    unread = config.unread(made, config.flatten(made))
+    unread = () if group == "evaluation" else config.unread(made, config.flatten(made))
     keys = config.declared(made).items()
     return {key: option for key, option in keys if key.rpartition(".")[0] == group and key not in unread}
 
