@@ -22,8 +22,8 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
 
     Args:
         argument: `METHOD`, `METHOD+COMPONENT+...`, `smoke`, or both with a comma between them. A component is a term to
-            be added, or a loss, latent distribution or algorithm to be taken; one of your own is written
-            `package.module:object`, also in place of a method.
+            be added, or a loss, latent distribution or algorithm to be taken; one of your own, of any kind, is written
+            `package.module:object`, also in place of a method. It comes before what the config file sets.
 
     Raises:
         UserError: There is no such method or component.
@@ -34,10 +34,9 @@ def default(argument: str = "bures") -> config_dict.ConfigDict:
     for key, option in keys.general_options().items():
         keys.add_option(config, key, option)
     config.method, config.smoke = names, "smoke" in words
-    first, *others = [name.strip() for name in names.split("+")]
-    _apply(config, _method(first).settings)
+    _apply(config, _method_of(config).settings)
     taken = {}
-    for text in (*_component_of(first), *others):
+    for text in _components(config):
         kind = add_component(config, text).kind
         if kind in taken and kind in keys.SLOTS:
             raise UserError(f"{names!r} takes two of one kind, {taken[kind]!r} and {text!r}. Name one {kind}.")
@@ -70,11 +69,14 @@ def _method(name):
 
 
 def _method_of(config):
-    return _method(config.method.partition("+")[0])
+    return _method(config.method.partition("+")[0].strip())
 
 
-def _component_of(name):
-    return (name,) if ":" in name and not isinstance(catalog.load(name), Method) else ()
+def _components(config):
+    """The components that the argument names, beside or in place of a method."""
+    first, *others = [name.strip() for name in config.method.split("+")]
+    in_place = (first,) if ":" in first and not isinstance(catalog.load(first), Method) else ()
+    return (*in_place, *others)
 
 
 def add_component(config: config_dict.ConfigDict, text: str, kind: str | None = None) -> Component:
@@ -211,8 +213,12 @@ def use_resnets(config: config_dict.ConfigDict, *, num_steps: int) -> None:
 def finish(config: config_dict.ConfigDict) -> config_dict.ConfigDict:
     """The last call of every `get_config`.
 
-    There are as many packs as there would be samples, a schedule ends with the run, and `smoke` shrinks everything.
+    The argument's components come before those that the file has set since. There are as many packs as there would be
+    samples, a schedule ends with the run, and `smoke` shrinks everything.
     """
+    for component in (_find(text, None) for text in _components(config)):
+        if component.kind in keys.SLOTS:
+            config[component.kind].name = component.key
     config.training.batch_size *= config.discriminator.pack
     if config.optimizer.schedule != "constant" and config.optimizer.decay_steps is None:
         config.optimizer.decay_steps = config.training.get_oneway_ref("num_steps")  # also where it is overridden

@@ -330,6 +330,21 @@ def test_keys_that_change_nothing_are_known():
     assert "algorithm.mode_weight" not in config.unread(load_config("ring", "mdgan_v1"), keys)
 
 
+def test_parts_of_the_argument_come_before_those_of_the_file(monkeypatch, tmp_path):
+    (tmp_path / "my_parts.py").write_text(
+        "from buresgan_jax import declarations\n"
+        "@declarations.generator('wide', 'a network')\n"
+        "def wide(example_shape, *, axis_name, dtype): ...\n"
+        "@declarations.data('mine', 'a data set', describe=None)\n"
+        "def mine(*, seed): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    made = load_config("cifar", "bures+my_parts:wide+my_parts:mine")
+    names = [made[group].name for group in ("generator", "data", "discriminator")]
+    assert names == ["my_parts:wide", "my_parts:mine", "dcgan"]
+    assert load_config("ring", "my_parts:mine").data.name == "my_parts:mine"
+
+
 def test_keys_of_metrics_count_with_a_metric_that_reads_them():
     full = load_config("cifar", "bures")
     keys = ["evaluation.extractor", "evaluation.subset_size", "evaluation.num_neighbors", "evaluation.num_samples"]

@@ -20,20 +20,25 @@ PAGE = (helpers.ROOT / "docs" / "your_own.md").read_text(encoding="utf-8")
 TINY = ["--config.training.num_steps=4", "--config.training.steps_per_call=2", "--config.evaluation.every_steps=0"]
 
 
+FILES = ("my_gan", "my_data")
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with the page's file, from which the user runs the commands."""
-    (tmp_path / "my_gan.py").write_text(re.search(r"```python\n(.*?)```", PAGE, flags=re.S)[1])
+    """A folder with the page's files, from which the user runs the commands."""
+    for name, text in zip(FILES, re.findall(r"```python\n(.*?)```", PAGE, flags=re.S), strict=True):
+        (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)  # as `python -m` has the current folder
     yield tmp_path
-    sys.modules.pop("my_gan", None)
+    for name in FILES:
+        sys.modules.pop(name, None)
 
 
 def commands():
     """Program and arguments of each of the page's commands."""
-    for line in re.search(r"```bash\n(.*?)```", PAGE, flags=re.S)[1].splitlines():
+    for line in "".join(re.findall(r"```bash\n(.*?)```", PAGE, flags=re.S)).splitlines():
         _, _, program, *arguments = shlex.split(line)
-        yield program.rpartition(".")[2], [each.replace("=ring:", "=ring:smoke,") for each in arguments]
+        yield program.rpartition(".")[2], [re.sub("=(ring|my_data.py):", r"=\1:smoke,", each) for each in arguments]
 
 
 def test_the_commands_of_the_page_work(folder, monkeypatch):
@@ -53,6 +58,10 @@ def test_the_commands_of_the_page_work(folder, monkeypatch):
     config = json.loads((folder / "runs" / "narrow" / "config.json").read_text())
     assert (config["terms"], config["ball"]["radius"]) == (["gradient_penalty", "my_gan:ball"], 2.8)
     assert config["algorithm"]["discriminator_steps"] == 10  # of WGAN-GP on points
+    for name in ("moon", "like_ring"):
+        config = json.loads((folder / "runs" / name / "config.json").read_text())
+        assert (config["data"]["name"], config["generator"]["name"]) == ("my_data:moon", "my_data:residual")
+        assert json.loads((folder / "runs" / name / "final.json").read_text())["step"] == 4
 
 
 def test_own_parts_resume_and_are_sampled_from_the_workdir(folder, monkeypatch):
