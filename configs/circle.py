@@ -3,7 +3,7 @@
     python -m buresgan_jax.main --config=configs/circle.py --workdir=runs/circle
 
 The center has a tenth of the points and is easily missed. Batch, networks and evaluation are the ring's.
-One run of each of four methods: docs/results/best.md. About two minutes on one CPU core.
+Three runs of each of five methods: docs/results/shapes.md. About two minutes on one CPU core.
 """
 
 from buresgan_jax import config as defaults
