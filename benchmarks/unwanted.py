@@ -1,11 +1,14 @@
 """The classifier of joined sets on changed images, on mixtures of two sets, and on images of no set.
 
     python -m buresgan_jax.train_classifier --data=cifar10,fashion_mnist --out=set_classifier.npz
-    python benchmarks/unwanted.py --classifier=set_classifier.npz --data=cifar10,fashion_mnist --split=test
+    python benchmarks/unwanted.py --classifier=set_classifier.npz --data=cifar10,fashion_mnist
+    python benchmarks/unwanted.py --classifier=set_classifier.npz --data=cifar10,fashion_mnist \
+        --run runs/gan runs/bourgan --figure=sorted.png
 
 Prints Markdown, the tables of docs/mode_metrics.md. The midpoints are those of an autoencoder of the two sets, half of
 the way between a code of one and a code of the other: images like those of a generator that cannot leave the gap. Half
-a minute on one core.
+a minute on one core. With `--run` it draws samples of the raw generators of runs instead, sorted by what they are taken
+for: the first set, the second, or unwanted.
 """
 
 import argparse
@@ -17,8 +20,10 @@ import numpy as np
 import optax
 from scipy import ndimage
 
+import buresgan_jax
 from buresgan_jax import data
-from buresgan_jax.evaluation.classifier import load_classifier
+from buresgan_jax.evaluation import pictures
+from buresgan_jax.evaluation.classifier import Classifier, load_classifier
 from buresgan_jax.evaluation.classifier_training import SIZE_OF_JOINED as _SIZE
 from buresgan_jax.evaluation.classifier_training import network_of_sets
 
@@ -105,8 +110,28 @@ def halves(first: np.ndarray, second: np.ndarray, row: int) -> np.ndarray:
     return np.concatenate([first[:, :row], second[:, row:]], axis=1)
 
 
+def sorted_samples(samples: np.ndarray, labels: np.ndarray, *, num: int = 16) -> np.ndarray:
+    """Arranges samples in three blocks, those of each label.
+
+    Args:
+        samples: In [-1, 1], `[n, height, width, channels]`.
+        labels: 0, 1 or 2, `[n]`.
+        num: The most samples of each block, in rows of eight; missing ones are white.
+
+    Returns:
+        uint8 picture, `[height, width, channels]`.
+    """
+    blocks = []
+    for label in range(3):
+        block = np.ones((num, *samples.shape[1:]), np.float32)
+        chosen = samples[labels == label][:num]
+        block[: len(chosen)] = chosen
+        blocks.append(np.pad(pictures.image_grid(block, columns=8), ((0, 0), (0, 16), (0, 0)), constant_values=255))
+    return np.concatenate(blocks, axis=1)
+
+
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables, or draws the samples of a run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--classifier", required=True, help="the weights file")
     parser.add_argument("--data", required=True, help="two TFDS sets with a comma between them")
@@ -114,15 +139,30 @@ def main() -> None:
     parser.add_argument("--split", default="test", help="their split (default: %(default)s)")
     parser.add_argument("--num", type=int, default=2_000, help="images of each set (default: %(default)s)")
     parser.add_argument("--num_steps", type=int, default=2_000, help="steps of the autoencoder (default: %(default)s)")
+    parser.add_argument("--run", nargs="+", help="workdirs of runs whose samples are drawn, below each other")
+    parser.add_argument("--figure", default="sorted.png", help="the picture of --run (default: %(default)s)")
     flags = parser.parse_args()
+    classifier = load_classifier(
+        flags.classifier, flags.data, network=network_of_sets(2), image_shape=(_SIZE, _SIZE, 3), channels=3
+    )
+    if flags.run:
+        rows = []
+        for run in flags.run:
+            samples = buresgan_jax.load_generator(run, ema=False).sample(1000, seed=0)
+            rows.append(sorted_samples(samples, classifier.classify(samples)))
+        pictures.save_png(flags.figure, np.concatenate(rows))
+    else:
+        print_tables(flags, classifier)
+
+
+def print_tables(flags: argparse.Namespace, classifier: Classifier) -> None:
+    """Prints the tables of real, changed and mixed images."""
     how = {"split": flags.split, "data_dir": flags.data_dir, "image_size": _SIZE, "channels": 3}
     source = data.joined(seed=0, sets=flags.data, num_per_set=5 * flags.num, **how)
     images = np.asarray(data.decode_images(source.fetch(np.arange(source.num_examples))))
     labels = source.labels(np.arange(source.num_examples))
     first, second = (images[labels == label] for label in (0, 1))
     encode, decode = autoencoder(np.concatenate([first[flags.num :], second[flags.num :]]), num_steps=flags.num_steps)
-    shape = source.example_shape
-    classifier = load_classifier(flags.classifier, flags.data, network=network_of_sets(2), image_shape=shape)
     first, second = first[: flags.num], second[: flags.num]
 
     def shares(images):
