@@ -4,7 +4,7 @@
     python -m buresgan_jax.main --config=configs/grid.py:alternating_bures --workdir=runs/grid_alternating
 
 Expect 25 of 25 modes after 25,000 steps and 85 to 88 % of the averaged generator's samples within 3 standard deviations
-(perfect samples: 98.9 %), 81 to 86 % of the raw one's, for both methods; the plain GAN loses 1 to 16 modes in half of
+(perfect samples: 98.9 %), 75 to 86 % of the raw one's, for both methods; the plain GAN loses 1 to 16 modes in half of
 its runs (docs/results/mixtures.md). One to four minutes on one CPU core.
 """
 

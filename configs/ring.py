@@ -4,9 +4,9 @@
     python -m buresgan_jax.main --config=configs/ring.py:alternating_bures --workdir=runs/ring_alternating
 
 Expect 8 of 8 modes after 25,000 steps and 85 to 89 % of the averaged generator's samples within 3 standard deviations
-(perfect samples: 98.9 %), for both methods. The last parameters may swing: of ten runs each, one of BuresGAN ended at 6
-modes and 45 % (the others: 84 to 88 %), two of the alternating form at 66 and 76 %. docs/results/mixtures.md has the
-runs. One to four minutes on one CPU core.
+(perfect samples: 98.9 %), for both methods. The last parameters may swing: of twenty runs each, one of BuresGAN ended
+at 6 modes and 45 %, and one of the alternating form at 6 and 22 %. docs/results/mixtures.md has the runs. One to three
+minutes on one CPU core.
 """
 
 from buresgan_jax import config as defaults

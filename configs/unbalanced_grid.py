@@ -3,7 +3,7 @@
     python -m buresgan_jax.main --config=configs/unbalanced_grid.py --workdir=runs/unbalanced_grid
 
 Batch 64, z of 100 dimensions, 30,000 steps, 10,000 samples; a mode counts from 50 of them within 3 standard deviations.
-Three runs: BuresGAN 17 to 20 of 25 modes and 84 % of the samples near one, GAN 8 to 18 and 42 %
+Ten runs: BuresGAN 15 to 20 of 25 modes and 82 % of the samples near one, GAN 4 to 10 and 34 %
 (docs/results/unbalanced.md). Perfect samples have 15: a rare mode expects 32. A minute on one CPU core.
 """
 

@@ -3,8 +3,8 @@
     python -m buresgan_jax.main --config=configs/unbalanced_ring.py --workdir=runs/unbalanced_ring
 
 Batch 64, z of 100 dimensions, 30,000 steps, 10,000 samples; a mode counts from 50 of them within 3 standard deviations.
-Three runs: BuresGAN 6 of 8 modes in each, PacGAN 6 or 7, GAN 3 to 6, WGAN-GP 5, GDPP 1 to 8
-(docs/results/unbalanced.md). A minute on one CPU core.
+Ten runs: BuresGAN 5 or 6 of 8 modes, GAN 2 to 6, Frobenius 3 to 5 (docs/results/unbalanced.md). A minute on one CPU
+core.
 """
 
 from buresgan_jax import config as defaults
