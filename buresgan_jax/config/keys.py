@@ -92,11 +92,12 @@ def traced_keys(config: Mapping[str, Any]) -> set[str]:
 def unread(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, str]:
     """Reasons why some keys change nothing in a config, by key; those that change something are not in it."""
     values, options, reasons = flatten(config), declared(config), {}
+    own = {key: each for key, each in chosen(config).items() if each.path is not None}
     for key in set(keys) & options.keys():
         for other, names in _readers(key, options[key]):
             found = values[other]
             is_read = found in names if other != _METRICS else not set(split_names(found)).isdisjoint(names)
-            if not is_read and not _has_own_reader(config, key):
+            if not is_read and not _is_read_by(own, key):
                 reasons[key] = f"config.{other} is {found!r}; {key} counts with {' or '.join(map(repr, names))}"
                 break
     return reasons
@@ -119,11 +120,11 @@ def _readers(key, option):
         yield option.read_with
 
 
-def _has_own_reader(config, key):
-    """Whether a chosen component from outside reads a key."""
+def _is_read_by(own, key):
+    """Whether one of the chosen components from outside, by `chosen`'s keys, reads a key."""
     group, _, name = key.rpartition(".")
     slot = {"encoder": "algorithm.name", "evaluation": f"{_METRICS}."}.get(group, f"{group}.name")
-    found = [each for key, each in chosen(config).items() if key.startswith(slot) and each.path is not None]
+    found = [each for key, each in own.items() if key.startswith(slot)]
     return any(each.facts["modules"] if group == "encoder" else name in each.own_names for each in found)
 
 
